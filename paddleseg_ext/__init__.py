@@ -1,0 +1,35 @@
+"""Context heads for PaddleSeg: DeepLabV3+, PSPNet, DMNet, FastFCN, EncNet and CCNet on any backbone.
+
+Importing the package repairs PaddleSeg where the installed Paddle breaks it (`compat`) and registers
+heads, model and data sets in PaddleSeg's component manager, so that a YAML file can name them.
+"""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"
+
+from paddleseg_ext.hardware import tune_mkl
+
+tune_mkl()  # counts only before Paddle is loaded
+
+try:
+    import cv2  # noqa: F401  # before Paddle: the other order crashes Paddle 2.6 in zlib's inflateReset2
+    import paddle  # noqa: F401
+except ImportError as error:
+    missing = "PaddlePaddle" if getattr(error, "name", None) == "paddle" else "OpenCV"
+    raise ImportError(
+        f"paddleseg_ext needs {missing}, which could not be imported ({error}). For a CPU: pip install 'paddleseg-ext[cpu]'; "
+        "for a GPU install the paddlepaddle-gpu wheel of your CUDA version first (see README, Installation)."
+    ) from error
+
+from paddleseg_ext import compat
+
+compat.repair()
+
+from paddleseg_ext import datasets, heads  # noqa: E402, F401  # importing registers them
+from paddleseg_ext.builder import Builder, build_model, load_config  # noqa: E402
+from paddleseg_ext.errors import UserError  # noqa: E402
+from paddleseg_ext.segmentor import EncoderDecoder  # noqa: E402
+from paddleseg_ext.weights import load_weights  # noqa: E402
+
+__all__ = ["Builder", "EncoderDecoder", "UserError", "build_model", "load_config", "load_weights"]

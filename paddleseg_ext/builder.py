@@ -1,0 +1,195 @@
+"""PaddleSeg's configuration and builder, with every failure told in one sentence."""
+
+from __future__ import annotations
+
+import inspect
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Callable
+from urllib.parse import urlparse
+
+import paddle
+import yaml
+from paddle import nn
+from paddleseg.cvlibs import Config, SegBuilder, manager
+from paddleseg.utils import logger
+from paddleseg.utils import utils as paddleseg_utils
+
+from paddleseg_ext.errors import UserError
+from paddleseg_ext.registry import argument_names, closest
+from paddleseg_ext.weights import load_weights
+
+
+def load_config(
+    path: str | Path,
+    learning_rate: float | None = None,
+    batch_size: int | None = None,
+    iters: int | None = None,
+    opts: list[str] | None = None,
+) -> Config:
+    """Read a YAML file with its ``_base_`` files.
+
+    Args:
+        path: The YAML file.
+        learning_rate: Replaces ``lr_scheduler.learning_rate``.
+        batch_size: Replaces ``batch_size``, the images a device.
+        iters: Replaces ``iters``.
+        opts: ``key.subkey=value`` replacements.
+
+    Raises:
+        UserError: the file is missing, is not YAML, or breaks one of PaddleSeg's rules.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"Configuration not found: {path} is not a file.")
+    try:
+        config = Config(str(path), learning_rate=learning_rate, batch_size=batch_size, iters=iters, opts=opts)
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not valid YAML: {_one_line(error)}.") from error
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: its _base_ file {error.filename} does not exist.") from error
+    except (AssertionError, AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: {_one_line(error)}") from error
+    _write_out_defaults(config)
+    return config
+
+
+def _write_out_defaults(config: Config) -> None:
+    """Copy what the data set's class knows into the configuration, as PaddleSeg does with a warning for each."""
+    dataset = manager.DATASETS.components_dict.get(config.train_dataset_cfg.get("type"))
+    if dataset is None:
+        return
+    if hasattr(dataset, "NUM_CLASSES"):
+        config.dic["model"].setdefault("num_classes", dataset.NUM_CLASSES)
+    if hasattr(dataset, "IMG_CHANNELS"):
+        backbone = config.dic["model"].get("backbone", config.dic["model"])
+        backbone.setdefault("in_channels", dataset.IMG_CHANNELS)
+    if hasattr(dataset, "IGNORE_INDEX"):
+        for loss in config.dic["loss"]["types"]:
+            for term in loss.get("losses", [loss]):
+                term.setdefault("ignore_index", dataset.IGNORE_INDEX)
+
+
+class Builder(SegBuilder):
+    """PaddleSeg's builder, quiet, strict about weights, and raising `UserError` in one sentence.
+
+    Like its parent it builds each of ``model``, ``loss``, ``optimizer``, ``lr_scheduler``, ``train_dataset``,
+    ``val_dataset`` and ``val_transforms`` when first asked for.
+    """
+
+    @classmethod
+    def show_msg(cls, name: str, cfg: dict[str, Any]) -> None:
+        """PaddleSeg prints every section here; the configuration is printed once, elsewhere."""
+
+    def load_component_class(self, class_type: str) -> Any:
+        known = {name: item for registry in self.comp_list for name, item in registry.components_dict.items()}
+        if class_type not in known:
+            raise UserError(f"Unknown type '{class_type}' in the configuration{closest(str(class_type), known)}")
+        return known[class_type]
+
+    def build_component(self, cfg: dict[str, Any]) -> Any:
+        try:
+            return super().build_component(cfg)
+        except UserError:
+            raise
+        except RuntimeError as error:
+            raise UserError(self._explain(cfg.get("type"), error)) from error
+
+    def _explain(self, name: str | None, error: RuntimeError) -> str:
+        """The sentence for a component that its constructor refused.
+
+        PaddleSeg wraps whatever was raised in a RuntimeError of several lines; the cause is what matters.
+        """
+        cause = error.__context__ or error
+        if isinstance(cause, UserError):
+            return str(cause)
+        text = _one_line(cause)
+        if isinstance(cause, TypeError) and "unexpected keyword argument" in text:
+            key = text.rsplit("'", 2)[1]
+            component = self.load_component_class(name)
+            allowed = argument_names(component) if inspect.isclass(component) else []
+            hint = f" Allowed: {', '.join(allowed)}." if allowed else ""
+            return f"{name}: unknown argument '{key}'{closest(key, allowed) or '.'}{hint}"
+        return text if text.startswith(str(name)) else f"{name}: {text}"
+
+    @cached_property
+    def model(self) -> nn.Layer:
+        """The model, with the weights that ``model.pretrained`` and ``model.backbone.pretrained`` name."""
+        config = self.config.model_cfg
+        backbone = dict(config.get("backbone") or {})
+        model_weights, backbone_weights = config.pop("pretrained", None), backbone.pop("pretrained", None)
+        if backbone:
+            config["backbone"] = backbone
+        model = self.build_component(config)
+        for key, layer, source in [
+            ("model.backbone.pretrained", getattr(model, "backbone", None), backbone_weights),
+            ("model.pretrained", model, model_weights),
+        ]:
+            if source and layer is not None:
+                logger.info(f"{key}: {load_weights(layer, local_file(source, key), complete=False).summary()}")
+        return model
+
+    @cached_property
+    def loss(self) -> dict[str, list]:
+        return self._in_section("loss", SegBuilder.loss.func)
+
+    @cached_property
+    def optimizer(self) -> paddle.optimizer.Optimizer:
+        return self._in_section("optimizer", SegBuilder.optimizer.func)
+
+    @cached_property
+    def lr_scheduler(self) -> paddle.optimizer.lr.LRScheduler:
+        return self._in_section("lr_scheduler", SegBuilder.lr_scheduler.func)
+
+    @cached_property
+    def train_dataset(self) -> paddle.io.Dataset:
+        return self._in_section("train_dataset", SegBuilder.train_dataset.func)
+
+    @cached_property
+    def val_dataset(self) -> paddle.io.Dataset:
+        return self._in_section("val_dataset", SegBuilder.val_dataset.func)
+
+    @cached_property
+    def val_transforms(self) -> list:
+        return self._in_section("val_dataset.transforms", SegBuilder.val_transforms.func)
+
+    def _in_section(self, name: str, build: Callable[[SegBuilder], Any]) -> Any:
+        """Build a section as PaddleSeg does, and name it and its folder when that fails."""
+        try:
+            return build(self)
+        except (AssertionError, UserError, RuntimeError, KeyError, ValueError, OSError) as error:
+            text = _one_line(error)
+            root = self.config.dic.get(name, {}).get("dataset_root") if name.endswith("_dataset") else None
+            if root and str(root) not in text:
+                text += f" (dataset_root: {root})"
+            raise UserError(f"{name}: {text}") from error
+
+
+def build_model(path: str | Path, **overrides: Any) -> nn.Layer:
+    """The model of a YAML file: ``build_model("configs/psp/….yml")``; overrides as in `load_config`."""
+    return Builder(load_config(path, **overrides)).model
+
+
+def local_file(source: str, key: str) -> str:
+    """The path of weights named by a path or an address; what was downloaded before is not downloaded again.
+
+    Raises:
+        UserError: the download fails.
+    """
+    if not urlparse(source).netloc:
+        return source
+    try:
+        return paddleseg_utils.download_pretrained_model(source)
+    except Exception as error:  # the network fails in many ways
+        raise UserError(
+            f"{key}: {source} cannot be downloaded ({_one_line(error)}). "
+            f"Fetch it elsewhere and set {key} to the file's path, or to nothing to train from scratch."
+        ) from error
+
+
+def _one_line(error: BaseException) -> str:
+    """The message as one line; PaddleSeg's own wrap the cause in several, the last of which tells it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    return lines[-1] if isinstance(error, RuntimeError) else " ".join(lines)

@@ -1,0 +1,27 @@
+"""Settings that must be in the environment before Paddle is imported."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+
+def processor_vendor(cpuinfo: str = "/proc/cpuinfo") -> str:
+    """Vendor of the first processor (``AuthenticAMD``, ``GenuineIntel``, …), or ``""`` where it cannot be read."""
+    try:
+        lines = Path(cpuinfo).read_text(errors="replace").splitlines()
+    except OSError:
+        return ""
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("vendor_id")), "")
+
+
+def tune_mkl() -> None:
+    """On AMD processors, let the MKL inside Paddle's CPU wheel use its AVX2 kernels.
+
+    That MKL (before 2020.1) runs its slowest path on processors that are not Intel's unless
+    ``MKL_DEBUG_CPU_TYPE=5`` is set. The variable counts only before Paddle is loaded; on Intel
+    it must stay unset. A value that the user chose is kept.
+    """
+    if "paddle" not in sys.modules and processor_vendor() == "AuthenticAMD":
+        os.environ.setdefault("MKL_DEBUG_CPU_TYPE", "5")

@@ -1,0 +1,58 @@
+"""DeepLabV3's head, without a decoder."""
+
+from __future__ import annotations
+
+from typing import Any, Sequence
+
+import paddle
+
+from paddleseg_ext.heads.base import Head
+from paddleseg_ext.layers.aspp import ASPP
+from paddleseg_ext.registry import register_head
+
+
+@register_head
+class ASPPHead(Head):
+    """Atrous spatial pyramid pooling and a classifier.
+
+    Reference: Chen et al., "Rethinking Atrous Convolution for Semantic Image Segmentation", 2017, Sec. 3.3.
+
+    Args:
+        dilations: Rates of the 3×3 branches.
+        separable: Depthwise separable branches.
+        dw_act: Activation between their halves.
+        proj_kernel: Kernel of the projection (paper 1, mmsegmentation 3).
+        branch_order: ``pool_first`` or ``pool_last``; see `ASPP`.
+        pool_norm: BatchNorm in the pooled branch; ``False`` for batches of one image a device.
+        **common: See `Head`; ``channels`` is 256 as in the paper.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        num_classes: int,
+        *,
+        dilations: Sequence[int] = (12, 24, 36),
+        separable: bool = False,
+        dw_act: bool = True,
+        proj_kernel: int = 1,
+        branch_order: str = "pool_first",
+        pool_norm: bool = True,
+        channels: int = 256,
+        **common: Any,
+    ) -> None:
+        super().__init__(in_channels, num_classes, channels=channels, **common)
+        self.aspp = ASPP(
+            self.in_channels,
+            channels,
+            dilations,
+            separable=separable,
+            dw_act=dw_act,
+            proj_kernel=proj_kernel,
+            branch_order=branch_order,
+            norm=pool_norm,
+            act=self.act,
+        )
+
+    def forward(self, feats: Sequence[paddle.Tensor]) -> list[paddle.Tensor]:
+        return [self.classify(self.aspp(feats[self.in_index]))]

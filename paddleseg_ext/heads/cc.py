@@ -1,0 +1,53 @@
+"""CCNet's head."""
+
+from __future__ import annotations
+
+from typing import Any, Sequence
+
+import paddle
+
+from paddleseg_ext.heads.base import Head
+from paddleseg_ext.layers.conv import ConvNormAct
+from paddleseg_ext.layers.criss_cross import CrissCrossAttention
+from paddleseg_ext.registry import register_head
+
+
+@register_head
+class CCHead(Head):
+    """Recurrent criss-cross attention between two convolutions, fused with the map it started from.
+
+    Reference: Huang et al., "CCNet: Criss-Cross Attention for Semantic Segmentation", ICCV 2019, Fig. 2.
+    Official code consulted: speedinghzl/CCNet, networks/ccnet.py.
+
+    Args:
+        recurrence: Passes of the one attention layer; two let every pixel reach every other.
+        out_act: Activation of the fusing convolution, ``act`` unless set (PaddleSeg: relu).
+        act: Leaky ReLU as in the paper's code; mmsegmentation has ReLU.
+        **common: See `Head`.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        num_classes: int,
+        *,
+        recurrence: int = 2,
+        out_act: str | None = None,
+        act: str | None = "leaky_relu",
+        **common: Any,
+    ) -> None:
+        super().__init__(in_channels, num_classes, act=act, **common)
+        if recurrence < 1:
+            raise ValueError(f"CCHead: recurrence={recurrence} must be at least 1.")
+        self.recurrence = recurrence
+        self.before = ConvNormAct(self.in_channels, self.channels, 3, act=act)
+        self.attention = CrissCrossAttention(self.channels)
+        self.after = ConvNormAct(self.channels, self.channels, 3, act=act)
+        self.fuse = ConvNormAct(self.in_channels + self.channels, self.channels, 3, act=out_act or act)
+
+    def forward(self, feats: Sequence[paddle.Tensor]) -> list[paddle.Tensor]:
+        x = feats[self.in_index]
+        context = self.before(x)
+        for _ in range(self.recurrence):
+            context = self.attention(context)
+        return [self.classify(self.fuse(paddle.concat([x, self.after(context)], axis=1)))]

@@ -1,0 +1,75 @@
+"""DeepLabV3+'s head."""
+
+from __future__ import annotations
+
+from typing import Any, Sequence
+
+import paddle
+from paddle import nn
+
+from paddleseg_ext.heads.aspp import ASPPHead
+from paddleseg_ext.heads.base import DROPOUTS
+from paddleseg_ext.layers.conv import ConvNormAct, SeparableConv
+from paddleseg_ext.layers.resample import resize, spatial_size
+from paddleseg_ext.registry import register_head
+
+
+@register_head
+class DeepLabV3PlusHead(ASPPHead):
+    """Separable ASPP, refined by a decoder that sees a fine map.
+
+    Reference: Chen et al., "Encoder-Decoder with Atrous Separable Convolution for Semantic Image
+    Segmentation", ECCV 2018, Fig. 2 and Sec. 3.1.
+    Official code consulted: tensorflow/models, research/deeplab/model.py.
+
+    Args:
+        low_index: The fine map.
+        low_channels: Channels it is reduced to.
+        proj_dropout: Dropout after the ASPP's projection (paper's code 0.1, mmsegmentation 0).
+        separable: Depthwise separable convolutions in the ASPP and the decoder.
+        dropout: In front of the classifier (paper's code 0, mmsegmentation 0.1).
+        **aspp: See `ASPPHead` and `Head`.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        num_classes: int,
+        *,
+        low_index: int = 0,
+        low_channels: int = 48,
+        proj_dropout: float = 0.1,
+        separable: bool = True,
+        dw_act: bool = True,
+        dropout: float = 0.0,
+        dropout_mode: str = "channel",
+        **aspp: Any,
+    ) -> None:
+        super().__init__(
+            in_channels,
+            num_classes,
+            separable=separable,
+            dw_act=dw_act,
+            dropout=dropout,
+            dropout_mode=dropout_mode,
+            **aspp,
+        )
+        if not 0 <= proj_dropout < 1:
+            raise ValueError(f"DeepLabV3PlusHead: proj_dropout={proj_dropout} must lie in [0, 1).")
+        self.low_index = self.checked_index(low_index, "low_index")
+        self.proj_dropout = DROPOUTS[dropout_mode](proj_dropout)
+        self.low_level = ConvNormAct(self.feat_channels[self.low_index], low_channels, 1, act=self.act)
+        refine = {"act": self.act}
+        conv = ConvNormAct
+        if separable:
+            conv, refine["dw_act"] = SeparableConv, self.act if dw_act else None
+        self.decoder = nn.Sequential(
+            conv(self.channels + low_channels, self.channels, 3, **refine),
+            conv(self.channels, self.channels, 3, **refine),
+        )
+
+    def forward(self, feats: Sequence[paddle.Tensor]) -> list[paddle.Tensor]:
+        context = self.proj_dropout(self.aspp(feats[self.in_index]))
+        detail = self.low_level(feats[self.low_index])
+        context = resize(context, spatial_size(detail), self.align_corners)
+        return [self.classify(self.decoder(paddle.concat([context, detail], axis=1)))]

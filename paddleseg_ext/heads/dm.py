@@ -1,0 +1,51 @@
+"""DMNet's head."""
+
+from __future__ import annotations
+
+from typing import Any, Sequence
+
+import paddle
+from paddle import nn
+
+from paddleseg_ext.heads.base import Head
+from paddleseg_ext.layers.conv import ConvNormAct
+from paddleseg_ext.layers.dcm import DynamicConv
+from paddleseg_ext.registry import register_head
+
+
+@register_head
+class DMHead(Head):
+    """Dynamic convolutions of several sizes beside the map itself, a bottleneck and a classifier.
+
+    Reference: He et al., "Dynamic Multi-Scale Filters for Semantic Segmentation", ICCV 2019, Fig. 2.
+    Official code consulted: Junjun2016/DMNet, dm_head.py.
+
+    Args:
+        filter_sizes: Kernel sides, one dynamic convolution each.
+        fusion: A 1×1 convolution after each of them (the paper has none).
+        bottleneck_kernel: Kernel of the bottleneck.
+        **common: See `Head`.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        num_classes: int,
+        *,
+        filter_sizes: Sequence[int] = (1, 3, 5, 7),
+        fusion: bool = False,
+        bottleneck_kernel: int = 3,
+        **common: Any,
+    ) -> None:
+        super().__init__(in_channels, num_classes, **common)
+        if not filter_sizes:
+            raise ValueError("DMHead: filter_sizes must hold at least one number.")
+        self.dynamic = nn.LayerList(
+            [DynamicConv(self.in_channels, self.channels, k, fusion=fusion, act=self.act) for k in filter_sizes]
+        )
+        stacked = self.in_channels + len(self.dynamic) * self.channels
+        self.bottleneck = ConvNormAct(stacked, self.channels, bottleneck_kernel, act=self.act)
+
+    def forward(self, feats: Sequence[paddle.Tensor]) -> list[paddle.Tensor]:
+        x = feats[self.in_index]
+        return [self.classify(self.bottleneck(paddle.concat([x, *(conv(x) for conv in self.dynamic)], axis=1)))]

@@ -1,0 +1,48 @@
+"""Plain convolutional head, the usual auxiliary classifier."""
+
+from __future__ import annotations
+
+from typing import Any, Sequence
+
+import paddle
+from paddle import nn
+
+from paddleseg_ext.heads.base import Head
+from paddleseg_ext.layers.conv import ConvNormAct
+from paddleseg_ext.registry import register_head
+
+
+@register_head
+class FCNHead(Head):
+    """3×3 convolutions and a classifier.
+
+    Reference: Long et al., "Fully Convolutional Networks for Semantic Segmentation", CVPR 2015; as an
+    auxiliary loss on the third stage: Zhao et al. (PSPNet), CVPR 2017, Sec. 3.3.
+
+    Args:
+        num_convs: Convolutions in front of the classifier.
+        kernel_size: Their kernel.
+        channels: Their width.
+        **common: See `Head`.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        num_classes: int,
+        *,
+        num_convs: int = 1,
+        kernel_size: int = 3,
+        channels: int = 256,
+        **common: Any,
+    ) -> None:
+        super().__init__(in_channels, num_classes, channels=channels, **common)
+        if num_convs < 1:
+            raise ValueError(f"FCNHead: num_convs={num_convs} must be at least 1.")
+        widths = [self.in_channels] + [channels] * num_convs
+        self.convs = nn.Sequential(
+            *(ConvNormAct(a, b, kernel_size, act=self.act) for a, b in zip(widths[:-1], widths[1:]))
+        )
+
+    def forward(self, feats: Sequence[paddle.Tensor]) -> list[paddle.Tensor]:
+        return [self.classify(self.convs(feats[self.in_index]))]

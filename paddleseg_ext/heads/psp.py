@@ -1,0 +1,53 @@
+"""PSPNet's head."""
+
+from __future__ import annotations
+
+from typing import Any, Sequence
+
+import paddle
+
+from paddleseg_ext.heads.base import Head
+from paddleseg_ext.layers.conv import ConvNormAct
+from paddleseg_ext.layers.ppm import PyramidPooling
+from paddleseg_ext.registry import register_head
+
+
+@register_head
+class PSPHead(Head):
+    """Pyramid pooling, a bottleneck and a classifier.
+
+    Reference: Zhao et al., "Pyramid Scene Parsing Network", CVPR 2017, Fig. 3.
+    Official code consulted: hszhao/semseg, model/pspnet.py.
+
+    Args:
+        bin_sizes: Sides of the pooled grids, in the order in which the branches are stacked.
+        pool_channels: Channels of each branch; ``channels`` unless set (PaddleSeg: 512 under 1024).
+        pool_norm: BatchNorm in the branches; ``False`` for batches of one image a device.
+        bottleneck_kernel: Kernel of the bottleneck.
+        **common: See `Head`.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        num_classes: int,
+        *,
+        bin_sizes: Sequence[int] = (1, 2, 3, 6),
+        pool_channels: int | None = None,
+        pool_norm: bool = True,
+        bottleneck_kernel: int = 3,
+        **common: Any,
+    ) -> None:
+        super().__init__(in_channels, num_classes, **common)
+        self.pyramid = PyramidPooling(
+            self.in_channels,
+            pool_channels or self.channels,
+            bin_sizes,
+            norm=pool_norm,
+            act=self.act,
+            align_corners=self.align_corners,
+        )
+        self.bottleneck = ConvNormAct(self.pyramid.out_channels, self.channels, bottleneck_kernel, act=self.act)
+
+    def forward(self, feats: Sequence[paddle.Tensor]) -> list[paddle.Tensor]:
+        return [self.classify(self.bottleneck(self.pyramid(feats[self.in_index])))]

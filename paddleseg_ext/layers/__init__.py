@@ -1,0 +1,1 @@
+"""The mathematics of the heads: plain layers, one idea a file, without a registry."""

@@ -1,0 +1,79 @@
+"""Atrous spatial pyramid pooling."""
+
+from __future__ import annotations
+
+from typing import Sequence
+
+import paddle
+from paddle import nn
+
+from paddleseg_ext.layers.conv import ConvNormAct, SeparableConv
+from paddleseg_ext.layers.resample import spatial_size
+
+BRANCH_ORDERS = ("pool_first", "pool_last")
+
+
+class ASPP(nn.Layer):
+    """Parallel dilated 3×3 convolutions, a 1×1 convolution and the image's mean, projected to one map.
+
+    Reference: Chen et al., "Rethinking Atrous Convolution for Semantic Image Segmentation", 2017, Sec. 3.3;
+    separable branches: "Encoder-Decoder with Atrous Separable Convolution", ECCV 2018, Sec. 3.2.
+    Official code consulted: tensorflow/models, research/deeplab/model.py.
+
+    Args:
+        in_channels: Channels of the input map.
+        channels: Channels of each branch and of the output.
+        dilations: Rates of the 3×3 branches; the paper pairs 6, 12, 18 with output stride 16 and
+            12, 24, 36 with 8.
+        separable: Depthwise separable 3×3 branches.
+        dw_act: Activation between the separable halves (paper: yes; PaddleSeg: none).
+        proj_kernel: Kernel of the projection (paper 1, mmsegmentation 3).
+        branch_order: ``pool_first`` stacks [pool, 1×1, atrous …] as the paper's code does,
+            ``pool_last`` puts the pool at the end as PaddleSeg does.
+        norm: BatchNorm in the pooled branch; see `PyramidPooling`.
+        act: Activation.
+
+    Shape:
+        - x: (N, in_channels, H, W), any H, W ≥ 1
+        - output: (N, channels, H, W)
+
+    Raises:
+        ValueError: an unknown ``branch_order``, or a dilation below 1.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        dilations: Sequence[int] = (12, 24, 36),
+        *,
+        separable: bool = False,
+        dw_act: bool = True,
+        proj_kernel: int = 1,
+        branch_order: str = "pool_first",
+        norm: bool = True,
+        act: str | None = "relu",
+    ) -> None:
+        super().__init__()
+        if branch_order not in BRANCH_ORDERS:
+            raise ValueError(f"branch_order={branch_order!r} is not one of {', '.join(BRANCH_ORDERS)}.")
+        if not dilations or min(dilations) < 1:
+            raise ValueError(f"dilations={list(dilations)} must be whole numbers of at least 1.")
+        self.pool_last = branch_order == "pool_last"
+        self.image_pool = ConvNormAct(in_channels, channels, 1, norm=norm, act=act)
+        self.pointwise = ConvNormAct(in_channels, channels, 1, act=act)
+        self.atrous = nn.LayerList()
+        for rate in dilations:
+            if separable:
+                conv = SeparableConv(in_channels, channels, 3, dilation=rate, dw_act=act if dw_act else None, act=act)
+            else:
+                conv = ConvNormAct(in_channels, channels, 3, dilation=rate, act=act)
+            self.atrous.append(conv)
+        self.project = ConvNormAct((2 + len(self.atrous)) * channels, channels, proj_kernel, act=act)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        height, width = spatial_size(x)
+        mean = self.image_pool(x.mean(axis=[2, 3], keepdim=True))  # (N, C, 1, 1)
+        pooled = mean.tile([1, 1, height, width])  # bilinear resizing of one pixel is that pixel
+        local = [self.pointwise(x), *(conv(x) for conv in self.atrous)]
+        return self.project(paddle.concat([*local, pooled] if self.pool_last else [pooled, *local], axis=1))

@@ -1,0 +1,107 @@
+"""Convolution, normalisation and activation as one layer, plain and depthwise separable."""
+
+from __future__ import annotations
+
+import paddle
+from paddle import nn
+
+ACTIVATIONS = {
+    None: nn.Identity,
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,  # slope 0.01, as CCNet's in-place activated BatchNorm
+    "gelu": nn.GELU,
+    "silu": nn.Silu,
+}
+
+
+def activation(name: str | None) -> nn.Layer:
+    """Activation layer by name, ``None`` for the identity.
+
+    Raises:
+        ValueError: an unknown name.
+    """
+    if name not in ACTIVATIONS:
+        raise ValueError(f"act={name!r} is not one of {', '.join(repr(a) for a in ACTIVATIONS)}.")
+    return ACTIVATIONS[name]()
+
+
+def kaiming_fan_out(out_channels: int, kernel_size: int, groups: int = 1) -> nn.initializer.Initializer:
+    """He initialisation by the number of outputs one input feeds (He et al., ICCV 2015, Sec. 2.2, backward case)."""
+    return nn.initializer.KaimingNormal(fan_in=out_channels // groups * kernel_size**2)
+
+
+class ConvNormAct(nn.Layer):
+    """Convolution → BatchNorm → activation; "same" padding, so stride 1 keeps height and width.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        kernel_size: Side of the square kernel, odd.
+        dilation: Distance of the kernel's taps.
+        groups: Groups of the convolution; ``in_channels`` makes it depthwise.
+        norm: BatchNorm after the convolution; without it the convolution has a bias.
+        act: Name of the activation, ``None`` for none.
+
+    Shape:
+        - x: (N, in_channels, H, W)
+        - output: (N, out_channels, H, W)
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        *,
+        dilation: int = 1,
+        groups: int = 1,
+        norm: bool = True,
+        act: str | None = "relu",
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2D(
+            in_channels,
+            out_channels,
+            kernel_size,
+            padding=dilation * (kernel_size - 1) // 2,
+            dilation=dilation,
+            groups=groups,
+            weight_attr=kaiming_fan_out(out_channels, kernel_size, groups),
+            bias_attr=None if not norm else False,
+        )
+        self.norm = nn.BatchNorm2D(out_channels) if norm else nn.Identity()
+        self.act = activation(act)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        return self.act(self.norm(self.conv(x)))
+
+
+class SeparableConv(nn.Layer):
+    """Depthwise convolution, then a 1×1 convolution, each with BatchNorm.
+
+    Reference: Chollet, "Xception", CVPR 2017. Whether an activation follows the depthwise half
+    is an argument: DeepLabV3+ has one (Chen et al., ECCV 2018, Sec. 3.2 and its code), FastFCN's JPU has none.
+
+    Shape:
+        - x: (N, in_channels, H, W)
+        - output: (N, out_channels, H, W)
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        *,
+        dilation: int = 1,
+        dw_act: str | None = "relu",
+        act: str | None = "relu",
+    ) -> None:
+        super().__init__()
+        self.depthwise = ConvNormAct(
+            in_channels, in_channels, kernel_size, dilation=dilation, groups=in_channels, act=dw_act
+        )
+        self.pointwise = ConvNormAct(in_channels, out_channels, 1, act=act)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        return self.pointwise(self.depthwise(x))

@@ -1,0 +1,87 @@
+"""Dynamic convolutional module: depthwise convolution with kernels predicted from the image."""
+
+from __future__ import annotations
+
+import paddle
+import paddle.nn.functional as F
+from paddle import nn
+
+from paddleseg_ext.layers.conv import ConvNormAct, activation
+from paddleseg_ext.layers.resample import pyramid_pool, spatial_size
+
+
+def depthwise_per_sample(x: paddle.Tensor, kernels: paddle.Tensor) -> paddle.Tensor:
+    """Cross-correlate every channel of every sample with a kernel of its own, zero-padded to the same size.
+
+    An even kernel has its extra row and column of padding at the top and the left.
+
+    Shape:
+        - x: (N, C, H, W)
+        - kernels: (N, C, k, k)
+        - output: (N, C, H, W)
+    """
+    k = kernels.shape[2]
+    if k == 1:
+        return x * kernels
+    after = (k - 1) // 2
+    before = k - 1 - after
+    if not paddle.in_dynamic_mode():
+        return _sum_of_taps(x, kernels, before, after)
+    batch, channels, height, width = x.shape
+    # As one grouped convolution: sample and channel become the group axis.
+    maps = x.reshape([1, batch * channels, height, width])
+    taps = kernels.reshape([batch * channels, 1, k, k])
+    padding = [before, after, before, after]  # top, bottom, left, right
+    return F.conv2d(maps, taps, padding=padding, groups=batch * channels).reshape(x.shape)
+
+
+def _sum_of_taps(x: paddle.Tensor, kernels: paddle.Tensor, before: int, after: int) -> paddle.Tensor:
+    """The same as a sum of k² shifted maps; slower, but a traced graph keeps its batch size free."""
+    height, width = spatial_size(x)
+    k = kernels.shape[2]
+    padded = F.pad(x, [before, after, before, after])
+    total = None
+    for i in range(k):
+        for j in range(k):
+            term = padded[:, :, i : i + height, j : j + width] * kernels[:, :, i : i + 1, j : j + 1]
+            total = term if total is None else total + term
+    return total
+
+
+class DynamicConv(nn.Layer):
+    """Depthwise convolution whose k×k kernel is predicted from the image.
+
+    Reference: He et al., "Dynamic Multi-Scale Filters for Semantic Segmentation", ICCV 2019, Sec. 3.2.
+    Official code consulted: Junjun2016/DMNet, dm_head.py.
+
+    Args:
+        in_channels: Channels of the input map.
+        channels: Channels after the reduction.
+        filter_size: k, in cells of the reduced map.
+        fusion: A 1×1 convolution after the dynamic one (the paper has none).
+        act: Activation.
+
+    Shape:
+        - x: (N, in_channels, H, W), any H, W ≥ 1
+        - output: (N, channels, H, W)
+
+    Raises:
+        ValueError: filter_size < 1.
+    """
+
+    def __init__(
+        self, in_channels: int, channels: int, filter_size: int, *, fusion: bool = False, act: str | None = "relu"
+    ) -> None:
+        super().__init__()
+        if filter_size < 1:
+            raise ValueError(f"filter_size={filter_size} must be at least 1.")
+        self.filter_size = filter_size
+        self.filter_gen = nn.Conv2D(in_channels, channels, 1)
+        self.reduce = ConvNormAct(in_channels, channels, 1, act=act)
+        self.norm = nn.BatchNorm2D(channels)
+        self.act = activation(act)
+        self.fuse = ConvNormAct(channels, channels, 1, act=act) if fusion else nn.Identity()
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        kernels = self.filter_gen(pyramid_pool(x, [self.filter_size])[0])  # (N, channels, k, k)
+        return self.fuse(self.act(self.norm(depthwise_per_sample(self.reduce(x), kernels))))

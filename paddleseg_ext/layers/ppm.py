@@ -1,0 +1,59 @@
+"""Pyramid pooling module."""
+
+from __future__ import annotations
+
+from typing import Sequence
+
+import paddle
+from paddle import nn
+
+from paddleseg_ext.layers.conv import ConvNormAct
+from paddleseg_ext.layers.resample import pyramid_pool, resize, spatial_size
+
+
+class PyramidPooling(nn.Layer):
+    """Context from averages over k×k grids of the map, resized back and stacked under it.
+
+    Reference: Zhao et al., "Pyramid Scene Parsing Network", CVPR 2017, Sec. 3.2.
+    Official code consulted: hszhao/semseg, model/pspnet.py.
+
+    Args:
+        in_channels: Channels of the input map.
+        channels: Channels of each branch.
+        bin_sizes: Grid sides k, one branch each, in the order in which they are stacked.
+        norm: BatchNorm in the branches. The 1×1 grid holds one value an image and channel, on which
+            BatchNorm has nothing to normalise when the batch is 1; ``False`` leaves it out.
+        act: Activation of the branches.
+        align_corners: As in ``F.interpolate``.
+
+    Shape:
+        - x: (N, in_channels, H, W), any H, W ≥ 1
+        - output: (N, in_channels + len(bin_sizes)·channels, H, W), the input first
+
+    Raises:
+        ValueError: ``bin_sizes`` is empty or holds a number below 1.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        bin_sizes: Sequence[int] = (1, 2, 3, 6),
+        *,
+        norm: bool = True,
+        act: str | None = "relu",
+        align_corners: bool = False,
+    ) -> None:
+        super().__init__()
+        if not bin_sizes or min(bin_sizes) < 1:
+            raise ValueError(f"bin_sizes={list(bin_sizes)} must be whole numbers of at least 1.")
+        self.bin_sizes = tuple(bin_sizes)
+        self.align_corners = align_corners
+        self.out_channels = in_channels + len(self.bin_sizes) * channels
+        self.branches = nn.LayerList([ConvNormAct(in_channels, channels, 1, norm=norm, act=act) for _ in bin_sizes])
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        size = spatial_size(x)
+        grids = pyramid_pool(x, self.bin_sizes)
+        context = [resize(conv(grid), size, self.align_corners) for conv, grid in zip(self.branches, grids)]
+        return paddle.concat([x, *context], axis=1)

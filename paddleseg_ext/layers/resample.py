@@ -1,0 +1,90 @@
+"""Pooling and bilinear resizing as matrices, and resizing to a size known only at run time.
+
+Adaptive average pooling and bilinear interpolation are linear in the map and separable, so each is
+``P_h · x · P_wᵀ`` with thin matrices. Built with tensor operations from the map's own size, they export
+with unknown height and width, where exchange formats have no adaptive pooling.
+"""
+
+from __future__ import annotations
+
+from typing import Sequence, Union
+
+import paddle
+import paddle.nn.functional as F
+
+Size = Union[int, paddle.Tensor]
+
+
+def spatial_size(x: paddle.Tensor) -> tuple[Size, Size]:
+    """Height and width of (N, C, H, W): numbers when running eagerly, tensors while a graph is traced."""
+    if paddle.in_dynamic_mode():
+        return x.shape[2], x.shape[3]
+    shape = paddle.shape(x)
+    return shape[2], shape[3]
+
+
+def resize(x: paddle.Tensor, size: tuple[Size, Size], align_corners: bool) -> paddle.Tensor:
+    """Bilinear resizing to ``size`` = (height, width); the same map when it has that size already.
+
+    Shape:
+        - x: (N, C, h, w)
+        - output: (N, C, H, W)
+    """
+    if paddle.in_dynamic_mode():
+        if tuple(x.shape[2:]) == tuple(size):
+            return x
+    elif isinstance(size[0], (paddle.Tensor, paddle.base.framework.Variable)):
+        size = paddle.stack([size[0], size[1]]).astype("int32")
+    return F.interpolate(x, size, mode="bilinear", align_corners=align_corners)
+
+
+def pool_matrix(size: Size, bins: int) -> paddle.Tensor:
+    """Matrix of 1-D adaptive average pooling.
+
+    Row i averages [⌊i·n/k⌋, ⌈(i+1)·n/k⌉), n = ``size`` and k = ``bins``: the cells of
+    ``adaptive_avg_pool``, which overlap when k does not divide n and repeat when k > n.
+
+    Shape:
+        - output: (bins, size), float32; rows sum to 1
+    """
+    position = paddle.arange(size, dtype="int64").unsqueeze(0)  # (1, n)
+    cell = paddle.arange(bins, dtype="int64").unsqueeze(1)  # (k, 1)
+    start = (cell * size) // bins
+    end = ((cell + 1) * size + bins - 1) // bins
+    inside = paddle.logical_and(position >= start, position < end).astype("float32")
+    return inside / (end - start).astype("float32")
+
+
+def interpolation_matrix(size_in: Size, size_out: Size, align_corners: bool) -> paddle.Tensor:
+    """Matrix of 1-D linear interpolation, with the source positions of ``F.interpolate``.
+
+    Shape:
+        - output: (size_out, size_in), float32; rows sum to 1
+    """
+    target = paddle.arange(size_out, dtype="float32")
+    last = paddle.to_tensor(size_in, dtype="float32") - 1 if isinstance(size_in, int) else size_in.astype("float32") - 1
+    n_out = paddle.to_tensor(size_out, dtype="float32") if isinstance(size_out, int) else size_out.astype("float32")
+    if align_corners:
+        source = target * (last / paddle.clip(n_out - 1, min=1.0))
+    else:
+        source = (target + 0.5) * ((last + 1) / n_out) - 0.5
+    source = paddle.minimum(paddle.clip(source, min=0.0), last).unsqueeze(1)  # (out, 1)
+    return F.relu(1 - paddle.abs(source - paddle.arange(size_in, dtype="float32").unsqueeze(0)))
+
+
+def pyramid_pool(x: paddle.Tensor, bin_sizes: Sequence[int]) -> list[paddle.Tensor]:
+    """Adaptive average pooling to several grids at once; the map itself is read only once.
+
+    Shape:
+        - x: (N, C, H, W), any H, W ≥ 1
+        - output: for each k of ``bin_sizes`` (N, C, k, k)
+    """
+    height, width = spatial_size(x)
+    across = paddle.concat([pool_matrix(width, k) for k in bin_sizes])  # (Σk, W)
+    rows = paddle.matmul(x, across.astype(x.dtype), transpose_y=True)  # (N, C, H, Σk)
+    grids, start = [], 0
+    for k in bin_sizes:
+        down = pool_matrix(height, k).astype(x.dtype)  # (k, H)
+        grids.append(paddle.matmul(down, rows[:, :, :, start : start + k]))  # (N, C, k, k)
+        start += k
+    return grids

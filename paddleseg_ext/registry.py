@@ -1,0 +1,90 @@
+"""Connects the names in a YAML file to head classes.
+
+PaddleSeg's builder constructs nested ``type:`` dictionaries before their parent, with nothing but
+their own keys, so a head built there could not know its backbone's channels. A registered head is
+therefore not built but *bound*: ``{type: PSPHead, bin_sizes: [1, 2]}`` becomes
+``functools.partial(PSPHead, bin_sizes=[1, 2])``, and the parent calls it with what it alone knows.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import inspect
+from typing import Any, Callable, Iterable, TypeVar
+
+from paddleseg.cvlibs import manager
+
+from paddleseg_ext.errors import UserError
+
+PARENT_BOUND = {
+    "in_channels": "the feature channels come from the backbone",
+    "num_classes": "write it under `model` or leave it to the data set",
+}
+
+HEADS: dict[str, type] = {}
+"""Registered heads by name; tests and listings walk over it."""
+
+T = TypeVar("T", bound=type)
+
+
+def closest(name: str, allowed: Iterable[str]) -> str:
+    """``"; did you mean 'x'?"`` for the likeliest misspelling, or ``""``."""
+    match = difflib.get_close_matches(name, list(allowed), n=1, cutoff=0.6)
+    return f"; did you mean '{match[0]}'?" if match else ""
+
+
+def argument_names(cls: type) -> list[str]:
+    """Keyword arguments of a class's constructor, those it passes on through ``**kwargs`` included."""
+    names: list[str] = []
+    for base in cls.__mro__:
+        if "__init__" not in vars(base):
+            continue
+        parameters = list(inspect.signature(vars(base)["__init__"]).parameters.values())[1:]
+        names += [p.name for p in parameters if p.kind is not p.VAR_KEYWORD and p.name not in names]
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            break
+    return names
+
+
+def bind(cls: type, keywords: dict[str, Any]) -> Callable[..., Any]:
+    """Bind YAML keys to a head class, refusing the unknown and the parent's own ones.
+
+    Raises:
+        UserError: a key the head does not take, or one that its parent sets.
+    """
+    allowed = [name for name in argument_names(cls) if name not in PARENT_BOUND]
+    for key in keywords:
+        if key in PARENT_BOUND:
+            raise UserError(f"{cls.__name__}: '{key}' cannot be set here: {PARENT_BOUND[key]}.")
+        if key not in allowed:
+            raise UserError(
+                f"{cls.__name__}: unknown argument '{key}'{closest(key, allowed)} Allowed: {', '.join(allowed)}."
+            )
+    return functools.partial(cls, **keywords)
+
+
+def register_head(cls: T) -> T:
+    """Class decorator: make ``type: <ClassName>`` available in PaddleSeg's YAML files.
+
+    Raises:
+        ValueError: the name is taken (PaddleSeg's own manager would overwrite it silently).
+    """
+    if cls.__name__ in manager.MODELS.components_dict:
+        raise ValueError(f"'{cls.__name__}' is already registered in PaddleSeg's models; choose another class name.")
+
+    def factory(**keywords: Any) -> Callable[..., Any]:
+        return bind(cls, keywords)
+
+    factory.__name__ = cls.__name__
+    factory.__doc__ = cls.__doc__
+    manager.MODELS.add_component(factory)
+    HEADS[cls.__name__] = cls
+    return cls
+
+
+def register_model(cls: T) -> T:
+    """Class decorator: register a whole model, refusing a taken name as `register_head` does."""
+    if cls.__name__ in manager.MODELS.components_dict:
+        raise ValueError(f"'{cls.__name__}' is already registered in PaddleSeg's models; choose another class name.")
+    return manager.MODELS.add_component(cls)

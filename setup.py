@@ -1,0 +1,66 @@
+"""Packaging of paddleseg-ext: names, versions and what has to be there. Settings of the tools are in pyproject.toml."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).resolve().parent
+PACKAGE = "paddleseg_ext"
+
+# The single source of the version is the package; it is read, not imported, since importing needs Paddle.
+VERSION = re.search(r'^__version__ = "([^"]+)"', (ROOT / PACKAGE / "__init__.py").read_text("utf-8"), re.M).group(1)
+
+REQUIRES = [
+    # 2.8.0 is PyPI's newest. PaddleSeg's develop branch calls itself 0.0.0.dev0: naming that version admits it where
+    # it is installed already (pip then leaves it alone), and the exclusions keep every release before 2.8 out.
+    "paddleseg>=0.0.0.dev0,<2.9," + ",".join(f"!=2.{minor}.*" for minor in range(8)),
+    "numpy>=1.21,<2",  # opencv 4.5.5 was compiled against numpy 1 and does not import with 2
+    "opencv-python>=4.5.5,<=4.6.0",  # the upper end is paddleseg's own
+    "setuptools>=64,<85",  # `import paddle` imports it; from Python 3.12 on, a new virtual environment lacks it
+    "filelock>=3.4,<5",
+    "jinja2>=3.0,<4",
+    "matplotlib>=3.5,<4",
+    "pillow>=9.0,<14",
+    "pyyaml>=5.1,<7",
+    "safetensors>=0.4,<1",
+    "scikit-learn>=1.0,<2",
+    "tqdm>=4.60,<5",
+    "visualdl>=2.2,<3",
+]
+
+EXTRAS = {
+    # Not required outright: it would overwrite a GPU wheel (paddlepaddle-gpu), which pip knows by another name.
+    "cpu": ["paddlepaddle>=2.6.2,<3.4"],
+    "onnx": ["paddle2onnx>=1.3.1,<3", "onnxruntime>=1.17,<2"],
+    "test": ["pytest>=7.4,<10", "hypothesis>=6.80,<7", "cityscapesscripts>=2.2.4,<3"],
+    "dev": ["ruff>=0.6,<1", "mypy>=1.8,<3"],
+}
+
+setup(
+    name="paddleseg-ext",
+    version=VERSION,
+    description="Context heads for PaddleSeg: DeepLabV3+, PSPNet, DMNet, FastFCN, EncNet and CCNet on any backbone",
+    long_description=(ROOT / "README.md").read_text("utf-8") if (ROOT / "README.md").exists() else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    keywords="semantic-segmentation paddlepaddle paddleseg deeplabv3plus pspnet dmnet fastfcn encnet ccnet",
+    python_requires=">=3.9,<3.13",
+    install_requires=REQUIRES,
+    extras_require=EXTRAS,
+    packages=find_packages(include=[PACKAGE, f"{PACKAGE}.*"]),
+    package_data={PACKAGE: ["**/*"]},
+    exclude_package_data={"": ["*.py[cod]"]},
+    entry_points={"console_scripts": [f"paddleseg-ext = {PACKAGE}.cli.main:main"]},
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Operating System :: MacOS",
+        *(f"Programming Language :: Python :: 3.{minor}" for minor in range(9, 13)),
+        "Topic :: Scientific/Engineering :: Image Recognition",
+    ],
+)

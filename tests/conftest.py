@@ -1,0 +1,44 @@
+"""Shared by all tests: a backbone of a few thousand weights, and reproducible random numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import paddle
+import pytest
+from paddle import nn
+
+import paddleseg_ext  # noqa: F401
+
+
+class TinyBackbone(nn.Layer):
+    """Four stages as a ResNet has them: strides 4, 8, then 8, 16 or 32 as ``output_stride`` says."""
+
+    feat_channels = [8, 12, 16, 24]
+
+    def __init__(self, output_stride: int = 8) -> None:
+        super().__init__()
+        strides = {8: (4, 2, 1, 1), 16: (4, 2, 2, 1), 32: (4, 2, 2, 2)}[output_stride]
+        widths = [3, *self.feat_channels]
+        self.stages = nn.LayerList(
+            [nn.Conv2D(a, b, 3, stride=s, padding=1) for a, b, s in zip(widths[:-1], widths[1:], strides)]
+        )
+
+    def forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
+        feats = []
+        for stage in self.stages:
+            x = nn.functional.relu(stage(x))
+            feats.append(x)
+        return feats
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    paddle.seed(0)
+    np.random.seed(0)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if not (paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count()):
+        for item in items:
+            if "gpu" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="needs a GPU"))

@@ -1,0 +1,74 @@
+"""Every head gives mmsegmentation's numbers: evaluation, training and input gradients, at an odd size."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import paddle
+import pytest
+
+from tests.mmseg_names import build, convert
+
+HERE = Path(__file__).parents[1]
+FOLDERS = {
+    "small": HERE / "data" / "mmseg",
+    # The same cases, wider; not part of the repository.
+    "wide": Path(os.environ.get("PADDLESEG_EXT_VECTORS", HERE.parents[1] / "shared/reference/vectors")),
+}
+CASES = ["cc", "deeplabv3plus", "dm", "enc", "enc_lateral", "fastfcn_aspp", "fastfcn_enc", "fastfcn_psp", "fcn", "psp"]
+FILES = [f"{case}{suffix}" for case in CASES for suffix in ("", "_ac")]
+TOLERANCE = 1e-4  # of the largest reference value
+
+
+def load(path: Path) -> dict[str, np.ndarray]:
+    if not path.is_file():
+        assert path.parent != FOLDERS["small"], f"{path} belongs to the repository"
+        pytest.skip(f"no {path.name} at hand; PADDLESEG_EXT_VECTORS names the folder")
+    with np.load(path) as blob:
+        return dict(blob)
+
+
+def part(blob: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    return {key[len(prefix) + 1 :]: value for key, value in blob.items() if key.startswith(prefix + "/")}
+
+
+def assert_equal(ours: paddle.Tensor, reference: np.ndarray, what: str) -> None:
+    assert tuple(ours.shape) == reference.shape, what
+    error = np.abs(ours.numpy() - reference).max() / np.abs(reference).max()
+    assert error <= TOLERANCE, f"{what}: relative difference {error:.2e}"
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_equals_mmsegmentation(folder: str, name: str) -> None:
+    blob = load(FOLDERS[folder] / f"{name}.npz")
+    meta = json.loads(str(blob["meta"]))
+    head = build(meta)
+    weights = convert(part(blob, "sd"), meta)
+    own = head.state_dict()
+    assert set(weights) == set(own)
+    assert all(tuple(own[key].shape) == value.shape for key, value in weights.items())
+    head.set_state_dict({key: paddle.to_tensor(value) for key, value in weights.items()})
+    arrays = [value for _, value in sorted(part(blob, "feat").items())]
+
+    head.eval()
+    with paddle.no_grad():
+        outputs = head([paddle.to_tensor(a) for a in arrays])
+    expected = part(blob, "eval")
+    assert len(outputs) == len(expected)
+    for i, out in enumerate(outputs):
+        assert_equal(out, expected[str(i)], f"eval output {i}")
+
+    head.train()
+    feats = [paddle.to_tensor(a, stop_gradient=False) for a in arrays]
+    outputs = head(feats)
+    total = 0
+    for i, out in enumerate(outputs):
+        assert_equal(out, blob[f"train/{i}"], f"train output {i}")
+        total = total + (out * paddle.cos(paddle.arange(out.size, dtype="float32")).reshape(out.shape)).sum()
+    total.backward()
+    for i, gradient in part(blob, "grad").items():
+        assert_equal(feats[int(i)].grad, gradient, f"gradient of feature {i}")

@@ -1,0 +1,177 @@
+"""Every YAML file of the repository builds, under PaddleSeg's own builder as it is, and its losses fit its outputs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import paddle
+import pytest
+import yaml
+from paddleseg.cvlibs import Config, SegBuilder, manager
+
+from paddleseg_ext import Builder, UserError, build_model, load_config
+from tests.conftest import TinyBackbone
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+LEAVES = sorted(path for path in CONFIGS.rglob("*.yml") if "_base_" not in path.parts)
+MODELS = sorted((CONFIGS / "_base_" / "models").glob("*.yml"))
+
+
+def tiny(**keywords: object) -> TinyBackbone:
+    """Stands for the backbone of a configuration; the heads are built in full width over few channels."""
+    return TinyBackbone(keywords.get("output_stride", 32))
+
+
+@pytest.fixture
+def tiny_backbones(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ResNet18_vd", "ResNet50_vd", "ResNet101_vd"):
+        monkeypatch.setitem(manager.BACKBONES.components_dict, name, tiny)
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=lambda p: p.stem)
+def test_builds_under_paddlesegs_own_builder(path: Path, tiny_backbones: None) -> None:
+    config = Config(str(path))
+    builder = SegBuilder(config)
+    model, loss = builder.model, builder.loss
+    assert len(loss["types"]) == len(loss["coef"]) == len(model.output_names)
+    for name, term in zip(model.output_names, loss["types"]):
+        assert (type(term).__name__ == "SECrossEntropyLoss") == (name == "se")
+    assert builder.optimizer.get_lr() > 0
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=lambda p: p.stem)
+def test_leaf_is_short_and_named_for_what_it_holds(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 15
+    if path.parent.name == "quickstart":
+        return
+    config = load_config(path)
+    backbone = config.model_cfg["backbone"]
+    crop = next(t["crop_size"] for t in config.train_dataset_cfg["transforms"] if "crop_size" in t)
+    iters = f"{config.iters // 1000}k" if config.iters >= 1000 else str(config.iters)
+    dataset = config.train_dataset_cfg["type"].lower()
+    expected = f"{backbone['type'].lower()}_os{backbone['output_stride']}_{dataset}_{crop[0]}x{crop[1]}_{iters}"
+    assert path.stem.endswith(expected)
+    assert config.model_cfg.get("align_corners", False) == (crop[0] % 8 == 1)
+
+
+def test_every_network_has_its_configurations() -> None:
+    networks = ["deeplabv3plus", "pspnet", "dmnet", "fastfcn", "encnet", "ccnet"]
+    names = {path.stem for path in LEAVES}
+    for net in networks:
+        stride = 32 if net == "fastfcn" else 8
+        for depth in (50, 101):
+            for data in ("cityscapes_1024x512_80k", "cityscapes_769x769_80k", "ade20k_512x512_160k"):
+                assert f"{net}_resnet{depth}_vd_os{stride}_{data}" in names
+        assert any(p.stem == net and p.parent.name == "quickstart" for p in LEAVES)
+
+
+@pytest.mark.parametrize("path", MODELS, ids=lambda p: p.stem)
+def test_model_bases_train_and_evaluate(path: Path) -> None:
+    """The variants too, on the real data flow of a step, at a tenth of their width."""
+    section = yaml.safe_load(path.read_text())
+
+    def narrow(node: object) -> object:
+        if isinstance(node, dict):
+            return {k: max(4, v // 32) if k.endswith("channels") else narrow(v) for k, v in node.items()}
+        return [narrow(item) for item in node] if isinstance(node, list) else node
+
+    model_config = narrow(section["model"]) | {"num_classes": 4, "backbone": {"type": "TinyBackboneForConfigs"}}
+    manager.BACKBONES.components_dict["TinyBackboneForConfigs"] = tiny
+    try:
+        config = type("C", (), {"dic": {}})
+        model = Builder(config).build_component(model_config)
+    finally:
+        del manager.BACKBONES.components_dict["TinyBackboneForConfigs"]
+    x, label = paddle.randn([2, 3, 65, 97]), paddle.randint(0, 4, [2, 65, 97])
+    losses = [Builder(config).build_component(term) for term in section["loss"]["types"]]
+    total = sum(c * loss(out, label) for c, loss, out in zip(section["loss"]["coef"], losses, model(x)))
+    total.backward()
+    assert float(total) > 0
+    model.eval()
+    assert [out.shape for out in model(x)] == [[2, 4, 65, 97]]
+
+
+def write(tmp_path: Path, change: dict) -> Path:
+    """A small valid configuration with changes in its model section."""
+    content = {
+        "batch_size": 2,
+        "iters": 10,
+        "train_dataset": {
+            "type": "CamVid",
+            "dataset_root": str(tmp_path / "nowhere"),
+            "mode": "train",
+            "transforms": [],
+        },
+        "optimizer": {"type": "SGD"},
+        "lr_scheduler": {"type": "PolynomialDecay", "learning_rate": 0.1},
+        "loss": {"types": [{"type": "CrossEntropyLoss"}], "coef": [1]},
+        "model": {
+            "type": "EncoderDecoder",
+            "backbone": {"type": "ResNet18_vd"},
+            "decode_head": {"type": "PSPHead", "channels": 16},
+            **change,
+        },
+    }
+    path = tmp_path / "config.yml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (
+            {"decode_head": {"type": "PSPHead", "bin_size": [1]}},
+            "PSPHead: unknown argument 'bin_size'; did you mean 'bin_sizes'",
+        ),
+        ({"decode_head": {"type": "PSPHaed"}}, "Unknown type 'PSPHaed' in the configuration; did you mean 'PSPHead'"),
+        ({"decode_head": {"type": "PSPHead", "in_channels": 8}}, "PSPHead: 'in_channels' cannot be set here"),
+        ({"decode_head": {"type": "PSPHead", "in_index": 7}}, "in_index=7 but the backbone gives 4 feature maps"),
+        ({"decode_head": 3}, "decode_head must be a head such as"),
+        (
+            {"decodehead": {"type": "PSPHead"}},
+            "EncoderDecoder: unknown argument 'decodehead'; did you mean 'decode_head'",
+        ),
+        ({"backbone": {"type": "ResNet18_vd", "outputstride": 8}}, "ResNet18_vd: unknown argument 'outputstride'"),
+        ({"backbone": {"type": "ResNet18_vd", "pretrained": "no/such.pdparams"}}, r"no/such\.pdparams is not a file"),
+        ({"pretrained": "no/such.pdparams"}, r"no/such\.pdparams is not a file"),
+        (
+            {"decode_head": {"type": "FastFCNHead", "head": {"type": "EncHead", "code": 3}}},
+            "EncHead: unknown argument 'code'",
+        ),
+    ],
+)
+def test_mistakes_are_told_in_a_sentence(tmp_path: Path, change: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message) as info:
+        build_model(write(tmp_path, change))
+    assert "\n" not in str(info.value)
+
+
+def test_missing_data_set_names_its_folder(tmp_path: Path) -> None:
+    builder = Builder(load_config(write(tmp_path, {})))
+    with pytest.raises(UserError, match="train_dataset: .*nowhere"):
+        _ = builder.train_dataset
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (None, "is not a file"),
+        ("a: [", "not valid YAML"),
+        ("iters: 3", "No batch_size specified"),
+        ("- 1", "config.yml"),
+    ],
+)
+def test_unusable_files(tmp_path: Path, content: str | None, message: str) -> None:
+    path = tmp_path / "config.yml"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(UserError, match=message):
+        load_config(path)
+
+
+def test_base_that_is_missing(tmp_path: Path) -> None:
+    path = tmp_path / "config.yml"
+    path.write_text("_base_: other.yml\n")
+    with pytest.raises(UserError, match=r"its _base_ file .*other\.yml does not exist"):
+        load_config(path)
