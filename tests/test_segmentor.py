@@ -73,7 +73,7 @@ def test_align_corners_reaches_heads_unless_they_set_their_own() -> None:
     heads = [partial(FCNHead, in_index=2, align_corners=False)]
     net = EncoderDecoder(CLASSES, TinyBackbone(), partial(PSPHead, channels=8), heads, align_corners=True)
     assert net.decode_head.align_corners
-    assert net.decode_head.pyramid.align_corners
+    assert net.decode_head.bottleneck.align_corners
     assert not net.auxiliary_heads[0].align_corners
     inner = EncoderDecoder(CLASSES, TinyBackbone(), partial(FastFCNHead, head=PSPHead), align_corners=True)
     assert inner.decode_head.head.align_corners

@@ -7,7 +7,7 @@ from typing import Any, Sequence
 import paddle
 
 from paddleseg_ext.heads.base import Head
-from paddleseg_ext.layers.conv import ConvNormAct
+from paddleseg_ext.layers.fusion import ContextConv
 from paddleseg_ext.layers.ppm import PyramidPooling
 from paddleseg_ext.registry import register_head
 
@@ -39,15 +39,16 @@ class PSPHead(Head):
         **common: Any,
     ) -> None:
         super().__init__(in_channels, num_classes, **common)
-        self.pyramid = PyramidPooling(
-            self.in_channels,
-            pool_channels or self.channels,
-            bin_sizes,
-            norm=pool_norm,
+        width = pool_channels or self.channels
+        self.pyramid = PyramidPooling(self.in_channels, width, bin_sizes, norm=pool_norm, act=self.act)
+        self.bottleneck = ContextConv(
+            self.in_channels + len(bin_sizes) * width,
+            self.channels,
+            bottleneck_kernel,
             act=self.act,
             align_corners=self.align_corners,
         )
-        self.bottleneck = ConvNormAct(self.pyramid.out_channels, self.channels, bottleneck_kernel, act=self.act)
 
     def forward(self, feats: Sequence[paddle.Tensor]) -> list[paddle.Tensor]:
-        return [self.classify(self.bottleneck(self.pyramid(feats[self.in_index])))]
+        x = feats[self.in_index]
+        return [self.classify(self.bottleneck(x, self.pyramid(x)))]

@@ -8,7 +8,7 @@ import paddle
 from paddle import nn
 
 from paddleseg_ext.layers.conv import ConvNormAct, SeparableConv
-from paddleseg_ext.layers.resample import spatial_size
+from paddleseg_ext.layers.fusion import ContextConv
 
 BRANCH_ORDERS = ("pool_first", "pool_last")
 
@@ -59,7 +59,6 @@ class ASPP(nn.Layer):
             raise ValueError(f"branch_order={branch_order!r} is not one of {', '.join(BRANCH_ORDERS)}.")
         if not dilations or min(dilations) < 1:
             raise ValueError(f"dilations={list(dilations)} must be whole numbers of at least 1.")
-        self.pool_last = branch_order == "pool_last"
         self.image_pool = ConvNormAct(in_channels, channels, 1, norm=norm, act=act)
         self.pointwise = ConvNormAct(in_channels, channels, 1, act=act)
         self.atrous = nn.LayerList()
@@ -69,11 +68,10 @@ class ASPP(nn.Layer):
             else:
                 conv = ConvNormAct(in_channels, channels, 3, dilation=rate, act=act)
             self.atrous.append(conv)
-        self.project = ConvNormAct((2 + len(self.atrous)) * channels, channels, proj_kernel, act=act)
+        stacked = (2 + len(self.atrous)) * channels
+        self.project = ContextConv(stacked, channels, proj_kernel, grids_first=branch_order == "pool_first", act=act)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        height, width = spatial_size(x)
-        mean = self.image_pool(x.mean(axis=[2, 3], keepdim=True))  # (N, C, 1, 1)
-        pooled = mean.tile([1, 1, height, width])  # bilinear resizing of one pixel is that pixel
-        local = [self.pointwise(x), *(conv(x) for conv in self.atrous)]
-        return self.project(paddle.concat([*local, pooled] if self.pool_last else [pooled, *local], axis=1))
+        pooled = self.image_pool(x.mean(axis=[2, 3], keepdim=True))  # (N, C, 1, 1)
+        local = paddle.concat([self.pointwise(x), *(conv(x) for conv in self.atrous)], axis=1)
+        return self.project(local, [pooled])

@@ -8,11 +8,14 @@ import paddle
 from paddle import nn
 
 from paddleseg_ext.layers.conv import ConvNormAct
-from paddleseg_ext.layers.resample import pyramid_pool, resize, spatial_size
+from paddleseg_ext.layers.resample import pyramid_pool
 
 
 class PyramidPooling(nn.Layer):
-    """Context from averages over k×k grids of the map, resized back and stacked under it.
+    """Context from averages over k×k grids of the map.
+
+    The paper resizes the grids back and stacks them under the map; here they stay grids, and what reads
+    them (`ContextConv`) need not resize them.
 
     Reference: Zhao et al., "Pyramid Scene Parsing Network", CVPR 2017, Sec. 3.2.
     Official code consulted: hszhao/semseg, model/pspnet.py.
@@ -20,15 +23,14 @@ class PyramidPooling(nn.Layer):
     Args:
         in_channels: Channels of the input map.
         channels: Channels of each branch.
-        bin_sizes: Grid sides k, one branch each, in the order in which they are stacked.
+        bin_sizes: Grid sides k, one branch each.
         norm: BatchNorm in the branches. The 1×1 grid holds one value an image and channel, on which
             BatchNorm has nothing to normalise when the batch is 1; ``False`` leaves it out.
         act: Activation of the branches.
-        align_corners: As in ``F.interpolate``.
 
     Shape:
         - x: (N, in_channels, H, W), any H, W ≥ 1
-        - output: (N, in_channels + len(bin_sizes)·channels, H, W), the input first
+        - output: for each k of ``bin_sizes`` (N, channels, k, k)
 
     Raises:
         ValueError: ``bin_sizes`` is empty or holds a number below 1.
@@ -42,18 +44,12 @@ class PyramidPooling(nn.Layer):
         *,
         norm: bool = True,
         act: str | None = "relu",
-        align_corners: bool = False,
     ) -> None:
         super().__init__()
         if not bin_sizes or min(bin_sizes) < 1:
             raise ValueError(f"bin_sizes={list(bin_sizes)} must be whole numbers of at least 1.")
         self.bin_sizes = tuple(bin_sizes)
-        self.align_corners = align_corners
-        self.out_channels = in_channels + len(self.bin_sizes) * channels
         self.branches = nn.LayerList([ConvNormAct(in_channels, channels, 1, norm=norm, act=act) for _ in bin_sizes])
 
-    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        size = spatial_size(x)
-        grids = pyramid_pool(x, self.bin_sizes)
-        context = [resize(conv(grid), size, self.align_corners) for conv, grid in zip(self.branches, grids)]
-        return paddle.concat([x, *context], axis=1)
+    def forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
+        return [conv(grid) for conv, grid in zip(self.branches, pyramid_pool(x, self.bin_sizes))]

@@ -62,14 +62,19 @@ def interpolation_matrix(size_in: Size, size_out: Size, align_corners: bool) -> 
         - output: (size_out, size_in), float32; rows sum to 1
     """
     target = paddle.arange(size_out, dtype="float32")
-    last = paddle.to_tensor(size_in, dtype="float32") - 1 if isinstance(size_in, int) else size_in.astype("float32") - 1
-    n_out = paddle.to_tensor(size_out, dtype="float32") if isinstance(size_out, int) else size_out.astype("float32")
+    n_in, n_out = _as_float(size_in), _as_float(size_out)
+    last = n_in - 1
     if align_corners:
         source = target * (last / paddle.clip(n_out - 1, min=1.0))
     else:
-        source = (target + 0.5) * ((last + 1) / n_out) - 0.5
+        several = (n_out > 1).astype("float32")  # where the output is one cell, Paddle takes the first
+        source = (target + 0.5) * (several * n_in / n_out) - 0.5
     source = paddle.minimum(paddle.clip(source, min=0.0), last).unsqueeze(1)  # (out, 1)
     return F.relu(1 - paddle.abs(source - paddle.arange(size_in, dtype="float32").unsqueeze(0)))
+
+
+def _as_float(size: Size) -> paddle.Tensor:
+    return paddle.full([], size, "float32") if isinstance(size, int) else size.astype("float32")
 
 
 def pyramid_pool(x: paddle.Tensor, bin_sizes: Sequence[int]) -> list[paddle.Tensor]:

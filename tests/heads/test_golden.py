@@ -10,6 +10,7 @@ import numpy as np
 import paddle
 import pytest
 
+from paddleseg_ext.layers import fusion
 from tests.mmseg_names import build, convert
 
 HERE = Path(__file__).parents[1]
@@ -44,7 +45,16 @@ def assert_equal(ours: paddle.Tensor, reference: np.ndarray, what: str) -> None:
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_equals_mmsegmentation(folder: str, name: str) -> None:
-    blob = load(FOLDERS[folder] / f"{name}.npz")
+    compare(load(FOLDERS[folder] / f"{name}.npz"))
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name.startswith(("deeplabv3plus", "fastfcn", "psp"))])
+def test_equals_mmsegmentation_in_fused_form(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fusion, "SMALL_MAP", 0)
+    compare(load(FOLDERS["small"] / f"{name}.npz"))
+
+
+def compare(blob: dict[str, np.ndarray]) -> None:
     meta = json.loads(str(blob["meta"]))
     head = build(meta)
     weights = convert(part(blob, "sd"), meta)

@@ -9,6 +9,7 @@ from paddleseg.models import layers as stock
 from paddleseg.models.layers.layer_libs import JPU as StockJPU
 
 from paddleseg_ext.layers.aspp import ASPP
+from paddleseg_ext.layers.fusion import ContextConv
 from paddleseg_ext.layers.jpu import JPU
 from paddleseg_ext.layers.ppm import PyramidPooling
 
@@ -32,20 +33,18 @@ def same(ours: paddle.Tensor, theirs: paddle.Tensor) -> None:
 
 
 @pytest.mark.parametrize("align_corners", [False, True])
-def test_pyramid_pooling(align_corners: bool) -> None:
+def test_pyramid_pooling_and_its_bottleneck(align_corners: bool) -> None:
     bins = (1, 2, 3, 6)
     theirs = stock.PPModule(16, 8, bin_sizes=bins, dim_reduction=True, align_corners=align_corners)
-    ours = PyramidPooling(16, 4, bins, align_corners=align_corners)  # stock divides its input's channels
-    for branch, stage in zip(ours.branches, theirs.stages):
+    pyramid = PyramidPooling(16, 4, bins[::-1])  # stock divides its input's channels, and stacks the finest grid first
+    bottleneck = ContextConv(32, 8, 3, align_corners=align_corners)
+    for branch, stage in zip(pyramid.branches, theirs.stages[::-1]):
         copy_block(branch, stage[1])
-    ours.eval(), theirs.eval()
-    x = paddle.randn([2, 16, 13, 17])
-    size = paddle.shape(x)[2:]
-    reference = [
-        paddle.nn.functional.interpolate(s(x), size, mode="bilinear", align_corners=align_corners)
-        for s in theirs.stages
-    ]
-    same(ours(x), paddle.concat([x, *reference], 1))
+    copy_block(bottleneck, theirs.conv_bn_relu2)
+    for layer in (pyramid, bottleneck, theirs):
+        layer.eval()
+    x = paddle.randn([2, 16, 25, 31])
+    same(bottleneck(x, pyramid(x)), theirs(x))
 
 
 def test_aspp_in_paddlesegs_variant() -> None:

@@ -29,7 +29,7 @@ def test_pyramid_pool_equals_adaptive_pooling(size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("align_corners", [False, True])
-@pytest.mark.parametrize("sizes", [(1, 7), (2, 9), (3, 64), (6, 97), (9, 9), (33, 8)])
+@pytest.mark.parametrize("sizes", [(1, 7), (5, 1), (2, 9), (3, 64), (6, 97), (9, 9), (33, 8)])
 def test_interpolation_matrix_equals_interpolate(sizes: tuple[int, int], align_corners: bool) -> None:
     small, large = sizes
     x = paddle.randn([1, 1, small, 1])
