@@ -1,0 +1,71 @@
+"""What an installation holds: every file, the version, the command, and a requirement for each import."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+from importlib import import_module, metadata
+from pathlib import Path
+
+import pytest
+
+import paddleseg_ext
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "paddleseg_ext"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `lib`, what pip would install, and `info`, its metadata; the working tree stays as it is."""
+    copy = tmp_path_factory.mktemp("source")
+    for path in ROOT.iterdir():
+        if path.is_file() and not path.name.startswith("."):
+            shutil.copy(path, copy)
+    shutil.copytree(PACKAGE, copy / PACKAGE.name)
+    (copy / "info").mkdir()
+    for command in (["build", "--build-lib", "lib"], ["egg_info", "--egg-base", "info"]):
+        done = subprocess.run([sys.executable, "setup.py", "-q", *command], cwd=copy, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    return copy
+
+
+def info(built: Path, name: str) -> str:
+    return next((built / "info").glob("*.egg-info")).joinpath(name).read_text("utf-8")
+
+
+def test_version_is_the_packages_own(built: Path) -> None:
+    assert f"\nVersion: {paddleseg_ext.__version__}\n" in info(built, "PKG-INFO")
+
+
+def test_every_file_is_installed(built: Path) -> None:
+    def files(package: Path) -> set[Path]:
+        return {p.relative_to(package) for p in package.rglob("*") if p.is_file() and "__pycache__" not in p.parts}
+
+    expected = files(PACKAGE)
+    assert any(path.suffix != ".py" for path in expected)
+    assert files(built / "lib" / PACKAGE.name) == expected
+    assert not list((built / "lib").rglob("*.pyc"))
+
+
+def test_console_script_has_a_target(built: Path) -> None:
+    target = re.search(r"^paddleseg-ext = (\S+):(\S+)$", info(built, "entry_points.txt"), re.M)
+    assert target is not None
+    assert callable(getattr(import_module(target.group(1)), target.group(2)))
+
+
+@pytest.mark.skipif(sys.version_info < (3, 10), reason="the standard library lists its modules from 3.10 on")
+def test_every_import_is_required(built: Path) -> None:
+    distributions = metadata.packages_distributions()
+    required = {name.lower() for name in re.findall(r"^[A-Za-z][\w-]*", info(built, "requires.txt"), re.M)}
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and not node.level:
+                modules = [node.module]
+            for module in {name.split(".")[0] for name in modules} - {PACKAGE.name} - sys.stdlib_module_names:
+                owners = {name.lower() for name in distributions.get(module, [module])}
+                assert owners & required, f"{path.relative_to(ROOT)} imports {module}, which setup.py does not require"

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Runs the test suite in an environment of its own (see _env.sh). Arguments go to pytest; paths are relative to the
+# repository root:
+#
+#   bash tools/test.sh
+#   bash tools/test.sh tests/layers -k aspp
+set -euo pipefail
+unset CDPATH
+cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
+source tools/_env.sh
+
+use_environment test
+# Tests may load Paddle before the package that sets this (paddleseg_ext/hardware.py tells why).
+if grep -qs AuthenticAMD /proc/cpuinfo; then export MKL_DEBUG_CPU_TYPE="${MKL_DEBUG_CPU_TYPE:-5}"; fi
+exec "$venv_python" -m pytest -q --durations=10 "$@"
