@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import paddle
-from paddle import nn
 
 from paddleseg_ext.heads.base import Head
 from paddleseg_ext.layers.conv import ConvNormAct
-from paddleseg_ext.layers.dcm import DynamicConv
+from paddleseg_ext.layers.dcm import DynamicConvs
 from paddleseg_ext.registry import register_head
 
 
@@ -38,14 +38,10 @@ class DMHead(Head):
         **common: Any,
     ) -> None:
         super().__init__(in_channels, num_classes, **common)
-        if not filter_sizes:
-            raise ValueError("DMHead: filter_sizes must hold at least one number.")
-        self.dynamic = nn.LayerList(
-            [DynamicConv(self.in_channels, self.channels, k, fusion=fusion, act=self.act) for k in filter_sizes]
-        )
+        self.dynamic = DynamicConvs(self.in_channels, self.channels, filter_sizes, fusion=fusion, act=self.act)
         stacked = self.in_channels + len(self.dynamic) * self.channels
         self.bottleneck = ConvNormAct(stacked, self.channels, bottleneck_kernel, act=self.act)
 
     def forward(self, feats: Sequence[paddle.Tensor]) -> list[paddle.Tensor]:
         x = feats[self.in_index]
-        return [self.classify(self.bottleneck(paddle.concat([x, *(conv(x) for conv in self.dynamic)], axis=1)))]
+        return [self.classify(self.bottleneck(paddle.concat([x, *self.dynamic(x)], axis=1)))]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import paddle
 import paddle.nn.functional as F
 from paddle import nn
@@ -83,5 +86,36 @@ class DynamicConv(nn.Layer):
         self.fuse = ConvNormAct(channels, channels, 1, act=act) if fusion else nn.Identity()
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        kernels = self.filter_gen(pyramid_pool(x, [self.filter_size])[0])  # (N, channels, k, k)
+        return self.apply_kernels(x, pyramid_pool(x, [self.filter_size])[0])
+
+    def apply_kernels(self, x: paddle.Tensor, grid: paddle.Tensor) -> paddle.Tensor:
+        """`forward`, given the map already pooled to k×k cells: (N, in_channels, k, k)."""
+        kernels = self.filter_gen(grid)  # (N, channels, k, k)
         return self.fuse(self.act(self.norm(depthwise_per_sample(self.reduce(x), kernels))))
+
+
+class DynamicConvs(nn.LayerList):
+    """Dynamic convolutions of several sizes on one map, which is pooled for all of them at once.
+
+    Args:
+        in_channels: Channels of the input map.
+        channels: Channels of each output.
+        filter_sizes: k of each.
+        **options: See `DynamicConv`.
+
+    Shape:
+        - x: (N, in_channels, H, W), any H, W ≥ 1
+        - output: for each size (N, channels, H, W)
+
+    Raises:
+        ValueError: ``filter_sizes`` is empty or holds a number below 1.
+    """
+
+    def __init__(self, in_channels: int, channels: int, filter_sizes: Sequence[int], **options: Any) -> None:
+        if not filter_sizes:
+            raise ValueError("filter_sizes must hold at least one number.")
+        super().__init__([DynamicConv(in_channels, channels, k, **options) for k in filter_sizes])
+        self.filter_sizes = tuple(filter_sizes)
+
+    def forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
+        return [conv.apply_kernels(x, grid) for conv, grid in zip(self, pyramid_pool(x, self.filter_sizes))]

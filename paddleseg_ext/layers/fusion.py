@@ -10,7 +10,7 @@ so the weights act on k² cells instead of H·W pixels, and two thin matrix prod
 
 from __future__ import annotations
 
-from typing import Sequence
+from collections.abc import Sequence
 
 import paddle
 import paddle.nn.functional as F
@@ -18,7 +18,7 @@ import paddle.nn.functional as F
 from paddleseg_ext.layers.conv import ConvNormAct
 from paddleseg_ext.layers.resample import Size, interpolation_matrix, resize, spatial_size
 
-SMALL_MAP = 512
+SMALL_MAP = 256
 """Below this many pixels stacking is the faster form when running eagerly."""
 
 

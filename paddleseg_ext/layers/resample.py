@@ -7,7 +7,8 @@ with unknown height and width, where exchange formats have no adaptive pooling.
 
 from __future__ import annotations
 
-from typing import Sequence, Union
+from collections.abc import Sequence
+from typing import Union
 
 import paddle
 import paddle.nn.functional as F

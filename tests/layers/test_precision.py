@@ -7,7 +7,8 @@ the types that reach every matrix product.
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 import paddle
 import pytest
