@@ -8,25 +8,35 @@ from __future__ import annotations
 
 __version__ = "0.1.0"
 
-from paddleseg_ext.hardware import tune_mkl
+import warnings  # noqa: E402
+
+from paddleseg_ext.hardware import tune_mkl  # noqa: E402
 
 tune_mkl()  # counts only before Paddle is loaded
 
 try:
     import cv2  # noqa: F401  # before Paddle: the other order crashes Paddle 2.6 in zlib's inflateReset2
-    import paddle  # noqa: F401
 except ImportError as error:
-    missing = "PaddlePaddle" if getattr(error, "name", None) == "paddle" else "OpenCV"
     raise ImportError(
-        f"paddleseg_ext needs {missing}, which could not be imported ({error}). For a CPU: pip install 'paddleseg-ext[cpu]'; "
-        "for a GPU install the paddlepaddle-gpu wheel of your CUDA version first (see README, Installation)."
+        f"paddleseg_ext needs OpenCV, which could not be imported ({error}). On a machine without a desktop, "
+        "'pip install opencv-python-headless==4.5.5.64' takes its place."
     ) from error
 
-from paddleseg_ext import compat
+with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", message="No ccache found")  # concerns those who compile operators
+    try:
+        import paddle  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            f"paddleseg_ext needs PaddlePaddle, which could not be imported ({error}). For a CPU: pip install "
+            "'paddleseg-ext[cpu]'; for a GPU install the paddlepaddle-gpu wheel of your CUDA version (see README)."
+        ) from error
+
+from paddleseg_ext import compat  # noqa: E402
 
 compat.repair()
 
-from paddleseg_ext import datasets, heads  # noqa: E402, F401  # importing registers them
+from paddleseg_ext import backbones, datasets, heads  # noqa: E402, F401  # importing registers them
 from paddleseg_ext.builder import Builder, build_model, load_config  # noqa: E402
 from paddleseg_ext.errors import UserError  # noqa: E402
 from paddleseg_ext.segmentor import EncoderDecoder  # noqa: E402

@@ -40,16 +40,16 @@ class CrissCrossAttention(nn.Layer):
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         with paddle.amp.auto_cast(enable=False):  # unscaled energies exceed float16's range
-            return x + self.gamma.astype(x.dtype) * self._attend(x.astype("float32")).astype(x.dtype)
+            return x + self._attend(x.astype("float32")).astype(x.dtype)
 
     def _attend(self, x: paddle.Tensor) -> paddle.Tensor:
-        height, _ = spatial_size(x)
-        query, key, value = self._project(x)  # (N, H, W, ·)
+        """γ times the attended values; γ and the softmax's denominator go into the weights, the smaller tensors."""
         flip = [0, 2, 1, 3]
-        query_t, key_t, value_t = (t.transpose(flip) for t in (query, key, value))  # (N, W, H, ·)
+        query, key = paddle.split(self._project(x, self.query, self.key), 2, axis=3)  # (N, H, W, C/r) each
+        value = self._project(x, self.value)  # (N, H, W, C)
         row = paddle.matmul(query, key, transpose_y=True)  # (N, H, W, W')
-        column = paddle.matmul(query_t, key_t, transpose_y=True)  # (N, W, H, H')
-        position = paddle.arange(height)
+        column = paddle.matmul(query.transpose(flip), key.transpose(flip), transpose_y=True)  # (N, W, H, H')
+        position = paddle.arange(spatial_size(x)[0])
         itself = position.unsqueeze(0) == position.unsqueeze(1)  # (H, H')
         column = paddle.where(itself, paddle.full([], float("-inf")), column)
 
@@ -59,15 +59,16 @@ class CrissCrossAttention(nn.Layer):
         row = paddle.exp(row - top)
         column = paddle.exp(column - top.transpose(flip))
         mass = row.sum(axis=3, keepdim=True) + column.sum(axis=3, keepdim=True).transpose(flip)
-        total = paddle.matmul(row, value) + paddle.matmul(column, value_t).transpose(flip)  # (N, H, W, C)
-        return (total / mass).transpose([0, 3, 1, 2])
+        scale = self.gamma.astype("float32") / mass  # (N, H, W, 1)
+        along = paddle.matmul(row * scale, value)  # (N, H, W, C)
+        across = paddle.matmul(column * scale.transpose(flip), value.transpose(flip))  # (N, W, H, C)
+        return (along + across.transpose(flip)).transpose([0, 3, 1, 2])
 
-    def _project(self, x: paddle.Tensor) -> list[paddle.Tensor]:
-        """Queries, keys and values, channel-last, by one matrix product."""
+    @staticmethod
+    def _project(x: paddle.Tensor, *convs: nn.Conv2D) -> paddle.Tensor:
+        """1×1 convolutions side by side, as one matrix product with the channels last: (N, H, W, ΣC)."""
         height, width = spatial_size(x)
-        convs = (self.query, self.key, self.value)
-        weight = paddle.concat([conv.weight.flatten(1) for conv in convs]).astype("float32")  # (2C/r + C, C)
+        weight = paddle.concat([conv.weight.flatten(1) for conv in convs]).astype("float32")  # (ΣC, C)
         bias = paddle.concat([conv.bias for conv in convs]).astype("float32")
-        merged = paddle.matmul(x.flatten(2), weight, transpose_x=True, transpose_y=True) + bias  # (N, H·W, ·)
-        merged = merged.reshape([0, height, width, -1])
-        return paddle.split(merged, [conv.weight.shape[0] for conv in convs], axis=3)
+        merged = paddle.matmul(x.flatten(2), weight, transpose_x=True, transpose_y=True) + bias  # (N, H·W, ΣC)
+        return merged.reshape([0, height, width, bias.shape[0]])

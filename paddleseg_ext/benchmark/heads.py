@@ -1,0 +1,161 @@
+"""Our heads and layers beside PaddleSeg's own, on the same feature maps: time, memory, operations."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import paddle
+from paddle import nn
+
+from paddleseg_ext.benchmark.measure import MIB, Timing, counted_products, in_turns, peak_memory
+from paddleseg_ext.benchmark.networks import LAYERS, SPECS, feature_maps, layers
+from paddleseg_ext.benchmark.tables import Row, say
+from paddleseg_ext.errors import UserError
+
+TOLERANCE = 1e-4  # of the largest value, before anything is timed
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What to compare, and on which maps."""
+    names = [*SPECS, *LAYERS]
+    parser.add_argument("--names", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
+    parser.add_argument("--maps", nargs="+", default=["64x128"], metavar="HxW", help="sizes of the stride-8 map")
+    parser.add_argument("--batch_size", type=int, default=1, help="images")
+    parser.add_argument("--rounds", type=int, default=5, help="timed calls of each, in turns")
+
+
+def run(args: argparse.Namespace) -> list[Row]:
+    """Measure, draw the bars and return a row for each name, map and mode."""
+    rows = []
+    for size in args.maps:
+        for name in args.names:
+            say(f"{name} at {size}")
+            compare_one = compare_layer if name in LAYERS else compare
+            rows += [result.row() for result in compare_one(name, _size(size), args.batch_size, args.rounds)]
+    from paddleseg_ext.benchmark.chart import bars  # brings matplotlib
+
+    bars(rows, Path(args.output) / "heads.png")
+    return rows
+
+
+def _size(text: str) -> tuple[int, int]:
+    parts = text.split("x")
+    if len(parts) != 2 or not all(part.isdigit() and int(part) > 0 for part in parts):
+        raise UserError(f"--maps {text}: a size is written HxW, e.g. 64x128")
+    return int(parts[0]), int(parts[1])
+
+
+@dataclass
+class Result:
+    """Figures of one case in one mode; ratios are PaddleSeg's over ours."""
+
+    name: str
+    mode: str
+    size: tuple[int, int]
+    batch: int
+    ours: Timing
+    theirs: Timing
+    memory: tuple[int, int]
+    products: tuple[int, int]
+    parameters: tuple[int, int]
+    difference: float
+
+    def row(self) -> dict[str, object]:
+        """One line of a table; times in milliseconds, memory in MiB beyond weights and inputs."""
+        return {
+            "case": self.name,
+            "mode": self.mode,
+            "batch": self.batch,
+            "map": f"{self.size[0]}x{self.size[1]}",
+            "ours_ms": round(1e3 * self.ours.median, 1),
+            "paddleseg_ms": round(1e3 * self.theirs.median, 1),
+            "speedup": round(self.theirs.median / self.ours.median, 2),
+            "spread": round(max(self.ours.spread, self.theirs.spread), 2),
+            "ours_mib": round(self.memory[0] / MIB, 1),
+            "paddleseg_mib": round(self.memory[1] / MIB, 1),
+            "memory_ratio": round(self.memory[0] / self.memory[1], 3),
+            "ours_gmac": round(self.products[0] / 1e9, 2),
+            "paddleseg_gmac": round(self.products[1] / 1e9, 2),
+            "ours_mparams": round(self.parameters[0] / 1e6, 3),
+            "paddleseg_mparams": round(self.parameters[1] / 1e6, 3),
+            "difference": f"{self.difference:.1e}",
+        }
+
+
+def compare(name: str, size: tuple[int, int], batch: int, rounds: int) -> Iterator[Result]:
+    """A head in evaluation and in training.
+
+    Raises:
+        ArithmeticError: the two do not give the same mask.
+    """
+    spec = SPECS[name]
+    feats = feature_maps(size, batch, spec.strides)
+    ours, theirs = spec.build(feats)
+    image = paddle.zeros([batch, 3, 8 * size[0], 8 * size[1]])
+    yield from _both_modes(name, (ours, theirs), (lambda net: net(image)), feats, size, rounds)
+
+
+def compare_layer(name: str, size: tuple[int, int], batch: int, rounds: int) -> Iterator[Result]:
+    """A layer alone; otherwise as `compare`."""
+    ours, theirs, channels = layers(name)
+    x = paddle.randn([batch, channels, *size])
+    yield from _both_modes(name, (ours, theirs), (lambda net: net(x)), [x], size, rounds)
+
+
+def _both_modes(
+    name: str,
+    nets: tuple[nn.Layer, nn.Layer],
+    forward: Callable[[nn.Layer], Any],
+    feats: Sequence[paddle.Tensor],
+    size: tuple[int, int],
+    rounds: int,
+) -> Iterator[Result]:
+    for net in nets:
+        net.eval()
+    with paddle.no_grad():
+        masks = [_first(forward(net)) for net in nets]
+    difference = float((masks[0] - masks[1]).abs().max() / masks[1].abs().max())
+    if not difference <= TOLERANCE:
+        raise ArithmeticError(
+            f"{name}: the outputs differ by {difference:.1e} of the largest, so no time means anything"
+        )
+    for mode in ("evaluation", "training"):
+        for net in nets:
+            getattr(net, "eval" if mode == "evaluation" else "train")()
+        for feat in feats:
+            feat.stop_gradient = mode == "evaluation"
+        runs = [partial(_RUNS[mode], forward, net, feats) for net in nets]
+        timings = in_turns(*runs, rounds=rounds)
+        memory = tuple(peak_memory(run) for run in runs)
+        products = []
+        for net in nets:
+            with paddle.no_grad(), counted_products() as counts:
+                forward(net)
+            products.append(sum(counts))
+        parameters = tuple(sum(p.size for p in net.parameters() if not p.stop_gradient) for net in nets)
+        yield Result(name, mode, size, feats[0].shape[0], *timings, memory, tuple(products), parameters, difference)
+
+
+def _first(out: Any) -> paddle.Tensor:
+    return paddle.concat([o.flatten() for o in out]) if isinstance(out, (list, tuple)) else out
+
+
+def _evaluate(forward: Callable[[nn.Layer], Any], net: nn.Layer, feats: Sequence[paddle.Tensor]) -> None:
+    with paddle.no_grad():
+        forward(net)
+
+
+def _train(forward: Callable[[nn.Layer], Any], net: nn.Layer, feats: Sequence[paddle.Tensor]) -> None:
+    out = forward(net)
+    sum(o.mean() for o in (out if isinstance(out, (list, tuple)) else [out])).backward()
+    net.clear_gradients()
+    for feat in feats:
+        feat.clear_gradient()
+
+
+_RUNS = {"evaluation": _evaluate, "training": _train}

@@ -1,0 +1,76 @@
+"""What the commands that apply a trained network share: its weights, and how it is applied to an image."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from paddle import nn
+from paddleseg.cvlibs import Config
+
+from paddleseg_ext.builder import Builder
+from paddleseg_ext.engine.inference import read_test_config
+from paddleseg_ext.engine.precision import TYPES
+from paddleseg_ext.errors import UserError
+from paddleseg_ext.weights import load_weights
+
+AUGMENTED = ("scales", "flip_horizontal", "flip_vertical")
+SLIDING = ("crop_size", "stride", "window_batch")
+
+
+def add_applying_arguments(parser: argparse.ArgumentParser, aug_flag: str) -> None:
+    """Add ``--model_path`` and PaddleSeg's flags for scales, flips and windows.
+
+    Args:
+        aug_flag: PaddleSeg's name of the switch for scales and flips: ``aug_eval`` or ``aug_pred``.
+    """
+    parser.add_argument("--model_path", help="trained weights (.pdparams or .safetensors)")
+    parser.add_argument(
+        f"--{aug_flag}", dest="aug_eval", action="store_true", help="average over --scales and flips of the image"
+    )
+    parser.add_argument("--scales", nargs="+", type=float, help="factors of the size, e.g. 0.75 1.0 1.25")
+    parser.add_argument("--flip_horizontal", action="store_true", help="add the mirror image")
+    parser.add_argument("--flip_vertical", action="store_true", help="add the image upside down")
+    parser.add_argument("--is_slide", action="store_true", help="cut the image into windows")
+    parser.add_argument("--crop_size", nargs=2, type=int, metavar=("W", "H"), help="size of a window")
+    parser.add_argument("--stride", nargs=2, type=int, metavar=("W", "H"), help="steps of the windows")
+    parser.add_argument("--window_batch", type=int, help="windows that the network sees at once")
+    parser.add_argument("--precision", choices=list(TYPES), help="fp16 or bf16: mixed precision on a GPU")
+
+
+def inference_settings(args: argparse.Namespace, config: Config, aug_flag: str) -> dict[str, Any]:
+    """The arguments of `inference.Inference`: the configuration's `test_config`, replaced by the flags that are given.
+
+    Raises:
+        UserError: A value is not allowed, or a flag is given that has no effect without another.
+    """
+    given = {key: getattr(args, key) for key in ("aug_eval", "is_slide", *AUGMENTED, *SLIDING, "precision")}
+    given = {key: value for key, value in given.items() if value not in (None, False)}
+    settings = {**config.test_config, **given}
+    for switch, flag, keys in (("aug_eval", aug_flag, AUGMENTED), ("is_slide", "is_slide", SLIDING)):
+        idle = [f"--{key}" for key in keys if key in given]
+        if idle and not settings.get(switch):
+            raise UserError(f"{', '.join(idle)}: without --{flag} there is no effect; add it or leave them out")
+    return read_test_config(settings)
+
+
+def load_model(builder: Builder, model_path: str | None) -> nn.Layer:
+    """The configuration's network with trained weights.
+
+    Args:
+        builder: Of the configuration; the pretrained weights that it names for the start of a training are not fetched.
+        model_path: The weights; None for those of `model.pretrained`.
+
+    Raises:
+        UserError: There are no weights, or they do not fit.
+    """
+    config = builder.config.dic["model"]
+    if model_path is None:
+        if not config.get("pretrained"):
+            raise UserError("--model_path: give the trained weights, e.g. output/best_model/model.pdparams")
+        return builder.model
+    for part in (config, config.get("backbone") or {}):
+        part.pop("pretrained", None)
+    model = builder.model
+    load_weights(model, model_path)
+    return model

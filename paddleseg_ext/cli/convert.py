@@ -1,0 +1,71 @@
+"""Turn a checkpoint of mmsegmentation or PaddleSeg into weights of this package, with the same logits."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import paddle
+from safetensors.numpy import save_file
+
+from paddleseg_ext.builder import Builder, load_config
+from paddleseg_ext.engine.checkpoint import write_file, write_json
+from paddleseg_ext.errors import UserError
+from paddleseg_ext.importers.checkpoint import SOURCES, import_backbone, import_checkpoint
+
+WRITERS = {
+    ".pdparams": lambda weights: lambda path: paddle.save(weights, str(path)),
+    ".safetensors": lambda weights: lambda path: save_file(weights, path),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("source", choices=list(SOURCES), help="the project that the checkpoint comes from")
+    parser.add_argument("checkpoint", help="its file: .pth, .pdparams or .safetensors")
+    parser.add_argument("--config", required=True, help="the YAML file of the same network here")
+    parser.add_argument("--output", required=True, help="where the weights go: .pdparams or .safetensors")
+    parser.add_argument("--backbone", action="store_true", help="mmseg: the file holds a backbone alone")
+    parser.add_argument("--opts", nargs="+", metavar="KEY=VALUE", help="change entries of the configuration")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Convert, write the weights and beside them a JSON file with what is known of them, and list what was left out."""
+    output = Path(args.output)
+    if output.suffix not in WRITERS:
+        raise UserError(f"--output {output}: its name must end in {' or '.join(WRITERS)}")
+    if args.backbone and args.source != "mmseg":
+        raise UserError(
+            "--backbone: PaddleSeg's backbones are used as they are; set model.backbone.pretrained to the file"
+        )
+    paddle.set_device("cpu")
+    model = _untrained(args)
+    if args.backbone:
+        imported = import_backbone(args.checkpoint, model.backbone)
+    else:
+        imported = import_checkpoint(args.source, args.checkpoint, model)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    write_file(output, WRITERS[output.suffix](imported.weights))
+    record = {"source": args.source, "checkpoint": Path(args.checkpoint).name, "config": Path(args.config).name}
+    write_json(output.with_suffix(".json"), {**record, **imported.meta, "left_out": imported.left_out})
+    counters = [name for name in imported.left_out if name.endswith("num_batches_tracked")]
+    others = [name for name in imported.left_out if not name.endswith("num_batches_tracked")]
+    print(f"{output}: {len(imported.weights)} tensors")
+    if counters:
+        print(f"left out: {len(counters)} step counters of BatchNorm (num_batches_tracked)")
+    for name in others:
+        print(f"left out: {name}")
+    return 0
+
+
+def _untrained(args: argparse.Namespace) -> paddle.nn.Layer:
+    """The configuration's network; weights that it names for the start of a training are not fetched."""
+    config = load_config(args.config, opts=args.opts)
+    section = config.dic["model"]
+    if section.get("type") != "EncoderDecoder":
+        raise UserError(
+            f"{args.config}: its model is {section.get('type')}, but only EncoderDecoder takes imported weights"
+        )
+    for part in (section, section["backbone"]):
+        part.pop("pretrained", None)
+    return Builder(config).model

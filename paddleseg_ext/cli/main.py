@@ -1,0 +1,65 @@
+"""`paddleseg-ext COMMAND …`: finds the command, parses its arguments and turns a user's mistake into one sentence."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+
+from paddleseg_ext.cli.common import setup_logging
+from paddleseg_ext.errors import UserError
+
+# name -> help. A command lives in paddleseg_ext/cli/NAME.py, which is imported only when it is asked for.
+COMMANDS = {
+    "train": "train a network from a YAML file",
+    "val": "evaluate a trained network: mIoU, accuracy and IoU by class",
+    "predict": "write raw-id, colour and overlay pictures for images",
+    "convert": "turn a checkpoint of mmsegmentation or PaddleSeg into weights of this package",
+    "run": "run a PaddleSeg script with the extension imported",
+}
+
+BAD_INPUT, INTERRUPTED = 2, 130
+
+
+def main(argv: Sequence[str] | None = None, command: str | None = None) -> int:
+    """Run a command and return its exit status: 0, or 2 for bad input, or 130 after Ctrl-C.
+
+    Args:
+        argv: The arguments, without the program's name. Default: those of the process.
+        command: The command, where the caller has settled it (``tools/train.py``); otherwise it is ``argv[0]``.
+
+    Raises:
+        SystemExit: From argparse: status 0 for ``--help``, 2 for arguments that do not parse.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    prog = None
+    if command is None:
+        command = _overview().parse_args(argv[:1]).command
+        argv, prog = argv[1:], f"paddleseg-ext {command}"
+    setup_logging()
+    module = _load(command)
+    parser = argparse.ArgumentParser(prog=prog, description=module.__doc__)
+    module.add_arguments(parser)
+    args = parser.parse_args(argv)
+    try:
+        return module.run(args)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _overview() -> argparse.ArgumentParser:
+    """The parser of `paddleseg-ext` itself: it knows the names of the commands, not their arguments."""
+    parser = argparse.ArgumentParser(prog="paddleseg-ext", description="Context heads for PaddleSeg.")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, text in COMMANDS.items():
+        commands.add_parser(name, help=text, add_help=False)
+    return parser
+
+
+def _load(command: str) -> ModuleType:
+    return importlib.import_module(f"paddleseg_ext.cli.{command}")

@@ -1,0 +1,151 @@
+"""Predict pictures: class ids, colours and overlays of images or of a video, and files for test servers."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+import numpy as np
+from paddle import distributed
+from paddleseg.transforms import Compose
+from tqdm import tqdm
+
+from paddleseg_ext.builder import Builder, load_config
+from paddleseg_ext.cli.applying import add_applying_arguments, inference_settings, load_model
+from paddleseg_ext.cli.common import add_config_arguments, set_device
+from paddleseg_ext.datasets.classes import class_names, palette
+from paddleseg_ext.engine import parallel
+from paddleseg_ext.engine.inference import Inference, evaluating
+from paddleseg_ext.engine.sources import Source, Video, find_images, is_video, read_image
+from paddleseg_ext.engine.submission import BENCHMARKS, Submission
+from paddleseg_ext.engine.visual import colour, overlay, save_colour, save_ids, save_picture, with_legend
+from paddleseg_ext.errors import UserError
+
+KINDS = ("ids", "color", "overlay")  # folders below --save_dir
+Predict = Callable[[np.ndarray], np.ndarray]  # image as read, BGR, to (H, W) class ids
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments, under PaddleSeg's names where it has them."""
+    add_config_arguments(parser)
+    add_applying_arguments(parser, "aug_pred")
+    parser.add_argument("--image_path", required=True, help="image, folder, list of images (.txt) or video")
+    parser.add_argument("--save_dir", default="output/result", help="results go to its folders ids, color and overlay")
+    parser.add_argument("--custom_color", nargs="+", type=int, help="red green blue of the first classes, in order")
+    parser.add_argument("--submission", choices=list(BENCHMARKS), help="also write what the test server wants, zipped")
+    parser.add_argument("--submission_count", type=int, help="number of images of the submission, if not the official")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Predict everything under ``--image_path``."""
+    config = load_config(args.config, opts=args.opts)
+    settings = inference_settings(args, config, "aug_pred")
+    set_device(args.device)
+    builder = Builder(config)
+    save_dir, video = Path(args.save_dir), is_video(args.image_path)
+    sources = [] if video else find_images(args.image_path)
+    _refuse_overwriting([source.path for source in sources], [source.target for source in sources], save_dir)
+    classes = _classes(builder)
+    names, colours = class_names(classes), _custom(palette(classes), args.custom_color)
+    submission = None
+    if args.submission:
+        if video:
+            raise UserError("--submission: it takes images, not a video")
+        folder = save_dir / f"submission_{args.submission}"
+        images = [source.path for source in sources]
+        submission = Submission(BENCHMARKS[args.submission], images, len(names), folder, args.submission_count)
+
+    channels = int(config.val_dataset_cfg.get("img_channels", 3))
+    model = load_model(builder, args.model_path)
+    how, transforms = Inference(**settings), Compose(builder.val_transforms, img_channels=channels)
+
+    def predict(image: np.ndarray) -> np.ndarray:
+        return how.predict_picture(model, transforms, image)
+
+    with evaluating(model):
+        if video:
+            _predict_video(Path(args.image_path), save_dir, predict, colours)
+            return 0
+        parallel.start()
+        rank, ranks = parallel.rank(), parallel.ranks()
+        for source in tqdm(sources[rank::ranks], unit="image", disable=rank > 0, leave=False):
+            image = read_image(source.path, channels)
+            ids = predict(image)
+            _save(source, save_dir, image, ids, colours, names)
+            if submission:
+                submission.write(source.path, ids)
+    if ranks > 1:
+        distributed.barrier()
+    if rank == 0:
+        print(f"{len(sources)} images: {', '.join(str(save_dir / kind) for kind in KINDS)}")
+        if submission:
+            print(f"submission: {submission.pack(save_dir / f'submission_{args.submission}.zip')}")
+    return 0
+
+
+def _save(
+    source: Source, save_dir: Path, image: np.ndarray, ids: np.ndarray, colours: np.ndarray, names: list[str]
+) -> None:
+    rgb = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB if image.ndim == 2 else cv2.COLOR_BGR2RGB)
+    save_ids(save_dir / "ids" / source.target, ids)
+    save_colour(save_dir / "color" / source.target, ids, colours)
+    save_picture(save_dir / "overlay" / source.target, with_legend(overlay(rgb, ids, colours), ids, colours, names))
+
+
+def _predict_video(path: Path, save_dir: Path, predict: Predict, colours: np.ndarray) -> None:
+    """Colour and overlay become videos, ids a folder of PNG files, since video compression would alter them."""
+    video, writers = Video(path), {}
+    targets = {kind: save_dir / kind / f"{path.stem}.mp4" for kind in KINDS[1:]}
+    for target in targets.values():
+        if target.resolve() == path.resolve():
+            raise UserError(f"--save_dir {save_dir}: {target} would overwrite the input; choose another folder")
+        target.parent.mkdir(parents=True, exist_ok=True)
+    number = 0
+    try:
+        for number, frame in enumerate(tqdm(video, total=video.length or None, unit="frame", leave=False), 1):
+            ids = predict(frame)
+            save_ids(save_dir / "ids" / path.stem / f"{number:06d}.png", ids)
+            painted = colour(ids, colours), overlay(frame[..., ::-1], ids, colours)
+            for target, picture in zip(targets.values(), painted):
+                if target not in writers:
+                    codec, size = cv2.VideoWriter_fourcc(*"mp4v"), frame.shape[1::-1]
+                    writers[target] = cv2.VideoWriter(str(target), codec, video.frames_per_second, size)
+                writers[target].write(np.ascontiguousarray(picture[..., ::-1]))
+    finally:
+        for writer in writers.values():
+            writer.release()
+    if not number:
+        raise UserError(f"{path}: the video has no frames")
+    print(f"{number} frames: {save_dir / 'ids' / path.stem}, {', '.join(map(str, targets.values()))}")
+
+
+def _refuse_overwriting(inputs: list[Path], targets: list[Path], save_dir: Path) -> None:
+    present = {path.resolve() for path in inputs}
+    for kind in KINDS:
+        for target in targets:
+            if (save_dir / kind / target).resolve() in present:
+                raise UserError(f"--save_dir {save_dir}: {save_dir / kind / target} is an input; choose another folder")
+
+
+def _classes(builder: Builder) -> Any:
+    """What `class_names` and `palette` take, without the data: the class, or a stand-in that knows `num_classes`."""
+    dataset = builder.val_dataset_class
+    if hasattr(dataset, "NUM_CLASSES"):
+        return dataset
+    return SimpleNamespace(num_classes=builder.config.val_dataset_cfg["num_classes"])
+
+
+def _custom(colours: np.ndarray, custom: list[int] | None) -> np.ndarray:
+    if not custom:
+        return colours
+    if len(custom) % 3 or len(custom) > colours.size or not all(0 <= value < 256 for value in custom):
+        raise UserError(
+            f"--custom_color: {len(custom)} values; it takes three of 0…255 for each of at most {len(colours)} classes"
+        )
+    colours = colours.copy()
+    colours.reshape(-1)[: len(custom)] = custom
+    return colours

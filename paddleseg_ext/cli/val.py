@@ -1,0 +1,64 @@
+"""Evaluate a trained network on the validation set of its configuration."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from paddleseg_ext.builder import Builder, load_config
+from paddleseg_ext.cli.applying import add_applying_arguments, inference_settings, load_model
+from paddleseg_ext.cli.common import add_config_arguments, set_device
+from paddleseg_ext.datasets.classes import class_names, palette
+from paddleseg_ext.engine import parallel
+from paddleseg_ext.engine.evaluate import evaluate
+from paddleseg_ext.engine.inference import Inference
+from paddleseg_ext.engine.pictures import draw_triptychs, evenly_spaced
+from paddleseg_ext.errors import UserError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments, under PaddleSeg's names where it has them."""
+    add_config_arguments(parser)
+    add_applying_arguments(parser, "aug_eval")
+    parser.add_argument("--batch_size", type=int, default=1, help="images of one size that the network sees at once")
+    parser.add_argument("--num_workers", type=int, default=0, help="processes that read data")
+    parser.add_argument("--boundary", action="store_true", help="also compute boundary IoU")
+    parser.add_argument("--json", metavar="FILE", help="write all numbers to this file")
+    parser.add_argument("--pictures", metavar="DIR", help="write image | truth | prediction of some images")
+    parser.add_argument("--num_pictures", type=int, default=16, help="how many, from the first to the last image")
+    parser.add_argument("--report", metavar="DIR", help="write an HTML page with charts and the worst images")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate, print the table and write what was asked for."""
+    config = load_config(args.config, opts=args.opts)
+    settings = inference_settings(args, config, "aug_eval")
+    for key in ("batch_size", "num_pictures"):
+        if getattr(args, key) < 1:
+            raise UserError(f"--{key} {getattr(args, key)}: it is at least 1")
+    set_device(args.device)
+    builder = Builder(config)
+    model = load_model(builder, args.model_path)
+    dataset = builder.val_dataset
+    reading = {"batch_size": args.batch_size, "num_workers": args.num_workers}
+    result = evaluate(model, dataset, boundary=args.boundary, **reading, **settings)
+    if parallel.rank() > 0:
+        return 0
+    names = class_names(dataset)
+    print(result.table(names))
+    print(f"{result.images} images in {result.seconds:.1f} s")
+    if args.json:
+        Path(args.json).parent.mkdir(parents=True, exist_ok=True)
+        Path(args.json).write_text(json.dumps(result.to_dict(names), indent=2) + "\n", encoding="utf-8")
+    if args.pictures:
+        chosen = evenly_spaced(len(dataset), args.num_pictures)
+        how = Inference(**settings)
+        drawn = draw_triptychs(model, dataset, chosen, args.pictures, names, palette(dataset), how)
+        print(f"{len(drawn)} pictures: {args.pictures}")
+    if args.report:
+        from paddleseg_ext.engine.report import write_report  # brings matplotlib and jinja2
+
+        page = write_report(args.report, result, model, dataset, names, palette(dataset), settings)
+        print(f"report: {page}")
+    return 0

@@ -1,0 +1,1 @@
+"""Training, evaluation and prediction loops. They know a model only through the list that it returns."""

@@ -1,0 +1,68 @@
+"""From a model's outputs and a batch to named losses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import paddle
+from paddle import nn
+
+from paddleseg_ext.errors import UserError
+
+
+def output_names(model: nn.Layer, count: int) -> list[str]:
+    """Names of a model's training outputs: its own `output_names`, else ``out0``, ``out1``, …"""
+    return list(getattr(model, "output_names", None) or [f"out{i}" for i in range(count)])
+
+
+def check_count(names: Sequence[str], losses: dict) -> None:
+    """Compare the outputs' names with the configured losses.
+
+    Raises:
+        UserError: ``loss.types`` or ``loss.coef`` has another number of entries than the model has outputs.
+    """
+    for key in ("types", "coef"):
+        count = len(losses[key])
+        if count != len(names):
+            raise UserError(
+                f"loss.{key} has {count} entries but the model gives {len(names)} outputs: {', '.join(names)}"
+            )
+
+
+def compute(model: nn.Layer, outputs: Sequence[paddle.Tensor], batch: dict, losses: dict) -> dict[str, paddle.Tensor]:
+    """The weighted loss of each output, by the output's name; their sum is what training minimises.
+
+    Args:
+        model: Names the outputs. One with a `loss_computation` of its own (PaddleSeg's MaskFormer) computes them too.
+        outputs: What the model returned in training mode.
+        batch: ``label`` (N, H, W) integers and, for losses on edges, ``edge`` of the same shape.
+        losses: ``{"types": [loss layers], "coef": [numbers]}``, one entry an output.
+
+    Raises:
+        UserError: The number of losses is not that of outputs, or a loss wants edges that the data set does not give.
+    """
+    if hasattr(model, "loss_computation"):
+        own = model.loss_computation(outputs, losses, batch)
+        return dict(own) if isinstance(own, dict) else {f"loss{i}": loss for i, loss in enumerate(own)}
+    names = output_names(model, len(outputs))
+    check_count(names, losses)
+    if len(outputs) != len(names):
+        raise UserError(f"the model promises the outputs {', '.join(names)} but gave {len(outputs)}")
+    labels = batch["label"].astype("int64")
+    values = {}
+    for name, output, loss, coef in zip(names, outputs, losses["types"], losses["coef"]):
+        values[name] = coef * _one(loss, output, outputs, labels, batch)
+    return values
+
+
+def _one(loss: nn.Layer, output: paddle.Tensor, outputs: Sequence, labels: paddle.Tensor, batch: dict) -> paddle.Tensor:
+    kind = type(loss).__name__  # PaddleSeg's own loop distinguishes them by name
+    if kind == "BCELoss" and loss.edge_label:
+        if "edge" not in batch:
+            raise UserError("loss.types: BCELoss with edge_label needs train_dataset.edge: True")
+        return loss(output, batch["edge"].astype("int64"))
+    if kind == "KLLoss":
+        return loss(outputs[0], outputs[1].detach())
+    if kind == "MixedLoss":
+        return sum(loss(output, labels))
+    return loss(output, labels)

@@ -1,0 +1,218 @@
+"""Segmentation metrics from one streaming confusion matrix."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import paddle
+
+from paddleseg_ext.errors import UserError
+
+EXACT = 2**24  # OpenCV's histograms are float32, which holds every whole number up to this
+NAMED_VALUES = 8  # an error message names at most as many wrong label values
+
+
+class ConfusionMatrix:
+    """Counts of (true class, predicted class) over the labelled pixels of any number of images.
+
+    Args:
+        num_classes: K.
+        ignore_index: The label value that is not evaluated; any integer, also one below K.
+
+    Attributes:
+        counts: (K, K) int64, rows are the truth, columns the prediction.
+    """
+
+    def __init__(self, num_classes: int, ignore_index: int = 255) -> None:
+        self.num_classes = num_classes
+        self.ignore_index = ignore_index
+        self.counts = np.zeros((num_classes, num_classes), np.int64)
+
+    def update(self, pred: Any, label: Any, name: str | None = None) -> np.ndarray:
+        """Count one image or one batch.
+
+        Args:
+            pred: Class ids: an array of integers, or a Paddle tensor, which is counted on its own device.
+            label: The true ids: as many as in `pred`, in the same order.
+            name: What an error message calls the label, usually its file.
+
+        Returns:
+            (K, K) int64, the counts of this call alone.
+
+        Raises:
+            UserError: A label is neither a class id nor `ignore_index`, or a prediction is no class id.
+            ValueError: Sizes differ.
+        """
+        count = self._count_tensor if isinstance(pred, paddle.Tensor) else self._count_array
+        # rows: the K classes, then the ignored pixels, then wrong labels
+        rows = count(pred, label).reshape(self.num_classes + 2, self.num_classes)
+        if rows[-1].any():
+            raise UserError(self._wrong_labels(np.asarray(label), name))
+        counts = rows[:-2]
+        self.counts += counts
+        return counts
+
+    def merge(self, other: ConfusionMatrix) -> None:
+        """Add the counts of another matrix over the same classes."""
+        if other.num_classes != self.num_classes:
+            raise ValueError(f"cannot merge a matrix of {other.num_classes} classes into one of {self.num_classes}")
+        self.counts += other.counts
+
+    def scores(self) -> Scores:
+        """The metrics of what has been counted so far."""
+        return Scores(self.counts)
+
+    def _count_array(self, pred: np.ndarray, label: np.ndarray) -> np.ndarray:
+        pred, label = np.asarray(pred).reshape(-1), np.asarray(label).reshape(-1)
+        self._check(pred.size, label.size, pred.min(initial=0), pred.max(initial=0))
+        if pred.dtype == label.dtype == np.uint8:
+            return self._count_bytes(pred, label)
+        label = label.astype(np.int64)
+        known = (label >= 0) & (label < self.num_classes)
+        rows = np.where(known, label, self.num_classes + 1)
+        rows = np.where(label == self.ignore_index, self.num_classes, rows)
+        return np.bincount(rows * self.num_classes + pred, minlength=(self.num_classes + 2) * self.num_classes)
+
+    def _count_bytes(self, pred: np.ndarray, label: np.ndarray) -> np.ndarray:
+        # OpenCV reads bytes as they are, where NumPy makes 64-bit integers of them: three times as fast.
+        pairs = np.zeros((256, self.num_classes), np.int64)
+        for start in range(0, pred.size, EXACT):
+            pieces = [ids[start : start + EXACT].reshape(1, -1) for ids in (label, pred)]
+            shape, ranges = [256, self.num_classes], [0, 256, 0, self.num_classes]
+            pairs += cv2.calcHist(pieces, [0, 1], None, shape, ranges).astype(np.int64)
+        values = np.arange(256)
+        rows = np.where(values < self.num_classes, values, self.num_classes + 1)
+        rows[values == self.ignore_index] = self.num_classes
+        counts = np.zeros((self.num_classes + 2, self.num_classes), np.int64)
+        np.add.at(counts, rows, pairs)
+        return counts
+
+    def _count_tensor(self, pred: paddle.Tensor, label: Any) -> np.ndarray:
+        label = label if isinstance(label, paddle.Tensor) else paddle.to_tensor(np.asarray(label, np.int64))
+        pred, label = pred.reshape([-1]).astype("int64"), label.reshape([-1]).astype("int64")
+        low, high = (int(pred.min()), int(pred.max())) if pred.size else (0, 0)
+        self._check(int(pred.size), int(label.size), low, high)
+        known = paddle.logical_and(label >= 0, label < self.num_classes)
+        rows = paddle.where(known, label, paddle.full_like(label, self.num_classes + 1))
+        rows = paddle.where(label == self.ignore_index, paddle.full_like(label, self.num_classes), rows)
+        minlength = (self.num_classes + 2) * self.num_classes
+        return paddle.bincount(rows * self.num_classes + pred, minlength=minlength).numpy()
+
+    def _check(self, pixels: int, labels: int, low: int, high: int) -> None:
+        if pixels != labels:
+            raise ValueError(f"the prediction has {pixels} pixels, the label {labels}")
+        if low < 0 or high >= self.num_classes:
+            wrong = low if low < 0 else high
+            raise UserError(
+                f"the prediction has class id {wrong}, but the data set has the classes 0…{self.num_classes - 1}; "
+                "num_classes of the model must be that of the data set"
+            )
+
+    def _wrong_labels(self, label: np.ndarray, name: str | None) -> str:
+        values = np.unique(label).astype(np.int64)
+        allowed = ((values >= 0) & (values < self.num_classes)) | (values == self.ignore_index)
+        wrong = values[~allowed]
+        listed = ", ".join(map(str, wrong[:NAMED_VALUES])) + (", …" if len(wrong) > NAMED_VALUES else "")
+        return (
+            f"{name or 'a label'}: label values {listed} are not allowed; allowed are the class ids "
+            f"0…{self.num_classes - 1} and {self.ignore_index} for pixels to ignore"
+        )
+
+
+class Scores:
+    """Everything that a confusion matrix says. All are fractions, not percent.
+
+    What is 0/0 is NaN, and means leave it out: IoU, F1 and Dice of a class that occurs neither in the truth nor in the
+    prediction, recall of one that is not in the truth, precision of one that is never predicted.
+
+    Args:
+        counts: (K, K) integers, rows are the truth, columns the prediction.
+    """
+
+    def __init__(self, counts: np.ndarray) -> None:
+        self.counts = counts
+        hits = np.diag(counts).astype(np.float64)
+        truth, pred, total = counts.sum(1), counts.sum(0), counts.sum()
+        self.iou = _ratio(hits, truth + pred - hits)  # (K,) as are the next three
+        self.precision = _ratio(hits, pred)
+        self.recall = _ratio(hits, truth)
+        self.f1 = _ratio(2 * hits, truth + pred)  # the same as Dice's coefficient of the class
+        self.miou = _mean(self.iou)
+        self.dice = _mean(self.f1)
+        self.mean_accuracy = _mean(self.recall)
+        self.accuracy = float(_ratio(hits.sum(), total))
+        frequency = _ratio(truth, total)
+        self.fw_iou = float(np.nansum(frequency * self.iou)) if total else float("nan")
+        # Cohen's kappa: agreement beyond that of chance, of what agreement could exceed chance by
+        chance = float((frequency * _ratio(pred, total)).sum())
+        self.kappa = float(_ratio(self.accuracy - chance, 1 - chance))
+
+    MEANS = {
+        "miou": "mIoU",
+        "accuracy": "accuracy",
+        "mean_accuracy": "mean accuracy",
+        "fw_iou": "frequency-weighted IoU",
+        "kappa": "kappa",
+        "dice": "Dice",
+    }
+    BY_CLASS = ("iou", "precision", "recall", "f1")
+
+    def means(self) -> dict[str, float]:
+        """The numbers over all classes by their printed titles."""
+        return {title: getattr(self, key) for key, title in self.MEANS.items()}
+
+    def to_dict(self, names: Sequence[str] | None = None, **columns: np.ndarray) -> dict[str, Any]:
+        """Plain numbers for JSON, None where a value is 0/0: the means, and `classes` by name (ids by default).
+
+        Further `columns` (K,) are added to the classes under their names.
+        """
+        columns = {**{key: getattr(self, key) for key in self.BY_CLASS}, **columns}
+        classes = {
+            name: {key: _plain(values[i]) for key, values in columns.items()}
+            for i, name in enumerate(self._names(names))
+        }
+        return {**{key: _plain(getattr(self, key)) for key in self.MEANS}, "classes": classes}
+
+    def table(self, names: Sequence[str] | None = None, **columns: np.ndarray) -> str:
+        """A plain-text table in percent: each class, with further `columns` (K,) to the right, then the means."""
+        names = self._names(names)
+        columns = {"IoU": self.iou, "precision": self.precision, "recall": self.recall, "F1": self.f1, **columns}
+        width = max(map(len, [*names, *self.MEANS.values()]))
+        lines = [f"{'class':<{width}}" + "".join(f"{title:>11}" for title in columns)]
+        lines += [
+            f"{name:<{width}}" + "".join(f"{percent(values[i]):>11}" for values in columns.values())
+            for i, name in enumerate(names)
+        ]
+        rule = "-" * len(lines[0])
+        totals = [f"{title:<{width}}{percent(value):>11}" for title, value in self.means().items()]
+        return "\n".join([lines[0], rule, *lines[1:], rule, *totals])
+
+    def _names(self, names: Sequence[str] | None) -> list[str]:
+        names = [str(i) for i in range(len(self.counts))] if names is None else list(names)
+        if len(names) != len(self.counts):
+            raise ValueError(f"{len(names)} class names for {len(self.counts)} classes")
+        return names
+
+
+def percent(value: float) -> str:
+    """`value` in percent with two digits, or – for NaN."""
+    return "–" if np.isnan(value) else f"{100 * value:.2f}"
+
+
+def _ratio(a: Any, b: Any) -> np.ndarray:
+    a, b = np.broadcast_arrays(np.asarray(a, np.float64), np.asarray(b, np.float64))
+    return np.divide(a, b, out=np.full(a.shape, np.nan), where=b != 0)
+
+
+def _mean(values: np.ndarray) -> float:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # all NaN: so is the mean
+        return float(np.nanmean(values))
+
+
+def _plain(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

@@ -1,0 +1,109 @@
+"""Which parameters learn, how fast, and with weight decay or not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+
+import paddle
+from paddle import nn
+from paddle.regularizer import L2Decay
+
+from paddleseg_ext.errors import UserError
+
+BACKBONE = "backbone."
+STATISTICS = ("_mean", "_variance")
+NORMS = (nn.BatchNorm, nn.BatchNorm1D, nn.BatchNorm2D, nn.BatchNorm3D, nn.SyncBatchNorm, nn.GroupNorm, nn.LayerNorm)
+
+
+def learnable(model: nn.Layer) -> Iterator[tuple[str, paddle.Tensor]]:
+    """Names and parameters, frozen ones included, without BatchNorm's statistics, which Paddle lists among them."""
+    return ((name, value) for name, value in model.named_parameters() if not name.endswith(STATISTICS))
+
+
+def freeze(model: nn.Layer, patterns: Sequence[str]) -> None:
+    """Stop the parameters whose names match a shell pattern (``backbone.*``) from learning.
+
+    Normalisation layers whose parameters are all frozen keep their statistics too: see `train_mode`.
+
+    Raises:
+        UserError: A pattern matches no parameter, or together they match all.
+    """
+    names = dict(learnable(model))
+    for pattern in patterns:
+        matching = [name for name in names if fnmatchcase(name, pattern)]
+        if not matching:
+            raise UserError(f"--freeze {pattern} matches no parameter; names are like {', '.join(list(names)[:3])}")
+        for name in matching:
+            names[name].stop_gradient = True
+    if all(parameter.stop_gradient for parameter in names.values()):
+        raise UserError(f"--freeze {' '.join(patterns)} leaves no parameter to train")
+
+
+def train_mode(model: nn.Layer) -> None:
+    """Training mode, except for normalisation layers that are frozen."""
+    model.train()
+    for layer in model.sublayers():
+        parameters = [parameter for _, parameter in learnable(layer)]
+        if isinstance(layer, NORMS) and parameters and all(parameter.stop_gradient for parameter in parameters):
+            layer.eval()
+
+
+def scale_head(model: nn.Layer, factor: float) -> None:
+    """Multiply the learning rate of every parameter outside the backbone.
+
+    Raises:
+        UserError: The model has no part named `backbone`.
+    """
+    if not any(name.startswith(BACKBONE) for name, _ in learnable(model)):
+        raise UserError(f"--head_lr: {type(model).__name__} has no backbone to tell its head from")
+    for name, parameter in learnable(model):
+        if not name.startswith(BACKBONE):
+            parameter.optimize_attr["learning_rate"] *= factor
+
+
+def exempt_from_decay(model: nn.Layer, optimizer: paddle.optimizer.Optimizer) -> None:
+    """Take weight decay from biases and from normalisation layers."""
+    exempt = {parameter.name for parameter in _biases_and_norms(model)}
+    if isinstance(optimizer, paddle.optimizer.AdamW):  # its decay is no regulariser
+        before = optimizer._apply_decay_param_fun or (lambda name: True)
+        optimizer._apply_decay_param_fun = lambda name: name not in exempt and before(name)
+        return
+    for parameter in model.parameters():
+        if parameter.name in exempt:
+            parameter.regularizer = L2Decay(0.0)
+
+
+def summary(model: nn.Layer, optimizer: paddle.optimizer.Optimizer) -> str:
+    """The groups and their counts: ``224 parameters at lr × 1 (8 of them without weight decay); 3 frozen``."""
+    groups: dict[float, list[int]] = {}
+    frozen = 0
+    for _, parameter in learnable(model):
+        count = int(parameter.size)
+        if parameter.stop_gradient:
+            frozen += count
+            continue
+        group = groups.setdefault(parameter.optimize_attr["learning_rate"], [0, 0])
+        group[0] += count
+        group[1] += count * _without_decay(parameter, optimizer)
+    parts = [
+        f"{count:,} parameters at lr × {factor:g}" + (f" ({exempt:,} of them without weight decay)" if exempt else "")
+        for factor, (count, exempt) in sorted(groups.items())
+    ]
+    return "; ".join(parts + ([f"{frozen:,} frozen"] if frozen else []))
+
+
+def _without_decay(parameter: paddle.Tensor, optimizer: paddle.optimizer.Optimizer) -> bool:
+    if isinstance(optimizer, paddle.optimizer.AdamW):
+        wanted = optimizer._apply_decay_param_fun
+        return wanted is not None and not wanted(parameter.name)
+    return isinstance(parameter.regularizer, L2Decay) and parameter.regularizer._coeff == 0
+
+
+def _biases_and_norms(model: nn.Layer) -> list[paddle.Tensor]:
+    found = []
+    for layer in model.sublayers(include_self=True):
+        for name, parameter in layer.named_parameters(include_sublayers=False):
+            if isinstance(layer, NORMS) or name.endswith("bias"):
+                found.append(parameter)
+    return found

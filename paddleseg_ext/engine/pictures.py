@@ -1,0 +1,57 @@
+"""Drawing chosen images of a validation set: image, truth and prediction side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from paddle import nn
+
+from paddleseg_ext.engine.inference import Inference, evaluating
+from paddleseg_ext.engine.samples import read
+from paddleseg_ext.engine.sources import read_image
+from paddleseg_ext.engine.stream import files_of
+from paddleseg_ext.engine.visual import save_picture, triptych
+
+
+def draw_triptychs(
+    model: nn.Layer,
+    dataset: Any,
+    indices: Sequence[int],
+    folder: str | Path,
+    names: Sequence[str],
+    palette: np.ndarray,
+    how: Inference,
+) -> list[Path]:
+    """Predict some images of `dataset` and write one PNG file for each, named as the image after its index.
+
+    Args:
+        indices: Which images, in the order of the result.
+        names: Of the classes.
+        palette: (K, 3) uint8 RGB.
+        how: How the network is applied.
+    """
+    paths = []
+    with evaluating(model), closing(read(dataset, [[i] for i in indices])) as reader:
+        for batch in reader:
+            (pred,), (label,), (index,) = (
+                how.predict(model, batch.images, batch.trans_infos),
+                batch.labels,
+                batch.indices,
+            )
+            file = files_of(dataset, index)[0]
+            image = cv2.cvtColor(read_image(file), cv2.COLOR_BGR2RGB)
+            pred = np.asarray(pred)
+            picture = triptych(image, np.asarray(label).reshape(pred.shape), pred, palette, names)
+            paths.append(Path(folder, f"{index:05d}_{Path(file).stem}.png"))
+            save_picture(paths[-1], picture)
+    return paths
+
+
+def evenly_spaced(total: int, count: int) -> list[int]:
+    """At most `count` of the indices below `total`, from the first to the last."""
+    return sorted({round(i) for i in np.linspace(0, total - 1, min(total, count))})

@@ -1,0 +1,140 @@
+"""Finding and reading what is to be predicted: an image, a folder, a list of images, or a video."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from paddleseg_ext.errors import UserError
+
+IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm"}
+VIDEOS = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v"}
+LISTS = {".txt", ".lst", ".csv"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """An input file.
+
+    Attributes:
+        path: Where it lies.
+        target: Relative path of its results, which keeps the folder structure, ends in .png and is unlike any other's.
+    """
+
+    path: Path
+    target: Path
+
+
+def find_images(path: str | Path) -> list[Source]:
+    """The images that `path` stands for, in alphabetical order or that of the list.
+
+    Args:
+        path: An image; a folder, searched to any depth; or a text file with an image in the first column of each
+            line, relative to the file's folder.
+
+    Raises:
+        UserError: Nothing is there, or it is of another kind.
+    """
+    path = Path(path)
+    if path.is_dir():
+        root = path
+        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGES and not _hidden(file, path))
+    elif not path.is_file():
+        raise UserError(f"{path}: there is no such image, folder or list")
+    elif path.suffix.lower() in IMAGES:
+        root, files = path.parent, [path]
+    elif path.suffix.lower() in LISTS:
+        root, files = path.parent, _read_list(path)
+    else:
+        known = ", ".join(sorted(IMAGES | VIDEOS | LISTS))
+        raise UserError(f"{path}: neither an image nor a list nor a video; known endings are {known}")
+    if not files:
+        raise UserError(f"{path}: there are no images in it")
+    return _with_targets(files, root)
+
+
+def is_video(path: str | Path) -> bool:
+    """Whether the file's ending is that of a video."""
+    return Path(path).suffix.lower() in VIDEOS
+
+
+def read_image(path: str | Path, channels: int = 3) -> np.ndarray:
+    """An image as OpenCV gives it: (H, W, 3) BGR or, for one channel, (H, W); uint8.
+
+    Raises:
+        UserError: It is no picture.
+    """
+    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR)
+    if image is None:
+        raise UserError(f"{path}: the file cannot be read as a picture")
+    return image
+
+
+class Video:
+    """Frames of a video, to be iterated once.
+
+    Attributes:
+        frames_per_second: Of the file, or 25 where it does not say.
+        length: Number of frames that the file claims, 0 where it does not say.
+
+    Raises:
+        UserError: The file is missing or no video.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._capture = cv2.VideoCapture(str(path))
+        if not Path(path).is_file() or not self._capture.isOpened():
+            raise UserError(f"{path}: the file cannot be read as a video")
+        self.frames_per_second = self._capture.get(cv2.CAP_PROP_FPS) or 25.0
+        self.length = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """(H, W, 3) uint8 BGR."""
+        while True:
+            there, frame = self._capture.read()
+            if not there:
+                self._capture.release()
+                return
+            yield frame
+
+
+def _read_list(path: Path) -> list[Path]:
+    """The first column of each line, or the whole line where that is a file's name with spaces."""
+    lines = [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
+    names = [line if (path.parent / line).is_file() else re.split(r"[\s,]+", line)[0] for line in lines]
+    files = [path.parent / name for name in dict.fromkeys(names)]  # each once
+    absent = [file for file in files if not file.is_file()]
+    if absent:
+        raise UserError(
+            f"{path}: {len(absent)} of its {len(files)} images {'do' if len(absent) > 1 else 'does'} not exist, "
+            f"the first is {absent[0]}"
+        )
+    return files
+
+
+def _with_targets(files: list[Path], root: Path) -> list[Source]:
+    targets = [_below(file, root) for file in files]
+    shared = Counter(target.with_suffix(".png") for target in targets)
+    sources = []
+    for file, target in zip(files, targets):
+        # of a.jpg and a.png, which would both become a.png, the results are a.jpg.png and a.png.png
+        alone = shared[target.with_suffix(".png")] == 1
+        sources.append(Source(file, target.with_suffix(".png") if alone else target.with_name(target.name + ".png")))
+    return sources
+
+
+def _below(file: Path, root: Path) -> Path:
+    """The file's path below `root`; of one that a list names elsewhere, the whole path."""
+    file, root = Path(os.path.abspath(file)), Path(os.path.abspath(root))  # symbolic links stay
+    return file.relative_to(root) if root in file.parents else file.relative_to(file.anchor)
+
+
+def _hidden(file: Path, root: Path) -> bool:
+    return any(part.startswith(".") for part in file.relative_to(root).parts)

@@ -1,0 +1,113 @@
+"""Model and optimizer to named arrays and back."""
+
+from __future__ import annotations
+
+import numpy as np
+import paddle
+from paddle import nn
+from paddle.optimizer.lr import LRScheduler
+
+from paddleseg_ext.errors import UserError
+
+MASTER = "master"  # float32 copies that an optimizer keeps of half-precision parameters
+OPTIMIZER = "optimizer/"
+
+
+def model_arrays(model: nn.Layer) -> dict[str, np.ndarray]:
+    """Parameters and buffers by name, floats as float32 whatever precision training uses."""
+    return {name: _array(value) for name, value in model.state_dict().items()}
+
+
+def load_model(model: nn.Layer, weights: dict[str, np.ndarray], source: str) -> None:
+    """Put back what `model_arrays` gave; dtypes are those of the model.
+
+    Raises:
+        UserError: A name or a shape differs: the checkpoint belongs to another model.
+    """
+    own = model.state_dict()
+    for name in sorted(set(own) ^ set(weights)):
+        owner = "the model" if name in own else "the checkpoint"
+        raise UserError(f"{source}: {name} is in {owner} alone, so it is a checkpoint of another model")
+    for name, target in own.items():
+        if list(weights[name].shape) != list(target.shape):
+            raise UserError(
+                f"{source}: {name} has the shape {list(weights[name].shape)}, the model's has {list(target.shape)}, "
+                "so it is a checkpoint of another model"
+            )
+    model.set_state_dict({name: paddle.to_tensor(weights[name]).astype(own[name].dtype) for name in own})
+
+
+def optimizer_arrays(optimizer: paddle.optimizer.Optimizer, model: nn.Layer) -> dict[str, np.ndarray]:
+    """The optimizer's tensors, named after the model's parameters.
+
+    Paddle names them after its automatic parameter names (``conv2d_3.w_0_velocity_0``), which change with whatever
+    layers a process built before; here ``optimizer/velocity_0/backbone.conv1.weight``.
+    """
+    names = {parameter.name: name for name, parameter in model.named_parameters()}
+    state = {key: value for key, value in optimizer.state_dict().items() if key != "LR_Scheduler"}
+    arrays = {}
+    for parameter, value in state.pop("master_weights", {}).items():
+        arrays[f"{OPTIMIZER}{MASTER}/{names[parameter]}"] = _array(value)
+    for key, value in state.items():
+        parameter = _owner(key, names)
+        arrays[f"{OPTIMIZER}{key[len(parameter) + 1 :]}/{names[parameter]}"] = _array(value)
+    return arrays
+
+
+def load_optimizer(
+    optimizer: paddle.optimizer.Optimizer, model: nn.Layer, arrays: dict[str, np.ndarray], schedule: dict, source: str
+) -> None:
+    """Put back what `optimizer_arrays` gave, and the schedule's state.
+
+    Raises:
+        UserError: A parameter of the checkpoint is not in the model.
+    """
+    parameters = {name: parameter.name for name, parameter in model.named_parameters()}
+    state, master = {"LR_Scheduler": schedule}, {}
+    for key, value in arrays.items():
+        if not key.startswith(OPTIMIZER):
+            continue
+        kind, name = key[len(OPTIMIZER) :].split("/", 1)
+        if name not in parameters:
+            raise UserError(f"{source}: the optimizer's state of {name} belongs to no parameter of this model")
+        if kind == MASTER:
+            master[parameters[name]] = paddle.to_tensor(value)
+        else:
+            state[f"{parameters[name]}_{kind}"] = paddle.to_tensor(value)
+    if master:
+        state["master_weights"] = master
+    optimizer.set_state_dict(state)
+
+
+def scheduler_of(optimizer: paddle.optimizer.Optimizer) -> LRScheduler | None:
+    """The schedule that the optimizer was built with, or None for a constant learning rate."""
+    schedule = optimizer._learning_rate  # Paddle has no public way to ask
+    return schedule if isinstance(schedule, LRScheduler) else None
+
+
+def schedule_record(optimizer: paddle.optimizer.Optimizer) -> dict:
+    """The schedule's state as plain values."""
+    schedule = scheduler_of(optimizer)
+    return _plain(schedule.state_dict()) if schedule else {}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return value.item() if hasattr(value, "item") else value
+
+
+def _array(value: paddle.Tensor) -> np.ndarray:
+    if value.dtype in (paddle.float16, paddle.bfloat16):
+        value = value.astype("float32")
+    return np.ascontiguousarray(value.numpy()).reshape(value.shape)  # contiguous, but not 0-D made 1-D
+
+
+def _owner(key: str, names: dict[str, str]) -> str:
+    """The parameter whose automatic name starts `key`."""
+    head = key
+    while "_" in head:
+        head = head.rpartition("_")[0]
+        if head in names:
+            return head
+    raise KeyError(f"no parameter of the model owns the optimizer's {key}")

@@ -1,0 +1,162 @@
+"""Pictures of predictions, and the curve of a training run.
+
+Images are (H, W, 3) uint8 RGB, ids (H, W) integers, palettes (K, 3) uint8 RGB as `datasets.classes.palette` gives them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import matplotlib
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+UNLABELLED = (255, 255, 255)  # colour of ids that no class has
+PAPER, INK = (255, 255, 255), (20, 20, 20)
+FONT_SIZE, ROW, GAP = 13, 20, 8  # pixels
+PANEL = 320  # panels of a triptych are at least so wide
+
+
+def colour(ids: np.ndarray, palette: np.ndarray) -> np.ndarray:
+    """Paint each pixel in the colour of its class; ids beyond the palette become white. Returns (H, W, 3)."""
+    table = np.vstack([palette, np.array([UNLABELLED])]).astype(np.uint8)
+    return table[np.minimum(ids, len(palette))]
+
+
+def overlay(image: np.ndarray, ids: np.ndarray, palette: np.ndarray, opacity: float = 0.5) -> np.ndarray:
+    """Lay the classes' colours over an image; pixels of no class stay as they are. Returns (H, W, 3)."""
+    blended = cv2.addWeighted(image, 1 - opacity, colour(ids, palette), opacity, 0)
+    return np.where((np.asarray(ids) < len(palette))[..., None], blended, image)
+
+
+def legend(classes: Iterable[int], palette: np.ndarray, names: Sequence[str], width: int) -> np.ndarray:
+    """Swatches and names of the given classes in as many lines as they need. Returns (h, width, 3)."""
+    font, places, x, y = _font(), [], GAP, GAP // 2
+    for i in classes:
+        step = ROW + int(font.getlength(names[i])) + 2 * GAP
+        if x > GAP and x + step > width:
+            x, y = GAP, y + ROW
+        places.append((x, y, i))
+        x += step
+    canvas = Image.new("RGB", (width, y + ROW + GAP // 2), PAPER)
+    pen = ImageDraw.Draw(canvas)
+    for x, y, i in places:
+        pen.rectangle((x, y + 3, x + ROW - 6, y + ROW - 4), fill=tuple(map(int, palette[i])), outline=INK)
+        pen.text((x + ROW, y + 2), names[i], fill=INK, font=font)
+    return np.asarray(canvas)
+
+
+def with_legend(picture: np.ndarray, ids: np.ndarray, palette: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """A picture above the legend of the classes that occur in `ids`; at least 320 wide. Returns (h, w, 3)."""
+    width = max(picture.shape[1], PANEL)
+    picture = np.pad(picture, ((0, 0), (0, width - picture.shape[1]), (0, 0)), constant_values=255)
+    return np.vstack([picture, legend(_present(ids, palette), palette, names, width)])
+
+
+def triptych(
+    image: np.ndarray,
+    truth: np.ndarray,
+    pred: np.ndarray,
+    palette: np.ndarray,
+    names: Sequence[str],
+    titles: Sequence[str] = ("image", "truth", "prediction"),
+) -> np.ndarray:
+    """Image, truth and prediction side by side under their titles, over the legend of the classes in both.
+
+    The picture is enlarged by a whole factor where it is narrower than 320 pixels, so that it stays sharp.
+    Where nothing is labelled the truth is white. Returns (h, w, 3).
+    """
+    factor = -(-PANEL // image.shape[1])
+    panels = [image, colour(truth, palette), colour(pred, palette)]
+    if factor > 1:
+        panels = [panel.repeat(factor, 0).repeat(factor, 1) for panel in panels]
+    titled = [np.vstack([_title(title, panel.shape[1]), panel]) for title, panel in zip(titles, panels)]
+    edge = np.full((titled[0].shape[0], GAP // 2, 3), 255, np.uint8)
+    row = np.hstack([titled[0], edge, titled[1], edge, titled[2]])
+    present = sorted({*_present(truth, palette), *_present(pred, palette)})
+    return np.vstack([row, legend(present, palette, names, row.shape[1])])
+
+
+def save_picture(path: str | Path, picture: np.ndarray) -> None:
+    """Write an image as a PNG file, making its folder."""
+    _open(path)
+    Image.fromarray(np.ascontiguousarray(picture)).save(path, format="PNG")
+
+
+def save_ids(path: str | Path, ids: np.ndarray) -> None:
+    """Write class ids as a grey PNG file of 8 bits, or of 16 where an id exceeds 255."""
+    wide = ids.dtype.itemsize > 1 and int(ids.max(initial=0)) > 255
+    save_picture(path, ids.astype(np.uint16 if wide else np.uint8))
+
+
+def save_colour(path: str | Path, ids: np.ndarray, palette: np.ndarray) -> None:
+    """Write class ids as a colour PNG file: one with a palette, whose pixels are the ids, up to 256 classes."""
+    _open(path)
+    if len(palette) > 256:
+        save_picture(path, colour(ids, palette))
+        return
+    picture = Image.fromarray(ids.astype(np.uint8)).convert("P")
+    picture.putpalette(np.vstack([palette, np.full((256 - len(palette), 3), 255)]).astype(np.uint8).tobytes())
+    picture.save(path, format="PNG")
+
+
+def curve(history: Sequence[Mapping[str, Any]], path: str | Path) -> None:
+    """Draw the training loss, and the validation mIoU where there is one, over the iterations.
+
+    Args:
+        history: Records with `iter` and `loss`, `miou` or both; others are skipped.
+        path: PNG file to write, its folder included.
+    """
+    from matplotlib.figure import Figure  # takes half a second, and few callers draw
+
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.add_subplot(xlabel="iteration")
+    axes.grid(alpha=0.3)
+    lines = _line(axes, history, "loss", "training loss", "tab:blue")
+    if any(_number(record.get("miou")) for record in history):
+        right = axes.twinx()
+        right.set_ylim(0, 1)
+        lines += _line(right, history, "miou", "validation mIoU", "tab:orange", marker="o")
+    if lines:
+        axes.legend(handles=lines, loc="upper center", ncols=2, frameon=False, bbox_to_anchor=(0.5, 1.12))
+    _open(path)
+    figure.savefig(path, format="png", dpi=120)
+
+
+def _line(
+    axes: Any, history: Sequence[Mapping[str, Any]], key: str, label: str, colour: str, **style: Any
+) -> list[Any]:
+    points = [(record["iter"], record[key]) for record in history if _number(record.get(key))]
+    if not points:
+        return []
+    axes.set_ylabel(label, color=colour)
+    return axes.plot(*zip(*points), color=colour, label=label, **style)
+
+
+def _number(value: Any) -> bool:
+    return value is not None and bool(np.isfinite(value))
+
+
+def _present(ids: np.ndarray, palette: np.ndarray) -> list[int]:
+    return [int(i) for i in np.unique(ids) if 0 <= i < len(palette)]
+
+
+def _title(text: str, width: int) -> np.ndarray:
+    strip = Image.new("RGB", (width, ROW), PAPER)
+    font = _font()
+    ImageDraw.Draw(strip).text(((width - font.getlength(text)) / 2, 2), text, fill=INK, font=font)
+    return np.asarray(strip)
+
+
+@cache
+def _font() -> ImageFont.FreeTypeFont:
+    # matplotlib brings DejaVu Sans; Pillow before 10.1 has no scalable font of its own
+    return ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")), FONT_SIZE)
+
+
+def _open(path: str | Path) -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,1 @@
+"""Reading the weights that other projects publish, with identical logits."""

@@ -1,0 +1,129 @@
+"""How mmsegmentation names and lays out the weights of its encoder-decoders; 0.x and 1.x agree on it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import numpy as np
+
+from paddleseg_ext.importers.naming import Rules, recognise, rename
+
+# Within a ConvModule or a BatchNorm, wherever it stands.
+NORM: Rules = [(r"\brunning_mean$", "_mean"), (r"\brunning_var$", "_variance")]
+COMMON: Rules = [
+    (r"\bbn\.", "norm."),
+    *NORM,
+    (r"\bdepthwise_conv\.", "depthwise."),
+    (r"\bpointwise_conv\.", "pointwise."),
+    (r"^conv_seg\.", "classifier."),
+]
+ASPP: Rules = [
+    (r"^image_pool\.1\.", "aspp.image_pool."),
+    (r"^aspp_modules\.0\.", "aspp.pointwise."),
+    (r"^aspp_modules\.(\d+)\.", lambda m: f"aspp.atrous.{int(m[1]) - 1}."),
+    (r"^bottleneck\.", "aspp.project."),
+]
+
+# One table a head: regular expression in mmsegmentation's name → ours. The classes' own order.
+TABLES: dict[str, Rules] = {
+    "DepthwiseSeparableASPPHead": [
+        *ASPP,
+        (r"^c1_bottleneck\.", "low_level."),
+        (r"^sep_bottleneck\.", "decoder."),
+    ],
+    "ASPPHead": ASPP,
+    "PSPHead": [(r"^psp_modules\.(\d+)\.1\.", r"pyramid.branches.\1.")],
+    "DMHead": [
+        (r"^dcm_modules\.(\d+)\.filter_gen_conv\.", r"dynamic.\1.filter_gen."),
+        (r"^dcm_modules\.(\d+)\.input_redu_conv\.", r"dynamic.\1.reduce."),
+        (r"^dcm_modules\.(\d+)\.fusion_conv\.", r"dynamic.\1.fuse."),
+        (r"^dcm_modules\.(\d+)\.", r"dynamic.\1."),
+    ],
+    "EncHead": [
+        (r"^enc_module\.encoding_project\.", "encoding.project."),
+        (r"^enc_module\.encoding\.0\.", "encoding.encoding."),
+        (r"^enc_module\.encoding\.1\.", "encoding.norm."),
+        (r"^enc_module\.fc\.0\.", "encoding.gate."),
+        (r"^se_layer\.", "se."),
+        (r"^lateral_convs\.", "laterals."),
+    ],
+    "CCHead": [
+        (r"^convs\.0\.", "before."),
+        (r"^convs\.1\.", "after."),
+        (r"^conv_cat\.", "fuse."),
+        (r"^cca\.(query|key|value)_conv\.", r"attention.\1."),
+        (r"^cca\.gamma\.scale$", "attention.gamma"),
+    ],
+    "FCNHead": [],
+    "JPU": [(r"^conv_layers\.(\d+)\.0\.", r"laterals.\1."), (r"^dilation_layers\.(\d+)\.0\.", r"dilated.\1.")],
+}
+
+MARKS = {
+    "DepthwiseSeparableASPPHead": r"^decode_head\.sep_bottleneck\.",
+    "ASPPHead": r"^decode_head\.aspp_modules\.",
+    "PSPHead": r"^decode_head\.psp_modules\.",
+    "DMHead": r"^decode_head\.dcm_modules\.",
+    "EncHead": r"^decode_head\.enc_module\.",
+    "CCHead": r"^decode_head\.cca\.",
+    "FCNHead": r"^decode_head\.(convs|conv_seg)\.",
+}
+"""A name that only this head has, the most particular first."""
+
+TRANSPOSED = re.compile(r"\b(encoding\.gate|se)\.weight$")  # PyTorch keeps a Linear's matrix transposed
+COUNTER = "num_batches_tracked"  # PyTorch counts the steps of every BatchNorm; nothing reads it
+
+
+def names(source: Iterable[str]) -> dict[str, str]:
+    """Our name of each of mmsegmentation's weights, in the same order; BatchNorm's step counters have none.
+
+    A name of a part that this package lacks is kept as it is.
+
+    Raises:
+        UserError: the decode head is none of those in `TABLES`.
+    """
+    plain = {name: re.sub(r"^module\.", "", name) for name in source}
+    head = recognise(plain.values(), MARKS, "mmsegmentation")
+    behind_jpu = any(name.startswith("neck.") for name in plain.values())
+    return {name: _ours(text, head, behind_jpu) for name, text in plain.items() if not text.endswith(COUNTER)}
+
+
+def _ours(name: str, head: str, behind_jpu: bool) -> str:
+    part, _, rest = name.partition(".")
+    if part == "decode_head":
+        return f"decode_head.{'head.' if behind_jpu else ''}{rename(rest, [*TABLES[head], *COMMON])}"
+    if part == "neck":
+        return f"decode_head.jpu.{rename(rest, [*TABLES['JPU'], *COMMON])}"
+    if part == "auxiliary_head":  # one head, or a list of them
+        index, rest = re.match(r"(?:(\d+)\.)?(.*)", rest).groups()
+        return f"auxiliary_heads.{index or 0}.{rename(rest, COMMON)}"
+    return rename(name, NORM)
+
+
+def absorbed(source: Iterable[str]) -> set[str]:
+    """Names whose values go into other weights; mmsegmentation has none."""
+    return set()
+
+
+def convert(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """mmsegmentation's weights under our names, for the head variants of ``configs/_base_/models/*_mmseg.yml``.
+
+    PSPNet's branches keep their order (``bin_sizes: [1, 2, 3, 6]``), FastFCN's maps are
+    ``branch_order: shallow_first``; `layout.fit` permutes them for other orders.
+
+    Raises:
+        UserError: as `names`.
+    """
+    return {ours: _laid_out(ours, state[name]) for name, ours in names(state).items()}
+
+
+def convert_backbone(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A backbone alone, as published for the start of a training, under the names it has in a network."""
+    kept = {name: value for name, value in state.items() if not name.endswith(COUNTER) and not name.startswith("fc.")}
+    return {f"backbone.{rename(name, NORM)}": value for name, value in kept.items()}
+
+
+def _laid_out(name: str, value: np.ndarray) -> np.ndarray:
+    if TRANSPOSED.search(name):
+        return value.T
+    return value.reshape(1) if value.ndim == 0 else value

@@ -1,0 +1,98 @@
+"""The command line finds its commands and turns mistakes into one sentence and a status."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+
+import paddle
+import pytest
+
+from paddleseg_ext.cli import common, main
+from paddleseg_ext.errors import UserError
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch):
+    """Make `train` a command that does what is given."""
+
+    def install(run) -> None:
+        module = SimpleNamespace(
+            __doc__="A command.", run=run, add_arguments=lambda p: p.add_argument("--number", type=int)
+        )
+        monkeypatch.setitem(sys.modules, "paddleseg_ext.cli.train", module)
+
+    return install
+
+
+def raiser(error: BaseException):
+    def run(_: object) -> int:
+        raise error
+
+    return run
+
+
+def test_arguments_reach_the_command_and_its_status_comes_back(command) -> None:
+    command(lambda args: args.number)
+    assert main.main(["train", "--number", "7"]) == 7
+    assert main.main(["--number", "7"], command="train") == 7
+
+
+def test_bad_input_is_one_sentence(command, capsys: pytest.CaptureFixture) -> None:
+    command(raiser(UserError("x.yml: no such file")))
+    assert main.main(["train"]) == 2
+    assert capsys.readouterr().err == "error: x.yml: no such file\n"
+
+
+def test_interruption_is_quiet(command, capsys: pytest.CaptureFixture) -> None:
+    command(raiser(KeyboardInterrupt()))
+    assert main.main(["train"]) == 130
+    assert capsys.readouterr().err == ""
+
+
+def test_a_programming_error_keeps_its_traceback(command) -> None:
+    command(raiser(ZeroDivisionError()))
+    with pytest.raises(ZeroDivisionError):
+        main.main(["train"])
+
+
+@pytest.mark.parametrize("argv", [[], ["nonsense"], ["train", "--number", "x"], ["train", "--unknown"]])
+def test_arguments_that_do_not_parse_exit_with_2(command, argv: list[str]) -> None:
+    command(lambda args: 0)
+    with pytest.raises(SystemExit) as exit_:
+        main.main(argv)
+    assert exit_.value.code == 2
+
+
+def test_help_lists_every_command(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main.main(["--help"])
+    assert exit_.value.code == 0
+    text = capsys.readouterr().out
+    assert all(name in text and help_ in text for name, help_ in main.COMMANDS.items())
+
+
+@pytest.mark.parametrize("name", list(main.COMMANDS))
+def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main.main([name, "--help"])
+    assert exit_.value.code == 0
+    assert f"paddleseg-ext {name}" in capsys.readouterr().out
+
+
+def test_auto_takes_what_there_is() -> None:
+    gpus = paddle.device.cuda.device_count() if paddle.is_compiled_with_cuda() else 0
+    assert common.set_device("auto").startswith("gpu" if gpus else "cpu")
+
+
+@pytest.mark.skipif(paddle.is_compiled_with_cuda(), reason="this Paddle can use a GPU")
+@pytest.mark.parametrize("name", ["gpu", "gpu:1"])
+def test_a_gpu_without_the_gpu_wheel_says_what_to_install(name: str) -> None:
+    with pytest.raises(UserError, match=rf"--device {name}: .*CPU build; install paddlepaddle-gpu"):
+        common.set_device(name)
+
+
+@pytest.mark.parametrize("name", ["tpu", "cpu:1", "xpu:x"])
+def test_an_unknown_device_is_refused(name: str) -> None:
+    with pytest.raises(UserError, match=f"--device {name}"):
+        common.set_device(name)

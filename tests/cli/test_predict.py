@@ -1,0 +1,174 @@
+"""`paddleseg-ext predict` on an image, a folder, a list and a video."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import paddle
+import pytest
+from PIL import Image
+
+from paddleseg_ext.builder import Builder, load_config
+from paddleseg_ext.cli.main import main
+from paddleseg_ext.engine.inference import Inference, evaluating
+from tests.tiny_run import CLASSES, SIZE, write_config, write_samples
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A trained network and a tree of pictures: in/a.png, in/deep/b.jpg, in/deep/er/b.png, and what is no picture."""
+    write_samples(tmp_path, 3)
+    config = write_config(tmp_path)
+    paddle.save(Builder(load_config(config)).model.state_dict(), str(tmp_path / "model.pdparams"))
+    folder = tmp_path / "in" / "deep" / "er"
+    folder.mkdir(parents=True)
+    for number, name in enumerate(["a.png", "deep/b.jpg", "deep/er/b.png"]):
+        picture = cv2.imread(str(tmp_path / f"image{number}.png"))
+        cv2.imwrite(str(tmp_path / "in" / name), cv2.resize(picture, (40 + 9 * number, 35)))
+    (tmp_path / "in" / "notes.txt").write_text("a.png 7\n\ndeep/b.jpg\na.png\n", encoding="utf-8")
+    return tmp_path
+
+
+def predict(root: Path, source: Path | str, *arguments: str, save_dir: Path | None = None) -> int:
+    weights = ["--config", str(root / "config.yml"), "--model_path", str(root / "model.pdparams"), "--device", "cpu"]
+    target = ["--image_path", str(source), "--save_dir", str(save_dir or root / "out")]
+    return main(["predict", *weights, *target, *arguments])
+
+
+def files(folder: Path) -> set[str]:
+    return {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()}
+
+
+def ids_by_hand(root: Path, path: Path) -> np.ndarray:
+    builder = Builder(load_config(root / "config.yml"))
+    builder.model.set_state_dict(paddle.load(str(root / "model.pdparams")))
+    dataset = builder.val_dataset
+    dataset.file_list = [[str(path), str(root / "label0.png")]]
+    with evaluating(builder.model):
+        image = paddle.to_tensor(dataset[0]["img"][None])
+        return np.asarray(Inference().predict(builder.model, image, [[]])[0])
+
+
+def test_a_folder_keeps_its_structure(root: Path) -> None:
+    assert predict(root, root / "in") == 0
+    expected = {"a.png", "deep/b.png", "deep/er/b.png"}
+    assert files(root / "out") == {f"{kind}/{name}" for kind in ("ids", "color", "overlay") for name in expected}
+    for name, source in [("a.png", "a.png"), ("deep/b.png", "deep/b.jpg")]:
+        ids = np.asarray(Image.open(root / "out" / "ids" / name))
+        np.testing.assert_array_equal(ids, ids_by_hand(root, root / "in" / source))
+        assert ids.dtype == np.uint8 and len(np.unique(ids)) > 1
+        colour = Image.open(root / "out" / "color" / name)
+        assert colour.mode == "P"
+        np.testing.assert_array_equal(np.asarray(colour), ids)
+        overlay = np.asarray(Image.open(root / "out" / "overlay" / name))
+        assert overlay.shape[0] > ids.shape[0] and overlay.shape[1] >= 320  # the legend
+
+
+def test_one_image_a_list_and_two_of_one_stem(root: Path) -> None:
+    assert predict(root, root / "in" / "deep" / "b.jpg") == 0
+    assert files(root / "out" / "ids") == {"b.png"}
+    assert predict(root, root / "in" / "notes.txt", save_dir=root / "list") == 0
+    assert files(root / "list" / "ids") == {"a.png", "deep/b.png"}
+    (root / "in" / "a.jpg").write_bytes((root / "in" / "deep" / "b.jpg").read_bytes())
+    assert predict(root, root / "in", save_dir=root / "twins") == 0
+    assert files(root / "twins" / "ids") == {"a.png.png", "a.jpg.png", "deep/b.png", "deep/er/b.png"}
+
+
+def test_a_list_may_name_images_elsewhere(root: Path) -> None:
+    (root / "lists").mkdir()
+    (root / "lists" / "all.txt").write_text(f"{root / 'in' / 'a.png'}\n../in/deep/er/b.png\n", encoding="utf-8")
+    assert predict(root, root / "lists" / "all.txt") == 0
+    assert len(files(root / "out" / "ids")) == 2
+
+
+def test_windows_scales_and_own_colours(root: Path) -> None:
+    assert predict(root, root / "in" / "a.png") == 0
+    flags = ["--aug_pred", "--scales", "0.5", "2", "--flip_horizontal", "--is_slide", "--crop_size", "16", "16"]
+    colours = ["--custom_color", "1", "2", "3", "4", "5", "6"]
+    assert predict(root, root / "in" / "a.png", *flags, "--stride", "8", "8", *colours, save_dir=root / "aug") == 0
+    plain, augmented = (np.asarray(Image.open(root / name / "ids" / "a.png")) for name in ("out", "aug"))
+    assert plain.shape == augmented.shape and (plain != augmented).any()
+    painted = np.asarray(Image.open(root / "aug" / "color" / "a.png").convert("RGB"))
+    assert (painted[augmented == 1] == [4, 5, 6]).all()
+
+
+def test_a_video_gives_videos_and_ids(root: Path) -> None:
+    path = root / "clip.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (SIZE, SIZE))
+    frames = [cv2.imread(str(root / f"image{number}.png")) for number in range(3)]
+    for frame in frames:
+        writer.write(frame)
+    writer.release()
+    assert predict(root, path) == 0
+    assert files(root / "out") == {
+        *(f"ids/clip/00000{number}.png" for number in (1, 2, 3)),
+        "color/clip.mp4",
+        "overlay/clip.mp4",
+    }
+    capture = cv2.VideoCapture(str(root / "out" / "overlay" / "clip.mp4"))
+    assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 3 and capture.get(cv2.CAP_PROP_FPS) == 10
+    assert capture.read()[1].shape == (SIZE, SIZE, 3)
+    assert np.asarray(Image.open(root / "out" / "ids" / "clip" / "000002.png")).max() < CLASSES
+
+
+def test_inputs_are_never_overwritten(root: Path, capsys: pytest.CaptureFixture) -> None:
+    (root / "ids").mkdir()
+    (root / "ids" / "a.png").write_bytes((root / "in" / "a.png").read_bytes())
+    before = (root / "ids" / "a.png").read_bytes()
+    assert predict(root, root / "ids", save_dir=root) == 2
+    assert "is an input; choose another folder" in capsys.readouterr().err
+    assert (root / "ids" / "a.png").read_bytes() == before
+
+
+def test_a_submission_is_checked_before_anything_is_predicted(root: Path, capsys: pytest.CaptureFixture) -> None:
+    assert predict(root, root / "in", "--submission", "cityscapes") == 2
+    assert f"cityscapes has 19 classes, the network {CLASSES}" in capsys.readouterr().err
+    assert not (root / "out").exists()
+
+
+def test_a_submission_is_written_and_packed(root: Path) -> None:
+    model = {"type": "TwoOutputs", "num_classes": 19}
+    write_config(root, model=model)
+    text = (root / "config.yml").read_text(encoding="utf-8")
+    (root / "config.yml").write_text(text.replace(f"num_classes: {CLASSES}\n", "num_classes: 19\n"), encoding="utf-8")
+    paddle.save(Builder(load_config(root / "config.yml")).model.state_dict(), str(root / "model.pdparams"))
+    for city in ("bonn", "ulm"):
+        (root / "city" / city).mkdir(parents=True)
+        name = f"{city}_000001_000019_leftImg8bit.png"
+        (root / "city" / city / name).write_bytes((root / "image0.png").read_bytes())
+    assert predict(root, root / "city", "--submission", "cityscapes", "--submission_count", "2") == 0
+    with zipfile.ZipFile(root / "out" / "submission_cityscapes.zip") as archive:
+        assert sorted(archive.namelist()) == [f"{c}_000001_000019_pred_labelIds.png" for c in ("bonn", "ulm")]
+
+
+@pytest.mark.parametrize(
+    "source, arguments, sentence",
+    [
+        ("in/broken.png", [], "broken.png: the file cannot be read as a picture"),
+        ("in/absent.png", [], "absent.png: there is no such image, folder or list"),
+        ("gaps.txt", [], "gaps.txt: 1 of its 2 images does not exist, the first is"),
+        ("empty", [], "empty: there are no images in it"),
+        ("config.yml", [], "config.yml: neither an image nor a list nor a video"),
+        ("absent.mp4", [], "absent.mp4: the file cannot be read as a video"),
+        ("broken.mp4", [], "broken.mp4: the file cannot be read as a video"),
+        ("in", ["--custom_color", "1", "2"], "--custom_color: 2 values"),
+        ("in", ["--flip_vertical"], "--flip_vertical: without --aug_pred"),
+        ("broken.mp4", ["--submission", "ade20k"], "--submission: it takes images"),
+    ],
+)
+def test_mistakes_are_told(
+    root: Path, source: str, arguments: list, sentence: str, capsys: pytest.CaptureFixture
+) -> None:
+    (root / "empty").mkdir()
+    (root / "gaps.txt").write_text("in/a.png\nabsent.png\n", encoding="utf-8")
+    for broken in ("in/broken.png", "broken.mp4"):
+        (root / broken).write_bytes(b"nothing")
+    if source == "in":
+        (root / "in" / "broken.png").unlink()
+    assert predict(root, root / source, *arguments) == 2
+    err = capsys.readouterr().err
+    assert f"error: {root}" in err or "error: --" in err
+    assert sentence in err and "Traceback" not in err

@@ -1,0 +1,7 @@
+"""Evaluate a network: `python tools/val.py --config configs/quickstart/pspnet.yml --model_path MODEL.pdparams`."""
+
+import sys
+
+from paddleseg_ext.cli.main import main
+
+sys.exit(main(command="val"))
