@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Callable
+from unittest.mock import patch
 from urllib.parse import urlparse
 
 import paddle
 import yaml
 from paddle import nn
 from paddleseg.cvlibs import Config, SegBuilder, manager
-from paddleseg.utils import logger
+from paddleseg.utils import logger as paddleseg_logger
 from paddleseg.utils import utils as paddleseg_utils
 
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.registry import argument_names, closest
 from paddleseg_ext.weights import load_weights
+
+logger = logging.getLogger(__name__)
 
 
 def load_config(
@@ -89,7 +93,8 @@ class Builder(SegBuilder):
 
     def build_component(self, cfg: dict[str, Any]) -> Any:
         try:
-            return super().build_component(cfg)
+            with _quiet():
+                return super().build_component(cfg)
         except UserError:
             raise
         except RuntimeError as error:
@@ -156,13 +161,19 @@ class Builder(SegBuilder):
     def _in_section(self, name: str, build: Callable[[SegBuilder], Any]) -> Any:
         """Build a section as PaddleSeg does, and name it and its folder when that fails."""
         try:
-            return build(self)
+            with _quiet():
+                return build(self)
         except (AssertionError, UserError, RuntimeError, KeyError, ValueError, OSError) as error:
             text = _one_line(error)
             root = self.config.dic.get(name, {}).get("dataset_root") if name.endswith("_dataset") else None
             if root and str(root) not in text:
                 text += f" (dataset_root: {root})"
             raise UserError(f"{name}: {text}") from error
+
+
+def _quiet() -> Any:
+    """Keeps PaddleSeg from telling each step of building; its warnings and errors stay."""
+    return patch.object(paddleseg_logger, "info", lambda *_, **__: None)
 
 
 def build_model(path: str | Path, **overrides: Any) -> nn.Layer:

@@ -24,7 +24,7 @@ def tiny(**keywords: object) -> TinyBackbone:
 
 @pytest.fixture
 def tiny_backbones(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("ResNet18_vd", "ResNet50_vd", "ResNet101_vd"):
+    for name in ("ResNet18_vd", "ResNet50_vd", "ResNet101_vd", "ResNet50_v1c", "ResNet101_v1c"):
         monkeypatch.setitem(manager.BACKBONES.components_dict, name, tiny)
 
 
@@ -50,8 +50,11 @@ def test_leaf_is_short_and_named_for_what_it_holds(path: Path) -> None:
     iters = f"{config.iters // 1000}k" if config.iters >= 1000 else str(config.iters)
     dataset = config.train_dataset_cfg["type"].lower()
     expected = f"{backbone['type'].lower()}_os{backbone['output_stride']}_{dataset}_{crop[0]}x{crop[1]}_{iters}"
-    assert path.stem.endswith(expected)
-    assert config.model_cfg.get("align_corners", False) == (crop[0] % 8 == 1)
+    published = path.stem.endswith("_paddleseg")
+    assert path.stem.endswith(expected + ("_paddleseg" if published else ""))
+    align_corners = config.model_cfg.get("align_corners", False)
+    if not published:  # PaddleSeg's own networks pair them in other ways, too
+        assert align_corners == (crop[0] % 8 == 1)
 
 
 def test_every_network_has_its_configurations() -> None:
@@ -63,6 +66,18 @@ def test_every_network_has_its_configurations() -> None:
             for data in ("cityscapes_1024x512_80k", "cityscapes_769x769_80k", "ade20k_512x512_160k"):
                 assert f"{net}_resnet{depth}_vd_os{stride}_{data}" in names
         assert any(p.stem == net and p.parent.name == "quickstart" for p in LEAVES)
+        assert any(name.startswith(net) and name.endswith("_paddleseg") for name in names)
+
+
+def test_every_published_network_of_mmsegmentation_has_its_configuration() -> None:
+    names = {path.stem for path in LEAVES}
+    for net in ("deeplabv3plus", "pspnet", "dmnet", "encnet", "ccnet"):
+        for depth in (50, 101):
+            for data in ("cityscapes_1024x512_80k", "cityscapes_769x769_80k", "ade20k_512x512_160k"):
+                assert f"{net}_resnet{depth}_v1c_os8_{data}" in names
+    for head in ("enc", "psp", "aspp"):
+        for data in ("cityscapes_1024x512_80k", "ade20k_512x512_160k"):
+            assert f"fastfcn_{head}_resnet50_v1c_os32_{data}" in names
 
 
 @pytest.mark.parametrize("path", MODELS, ids=lambda p: p.stem)

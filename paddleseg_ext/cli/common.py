@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+import warnings
 
 import paddle
 
@@ -62,3 +63,5 @@ def setup_logging() -> None:
     logger.addHandler(handler)
     logger.setLevel(logging.INFO if paddle.distributed.get_rank() == 0 else logging.WARNING)
     logger.propagate = False
+    # Paddle says it of every model in training mode; it is what BatchNorm is meant to do.
+    warnings.filterwarnings("ignore", message="When training, we now always track global mean and variance")

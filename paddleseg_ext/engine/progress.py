@@ -6,7 +6,6 @@ import datetime
 import json
 import logging
 import math
-import resource
 import sys
 import time
 from pathlib import Path
@@ -160,9 +159,13 @@ def read_history(path: str | Path) -> list[dict]:
 
 
 def peak_memory() -> int:
-    """Bytes: the most that Paddle allocated on the GPU or, without one, that the process had resident."""
+    """Bytes: the most that Paddle allocated on the GPU or, without one, that the process had resident (0: unknown)."""
     if paddle.get_device().startswith("gpu"):
         return paddle.device.cuda.max_memory_allocated()
+    if sys.platform == "win32":
+        return 0
+    import resource  # not on Windows
+
     unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 

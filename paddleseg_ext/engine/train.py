@@ -108,6 +108,8 @@ class Trainer:
     def _iterate(self, interrupt: Interrupt) -> None:
         options = self.options
         todo = range(self.iteration + 1, options.iters + 1)
+        if not todo or self._stopped_early():
+            return
         batches = Batches(
             self.position, len(todo) * options.accumulate, options.batch_size, parallel.rank(), parallel.ranks()
         )

@@ -1,5 +1,6 @@
-"""Transforms of training samples that PaddleSeg lacks; importing the package registers them."""
+"""Transforms of samples that PaddleSeg lacks or is slow at; importing the package registers them."""
 
+from paddleseg_ext.transforms.normalize import FastNormalize
 from paddleseg_ext.transforms.scale_crop_flip import ScaleCropFlip
 
-__all__ = ["ScaleCropFlip"]
+__all__ = ["FastNormalize", "ScaleCropFlip"]

@@ -221,3 +221,9 @@ def test_pixels_are_the_published_ones():
         for pixels in render(split, index):
             digest.update(pixels.tobytes())
     assert (gallery.VERSION, digest.hexdigest()[:16]) == (1, "14e2a04d9eec3706")
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs Linux's /proc, where not even root can make a file")
+def test_a_place_where_no_file_can_be_made_does_not_hang():
+    with pytest.raises(UserError, match="cannot write the pictures to dataset_root /proc/streets"):
+        StreetScenes([], "/proc/streets", **COUNTS)

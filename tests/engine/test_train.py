@@ -143,6 +143,12 @@ def test_resuming_drops_records_of_lost_iterations(make, tmp_path: Path) -> None
     assert [json.loads(line)["iter"] for line in lines] == [5, 10, 15, 20]
 
 
+def test_a_finished_run_is_left_as_it_is(make, tmp_path: Path) -> None:
+    finished = make("run", iters=2, num_workers=1).run().checkpoint
+    outcome = make("run", iters=2, num_workers=1, resume=finished).run()
+    assert (outcome.iteration, outcome.checkpoint, outcome.signal) == (2, finished, None)
+
+
 def test_only_the_newest_checkpoints_are_kept(make, tmp_path: Path) -> None:
     make("run", save_interval=4, keep_checkpoint_max=2).run()
     assert [path.name for path in checkpoint.checkpoints(tmp_path / "run")] == ["iter_16", "iter_20"]
@@ -208,6 +214,9 @@ def test_training_stops_when_scores_no_longer_rise(make, tmp_path: Path, monkeyp
     outcome = make("run", do_eval=True, save_interval=2, early_stop_intervals=2).run()
     assert (outcome.iteration, outcome.signal) == (8, None)
     assert outcome.best == {"metric": "miou", "score": 0.5, "iteration": 4}
+    resume = tmp_path / "run" / "iter_8"
+    again = make("run", do_eval=True, save_interval=2, early_stop_intervals=2, resume=resume).run()
+    assert (again.iteration, again.checkpoint) == (8, resume)
 
 
 def test_two_deterministic_runs_give_identical_losses(make, tmp_path: Path) -> None:

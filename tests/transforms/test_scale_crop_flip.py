@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from paddleseg.transforms import RandomHorizontalFlip, RandomPaddingCrop, ResizeStepScaling
 
+from paddleseg_ext.builder import Builder, load_config
 from paddleseg_ext.transforms import ScaleCropFlip
 from paddleseg_ext.transforms.scale_crop_flip import scaled_crop
+from tests.tiny_run import write_config, write_samples
 
 ROUNDING = 1e-4  # of 255: OpenCV's vector code adds up in another order at the end of a row
 
@@ -108,3 +111,11 @@ def test_the_distribution_is_that_of_the_arguments() -> None:
 def test_bad_arguments_are_named(arguments: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(arguments))):
         ScaleCropFlip(**arguments)
+
+
+def test_yaml_can_name_it(tmp_path: Path) -> None:
+    transforms = [{"type": "ScaleCropFlip", "crop_size": [24, 16], "im_padding_value": 0}, {"type": "Normalize"}]
+    config = write_config(write_samples(tmp_path))
+    dataset = load_config(config).dic["train_dataset"]
+    path = write_config(tmp_path, train_dataset={**dataset, "transforms": transforms})
+    assert Builder(load_config(path)).train_dataset[0]["img"].shape == (3, 16, 24)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -43,6 +44,8 @@ def ensure(root: Path, counts: dict[str, int], progress: Callable = iter) -> Non
     if _is_finished(root, counts):
         return
     root.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=root.parent):
+        pass  # raises where nothing can be written; the lock below might wait for ever instead
     with FileLock(str(root.parent / f".{root.name}.lock")):
         if _is_finished(root, counts):
             return
