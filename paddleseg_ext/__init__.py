@@ -36,7 +36,7 @@ from paddleseg_ext import compat  # noqa: E402
 
 compat.repair()
 
-from paddleseg_ext import backbones, datasets, heads  # noqa: E402, F401  # importing registers them
+from paddleseg_ext import backbones, datasets, heads, transforms  # noqa: E402, F401  # importing registers them
 from paddleseg_ext.builder import Builder, build_model, load_config  # noqa: E402
 from paddleseg_ext.errors import UserError  # noqa: E402
 from paddleseg_ext.segmentor import EncoderDecoder  # noqa: E402

@@ -49,16 +49,19 @@ def load(stream: SampleStream, batches: Batches, num_workers: int = 0) -> Iterat
         # Paddle raises a dead worker's error from a SIGCHLD handler: anywhere, in the middle of saving too. Its reader
         # notices the death as well, a few seconds later, and then it is `next` that fails.
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    while True:
-        try:
-            batch = next(iterator)
-        except StopIteration:
-            return
-        except SystemError as error:
-            raise UserError(_cause_of_death(iterator)) from error
-        if ERROR in batch:
-            raise UserError(batch[ERROR].numpy().tobytes().decode())
-        yield batch
+    try:
+        while True:
+            try:
+                batch = next(iterator)
+            except StopIteration:
+                return
+            except SystemError as error:
+                raise UserError(_cause_of_death(iterator)) from error
+            if ERROR in batch:
+                raise UserError(batch[ERROR].numpy().tobytes().decode())
+            yield batch
+    finally:
+        iterator._try_shutdown_all()  # else the workers live on until the iterator is collected
 
 
 @contextmanager

@@ -32,10 +32,14 @@ def resize(x: paddle.Tensor, size: tuple[Size, Size], align_corners: bool) -> pa
         - output: (N, C, H, W)
     """
     if paddle.in_dynamic_mode():
-        if tuple(x.shape[2:]) == tuple(size):
-            return x
-    elif isinstance(size[0], (paddle.Tensor, paddle.base.framework.Variable)):
-        size = paddle.stack([size[0], size[1]]).astype("int32")
+        return _resize_eagerly(x, size, align_corners)
+    return F.interpolate(x, paddle.stack(size).astype("int32"), mode="bilinear", align_corners=align_corners)
+
+
+def _resize_eagerly(x: paddle.Tensor, size: tuple[int, int], align_corners: bool) -> paddle.Tensor:
+    # A function of its own: a comparison of sizes must not reach the tracer.
+    if tuple(x.shape[2:]) == tuple(size):
+        return x
     return F.interpolate(x, size, mode="bilinear", align_corners=align_corners)
 
 

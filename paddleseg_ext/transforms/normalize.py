@@ -12,8 +12,8 @@ from paddleseg.cvlibs import manager
 class FastNormalize:
     """What PaddleSeg's Normalize computes, (x / 255 - mean) / std, but for float rounding.
 
-    NumPy runs through an array of three channels in inner loops of three. Here each row of the image is one long vector,
-    and division and subtraction are one product and one sum.
+    NumPy runs through an array of three channels in inner loops of three. Here each row of the image is one long
+    vector, and division and subtraction are one product and one sum.
 
     Args:
         mean: Of each channel, or one for all, on the scale of 0 to 1.

@@ -19,7 +19,8 @@ NARROW = {"base_channels": 2, "stem_channels": 4}
 
 @pytest.mark.parametrize("depth, expansion", [(18, 1), (34, 1), (50, 4), (101, 4)])
 def test_is_registered_and_lists_its_channels(depth: int, expansion: int) -> None:
-    net = manager.BACKBONES[f"ResNet{depth}_v1c"](**NARROW).eval()
+    net = manager.BACKBONES[f"ResNet{depth}_v1c"](**NARROW)
+    net.eval()
     with paddle.no_grad():
         feats = net(paddle.randn([1, 3, 65, 97]))
     assert [feat.shape[1] for feat in feats] == net.feat_channels

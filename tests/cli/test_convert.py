@@ -64,7 +64,8 @@ def test_mmseg(tmp_path: Path, checkpoint: Path, output: str, capsys: pytest.Cap
     config = write_config(tmp_path)
     assert convert(tmp_path, "mmseg", checkpoint, output=output) == 0
     assert "step counters of BatchNorm" in capsys.readouterr().out
-    model = build_model(config, opts=["model.backbone.pretrained=None"]).eval()
+    model = build_model(config, opts=["model.backbone.pretrained=None"])
+    model.eval()
     load_weights(model, tmp_path / output)
     with paddle.no_grad():
         logits = model(image(65, 97))[0].numpy()
@@ -84,7 +85,8 @@ def test_auxiliary_head_that_the_configuration_lacks_is_listed(tmp_path: Path, c
 
 
 def test_paddleseg(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    reference = models.ENCNet(3, models.ResNet18_vd(output_stride=8), num_codes=4, mid_channels=8).eval()
+    reference = models.ENCNet(3, models.ResNet18_vd(output_stride=8), num_codes=4, mid_channels=8)
+    reference.eval()
     for name, value in reference.state_dict().items():
         if name.endswith(("_mean", "_conv.bias")):
             value.set_value(paddle.randn(value.shape) * 0.3)
@@ -97,7 +99,8 @@ def test_paddleseg(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     )
     assert convert(tmp_path, "paddleseg", tmp_path / "stock.pdparams", output="model.safetensors") == 0
     assert "left out" not in capsys.readouterr().out
-    model = build_model(tmp_path / "config.yml").eval()
+    model = build_model(tmp_path / "config.yml")
+    model.eval()
     model.set_state_dict({k: paddle.to_tensor(v) for k, v in load_file(tmp_path / "model.safetensors").items()})
     with paddle.no_grad():
         expected, logits = reference(image(65, 97))[0].numpy(), model(image(65, 97))[0].numpy()

@@ -42,13 +42,15 @@ def build(config: dict[str, Any], align_corners: bool = False, **changes: Any) -
         stem_channels=section["stem_channels"],
     )
     factory = head_factory(head, head, config["neck"])
-    return EncoderDecoder(
+    model = EncoderDecoder(
         head["num_classes"],
         backbone,
         partial(factory, **changes),
         [partial(FCNHead, in_index=2, channels=aux["channels"])],
         align_corners,
-    ).eval()
+    )
+    model.eval()
+    return model
 
 
 def load(model: EncoderDecoder, weights: dict[str, np.ndarray]) -> None:

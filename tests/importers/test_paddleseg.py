@@ -84,7 +84,8 @@ def stock(network: str, align_corners: bool = False) -> nn.Layer:
         keywords["align_corners"] = align_corners
     model = getattr(models, network)(CLASSES, Backbone(2048 if network == "CCNet" else 24), **keywords)
     randomise(model)
-    return model.eval()
+    model.eval()
+    return model
 
 
 def ours(network: str, align_corners: bool = False, **changes: Any) -> EncoderDecoder:
@@ -92,7 +93,9 @@ def ours(network: str, align_corners: bool = False, **changes: Any) -> EncoderDe
     aux = [] if width is None else [partial(FCNHead, in_index=2, channels=width)]
     backbone = Backbone(2048 if network == "CCNet" else 24)
     align_corners = FIXED_ALIGN_CORNERS.get(network, align_corners)
-    return EncoderDecoder(CLASSES, backbone, partial(head, **changes), aux, align_corners).eval()
+    model = EncoderDecoder(CLASSES, backbone, partial(head, **changes), aux, align_corners)
+    model.eval()
+    return model
 
 
 def state(model: nn.Layer) -> dict[str, np.ndarray]:
@@ -128,10 +131,12 @@ def test_same_logits(network: str, align_corners: bool) -> None:
 
 def test_same_logits_on_paddlesegs_backbone() -> None:
     """Biases inside a backbone stay where they are."""
-    reference = models.ENCNet(CLASSES, models.ResNet18_vd(output_stride=8), **LATERAL).eval()
+    reference = models.ENCNet(CLASSES, models.ResNet18_vd(output_stride=8), **LATERAL)
     randomise(reference)
     aux = partial(FCNHead, in_index=2, channels=WIDTH)
-    model = EncoderDecoder(CLASSES, models.ResNet18_vd(output_stride=8), CASES["ENCNet"][1], [aux]).eval()
+    model = EncoderDecoder(CLASSES, models.ResNet18_vd(output_stride=8), CASES["ENCNet"][1], [aux])
+    reference.eval()
+    model.eval()
     assert error(reference, imported(reference, model), (65, 97)) <= TOLERANCE
 
 
