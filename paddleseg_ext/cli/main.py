@@ -17,6 +17,7 @@ COMMANDS = {
     "val": "evaluate a trained network: mIoU, accuracy and IoU by class",
     "predict": "write raw-id, colour and overlay pictures for images",
     "convert": "turn a checkpoint of mmsegmentation or PaddleSeg into weights of this package",
+    "benchmark": "measure speed and memory against PaddleSeg",
     "run": "run a PaddleSeg script with the extension imported",
 }
 

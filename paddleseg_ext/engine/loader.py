@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import shutil
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +18,7 @@ from paddleseg_ext.engine.stream import Batches, SampleStream
 from paddleseg_ext.errors import UserError
 
 ERROR = "error"  # key of a batch that a worker process could not make; it holds the message
+PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 KILLERS = {
     "SIGBUS": "/dev/shm is full ({shm} MiB); enlarge it (docker run --shm-size) or lower --num_workers or --batch_size",
     "SIGKILL": "probably for want of memory; lower --num_workers",
@@ -41,6 +44,7 @@ def load(stream: SampleStream, batches: Batches, num_workers: int = 0) -> Iterat
         batch_sampler=batches,
         num_workers=num_workers,
         collate_fn=_collate_or_explain,
+        worker_init_fn=die_with_parent,
         return_list=True,
     )
     with opencv_ready_to_fork():
@@ -77,6 +81,15 @@ def opencv_ready_to_fork() -> Iterator[None]:
         yield
     finally:
         cv2.setNumThreads(threads)
+
+
+def die_with_parent(worker: int) -> None:
+    """Have Linux end this process when its parent ends, be it by SIGKILL.
+
+    Paddle's workers mean to look for their parent every few seconds, but wait for work without a time limit.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL)
 
 
 def collate(samples: list[dict]) -> dict:

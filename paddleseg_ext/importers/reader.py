@@ -55,7 +55,8 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     except SafetensorError as error:
         raise UserError(f"{path} cannot be read as safetensors: {error}.") from error
     except Exception as error:  # a damaged file can fail in any way at all
-        raise UserError(f"{path} cannot be read as weights: {error or type(error).__name__}.") from error
+        reason = " ".join(str(error).split())[:200] or type(error).__name__  # the file may have chosen the words
+        raise UserError(f"{path} cannot be read as weights: {reason}.") from error
 
 
 def _unpickled(data: bytes, path: Path) -> Any:

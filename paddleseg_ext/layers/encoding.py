@@ -45,9 +45,9 @@ class Encoding(nn.Layer):
         with paddle.amp.auto_cast(enable=False):  # ‖x‖² leaves float16's range once channels exceed 11 (RMS)
             x = x.astype("float32").flatten(2)  # (N, C, P), P = H·W
             codes, scale = self.codewords.astype("float32"), self.scale.astype("float32")
-            norms = (x * x).sum(axis=1, keepdim=True)  # (N, 1, P)
+            norms = paddle.square(x).sum(axis=1, keepdim=True)  # (N, 1, P)
             products = paddle.matmul(codes, x)  # (N, K, P)
-            code_norms = (codes * codes).sum(axis=1, keepdim=True)  # (K, 1)
+            code_norms = paddle.square(codes).sum(axis=1, keepdim=True)  # (K, 1)
             distances = norms - 2 * products + code_norms  # (N, K, P)
             assignment = F.softmax(scale.unsqueeze(1) * distances, axis=1)
             mass = assignment.sum(axis=2, keepdim=True)  # (N, K, 1)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
+import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -100,6 +103,34 @@ def test_a_killed_worker_is_reported(stream: SampleStream) -> None:
 
     with pytest.raises(UserError, match="killed by SIGKILL: probably for want of memory"):
         list(load(Deadly(stream.dataset, 0), Batches(0, 8, 2), 2))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a service of Linux")
+def test_workers_do_not_outlive_a_killed_run(stream: SampleStream) -> None:
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        batches = load(stream, Batches(0, 1000, 2), 1)
+        next(batches)
+        os.write(writer, str(multiprocessing.active_children()[0].pid).encode())
+        signal.pause()
+    worker = int(os.read(reader, 20))
+    assert _lives(worker)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    for _ in range(200):
+        if not _lives(worker):
+            return
+        time.sleep(0.1)
+    os.kill(worker, signal.SIGKILL)
+    pytest.fail("the worker waits for a parent that is gone")
+
+
+def _lives(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_orders_are_fair() -> None:

@@ -148,7 +148,7 @@ def test_training_outputs_are_the_same(network: str) -> None:
     for net in (reference, model):
         for layer in net.sublayers(include_self=True):
             layer.training = not isinstance(layer, (nn.Dropout, nn.Dropout2D))
-    x = paddle.randn([2, 3, 64, 96])
+    x = paddle.randn([2, 3, 32, 48])
     expected = {tuple(out.shape): out for out in reference(x)[1:]}
     for out in model(x)[1:]:
         wanted = expected[tuple(out.shape)].numpy()
@@ -181,9 +181,6 @@ def test_channels_follow_the_models_order(network: str, change: dict) -> None:
 @pytest.mark.parametrize(
     "network, change, message",
     [
-        ("DeepLabV3P", {"dw_act": True}, "ReLU in the model but Identity .* set `dw_act: false`"),
-        ("CCNet", {"act": "relu"}, r"before\.act is ReLU in the model but LeakyReLU .* set `act: leaky_relu`"),
-        ("CCNet", {"out_act": None}, r"fuse\.act is LeakyReLU in the model but ReLU .* set `out_act: relu`"),
         ("PSPNet", {"pool_channels": 8}, r"pyramid\.branches\.0\.conv\.weight .* change pool_channels"),
         ("ENCNet", {"laterals": ()}, r"no place for 15 weights .* \(decode_head\.laterals\.0\.conv\.weight, .*"),
     ],
@@ -191,6 +188,19 @@ def test_channels_follow_the_models_order(network: str, change: dict) -> None:
 def test_what_does_not_fit_is_named_with_its_setting(network: str, change: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
         fit(convert(state(stock(network))), ours(network, **change), PADDLESEG)
+
+
+@pytest.mark.parametrize(
+    "network, change, message",
+    [
+        ("DeepLabV3P", {"dw_act": True}, "ReLU in the model but Identity .* set `dw_act: false`"),
+        ("CCNet", {"act": "relu"}, r"before\.act is ReLU in the model but LeakyReLU .* set `act: leaky_relu`"),
+        ("CCNet", {"out_act": None}, r"fuse\.act is LeakyReLU in the model but ReLU .* set `out_act: relu`"),
+    ],
+)
+def test_another_activation_is_named_whatever_the_weights(network: str, change: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        fit({}, ours(network, **change), PADDLESEG)
 
 
 def test_unknown_networks_are_named() -> None:

@@ -78,20 +78,20 @@ def damaged(content: bytes, count: int) -> list[bytes]:
     return results
 
 
-@pytest.mark.parametrize("name", [*FORMATS, "mmseg_0x_legacy.pth"])
-def test_damaged_files_give_a_sentence(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name, count", [(FORMATS[0], 60), (FORMATS[1], 60), ("mmseg_0x_legacy.pth", 15)])
+def test_damaged_files_give_a_sentence(tmp_path: Path, name: str, count: int) -> None:
     path, refused = tmp_path / name, 0
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for content in damaged((DATA / name).read_bytes(), 60):
+    for content in damaged((DATA / name).read_bytes(), count):
         path.write_bytes(content)
         try:
             weights = read_weights(path)
         except UserError as error:
-            assert str(path) in str(error) and "\n" not in str(error)
+            assert str(path) in str(error) and "\n" not in str(error) and len(str(error)) < 500
             refused += 1
         else:
             assert all(isinstance(value, np.ndarray) for value in weights.values())
-    assert refused > 60
+    assert refused > count
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 * 2**10  # KiB
 
 
@@ -169,6 +169,7 @@ ATTACKS = {
         b"\x80\x04\x8c\x05numpy\x8c\x12ndarray.__reduce__\x93)R",
         r"refers to numpy\.ndarray\.__reduce__",
     ),
+    "long name": (name_of("os" * 10**5, "system"), r"refers to (os){20}"),
     "nested load": (name_of("torch.storage", "_load_from_bytes") + b"C\x01a\x85R", r"torch\.storage\._load_from_bytes"),
     "whole model": (name_of("mmseg.models", "EncoderDecoder") + b")\x81", r"refers to mmseg\.models\.EncoderDecoder"),
     "instance": (b"(" + b"ios\nsystem\n", "pickle instruction INST"),

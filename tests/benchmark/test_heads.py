@@ -1,0 +1,63 @@
+"""What the comparison with PaddleSeg's networks rests on; memory on a CPU is exact, so it is held here."""
+
+from __future__ import annotations
+
+import paddle
+import pytest
+
+from paddleseg_ext.benchmark import heads
+from paddleseg_ext.benchmark.measure import counted_products, peak_memory
+from paddleseg_ext.benchmark.networks import LAYERS, layers
+
+needs_reset = pytest.mark.skipif(
+    not hasattr(paddle.base.core, "host_memory_stat_reset_peak_value"), reason="Paddle < 3.0 cannot reset the peak"
+)
+
+
+@needs_reset
+@pytest.mark.parametrize("name", ["PSPHead", *LAYERS])  # the importers' tests compare the other heads
+def test_both_sides_compute_the_same(name: str) -> None:
+    compare = heads.compare_layer if name in LAYERS else heads.compare
+    results = list(compare(name, (4, 8), 2, rounds=1))
+    assert [result.mode for result in results] == ["evaluation", "training"]
+    for result in results:
+        assert result.difference <= heads.TOLERANCE
+        assert result.row()["speedup"] > 0
+
+
+@needs_reset
+def test_networks_that_differ_are_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs, channels = layers("Encoding")
+    ours.codewords.set_value(ours.codewords + 1)
+    monkeypatch.setattr(heads, "layers", lambda name: (ours, theirs, channels))
+    with pytest.raises(ArithmeticError, match="the outputs differ"):
+        list(heads.compare_layer("Encoding", (4, 4), 1, rounds=1))
+
+
+@needs_reset
+def test_encoding_needs_a_fortieth_of_the_memory() -> None:
+    results = list(heads.compare_layer("Encoding", (16, 16), 1, rounds=1))
+    for result in results:
+        assert result.memory[0] <= result.memory[1] / 40, result.mode
+
+
+@needs_reset
+def test_peak_memory_counts_what_a_call_holds_at_once() -> None:
+    x = paddle.ones([1000, 1000])
+
+    def run() -> None:
+        y = x + 1
+        del y
+        _ = x * 2 + x  # two of 4 MB at a time, beside x
+
+    run()
+    assert 8e6 <= peak_memory(run) <= 9e6
+
+
+def test_products_are_counted() -> None:
+    conv = paddle.nn.Conv2D(6, 4, 3, padding=1, groups=2)
+    with counted_products() as counts:
+        conv(paddle.ones([2, 6, 5, 7]))
+        paddle.matmul(paddle.ones([3, 2, 4]), paddle.ones([4, 5]))
+        paddle.bmm(paddle.ones([3, 2, 4]), paddle.ones([3, 4, 5]))
+    assert counts == [2 * 4 * 5 * 7 * 3 * 9, 3 * 2 * 4 * 5, 3 * 2 * 4 * 5]
