@@ -70,7 +70,8 @@ class DeepLabV3PlusHead(ASPPHead):
         )
 
     def forward(self, feats: Sequence[paddle.Tensor]) -> list[paddle.Tensor]:
-        context = self.proj_dropout(self.aspp(feats[self.in_index]))
         detail = self.low_level(feats[self.low_index])
-        context = resize(context, spatial_size(detail), self.align_corners)
-        return [self.classify(self.decoder(paddle.concat([context, detail], axis=1)))]
+        x = self.proj_dropout(self.aspp(feats[self.in_index]))
+        x = resize(x, spatial_size(detail), self.align_corners)
+        x = paddle.concat([x, detail], axis=1)  # one name, so that what is no longer needed is freed
+        return [self.classify(self.decoder(x))]

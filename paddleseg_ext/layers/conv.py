@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import paddle
+import paddle.nn.functional as F
 from paddle import nn
+
+
+class ReLU(nn.Layer):
+    """ReLU that overwrites its input when running eagerly: nothing else needs what a normalisation gives out."""
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        return F.relu_(x) if paddle.in_dynamic_mode() else F.relu(x)
+
 
 ACTIVATIONS = {
     None: nn.Identity,
-    "relu": nn.ReLU,
+    "relu": ReLU,
     "leaky_relu": nn.LeakyReLU,  # slope 0.01, as CCNet's in-place activated BatchNorm
     "gelu": nn.GELU,
     "silu": nn.Silu,

@@ -87,18 +87,23 @@ class ContextConv(ConvNormAct):
             *blocks, own = paddle.split(self.conv.weight, [*widths, x.shape[1]], axis=1)
         else:
             own, *blocks = paddle.split(self.conv.weight, [x.shape[1], *widths], axis=1)
+        out = F.conv2d(x, own, padding=kernel // 2)
         rows, across = [], []
         for grid, block in zip(grids, blocks):
             cells = self._taps(grid, block)  # (N, O, taps·k, taps·k)
+            if cells.shape[2] == 1:  # one value a channel: no border, nothing to interpolate
+                out = out + cells
+                continue
             k = grid.shape[2]
             down = shifted_interpolation(k, height, kernel, self.align_corners).astype(cells.dtype)
             rows.append(paddle.matmul(down, cells))  # (N, O, H, taps·k)
             across.append(shifted_interpolation(k, width, kernel, self.align_corners))
+        if not rows:
+            return out
         # One product over all grids side by side also adds them up.
-        context = paddle.matmul(
+        return out + paddle.matmul(
             paddle.concat(rows, axis=3), paddle.concat(across, axis=1).astype(x.dtype), transpose_y=True
         )
-        return F.conv2d(x, own, padding=kernel // 2) + context
 
     def _taps(self, grid: paddle.Tensor, block: paddle.Tensor) -> paddle.Tensor:
         """Every tap's weights applied to every cell: W_dy,dx b, laid out as [dy, row] × [dx, column]."""

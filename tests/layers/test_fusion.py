@@ -40,3 +40,9 @@ def test_form_is_chosen_by_size(size: tuple[int, int], form: str, monkeypatch: p
     monkeypatch.setattr(layer, form, lambda *args: called.append(form) or chosen(*args))
     layer(paddle.randn([2, 6, *size]), [paddle.randn([2, 3, 2, 2])])
     assert called == [form]
+
+
+def test_single_cells_alone_need_no_interpolation() -> None:
+    layer = ContextConv(6 + 3, 5, 1)
+    x, grid = paddle.randn([2, 6, 4, 7]), paddle.randn([2, 3, 1, 1])
+    np.testing.assert_allclose(layer.fused(x, [grid]).numpy(), layer.stacked(x, [grid]).numpy(), atol=1e-6)
