@@ -116,7 +116,7 @@ def _few(names: Sequence[str]) -> str:
 def _same_activations(model: nn.Layer, layout: Layout) -> None:
     for name, layer in model.named_sublayers():
         for pattern, (kind, setting) in layout.activations.items():
-            if re.search(pattern, name) and type(layer) is not kind:
+            if re.search(pattern, name) and not isinstance(layer, kind):
                 raise UserError(
                     f"{name} is {type(layer).__name__} in the model but {kind.__name__} where the file comes from: "
                     f"set `{setting}` under model.decode_head in the configuration."

@@ -7,7 +7,7 @@ import paddle.nn.functional as F
 from paddle import nn
 
 
-class ReLU(nn.Layer):
+class ReLU(nn.ReLU):
     """ReLU that overwrites its input when running eagerly: nothing else needs what a normalisation gives out."""
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
