@@ -70,8 +70,10 @@ class DeepLabV3PlusHead(ASPPHead):
         )
 
     def forward(self, feats: Sequence[paddle.Tensor]) -> list[paddle.Tensor]:
-        detail = self.low_level(feats[self.low_index])
+        fine = feats[self.low_index]
         x = self.proj_dropout(self.aspp(feats[self.in_index]))
-        x = resize(x, spatial_size(detail), self.align_corners)
-        x = paddle.concat([x, detail], axis=1)  # one name, so that what is no longer needed is freed
-        return [self.classify(self.decoder(x))]
+        x = resize(x, spatial_size(fine), self.align_corners)
+        x = paddle.concat([x, self.low_level(fine)], axis=1)
+        for block in self.decoder:  # one name for every map, so that each is freed once the next is there
+            x = block(x)
+        return [self.classify(x)]
