@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
             return 0
         parallel.start()
         rank, ranks = parallel.rank(), parallel.ranks()
-        for source in tqdm(sources[rank::ranks], unit="image", disable=rank > 0, leave=False):
+        for source in tqdm(sources[rank::ranks], unit="image", disable=True if rank > 0 else None, leave=False):
             image = read_image(source.path, channels)
             ids = predict(image)
             _save(source, save_dir, image, ids, colours, names)
@@ -106,7 +106,9 @@ def _predict_video(path: Path, save_dir: Path, predict: Predict, colours: np.nda
         target.parent.mkdir(parents=True, exist_ok=True)
     number = 0
     try:
-        for number, frame in enumerate(tqdm(video, total=video.length or None, unit="frame", leave=False), 1):
+        for number, frame in enumerate(
+            tqdm(video, total=video.length or None, unit="frame", leave=False, disable=None), 1
+        ):
             ids = predict(frame)
             save_ids(save_dir / "ids" / path.stem / f"{number:06d}.png", ids)
             painted = colour(ids, colours), overlay(frame[..., ::-1], ids, colours)

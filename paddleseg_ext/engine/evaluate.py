@@ -115,7 +115,7 @@ def evaluate(
     image_miou = np.zeros(len(dataset))  # each entry is filled by one process, so their sum is the whole
     batches = plan(dataset, batch_size, rank, ranks)
     images = sum(map(len, batches))
-    bar = tqdm(total=images, unit="image", disable=not progress or rank > 0, leave=False)
+    bar = tqdm(total=images, unit="image", disable=None if progress and rank == 0 else True, leave=False)
     with evaluating(model), bar, closing(read(dataset, batches, num_workers)) as reader:
         for batch in reader:
             predictions = how.predict(model, batch.images, batch.trans_infos)
