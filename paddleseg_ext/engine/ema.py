@@ -26,17 +26,20 @@ class Ema:
     def __init__(self, model: nn.Layer, decay: float):
         self.decay = decay
         self.steps = 0
+        self._parameters = dict(learnable(model))  # finding them takes as long as averaging a small model
         self._averages = {name: value.detach().astype("float32").clone() for name, value in learnable(model)}
 
     @paddle.no_grad()
-    def update(self, model: nn.Layer) -> None:
+    def update(self) -> None:
         """Take in the parameters after a step."""
         self.steps += 1
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
-        for name, value in learnable(model):
+        for name, value in self._parameters.items():
             average = self._averages[name]  # scale and add: lerp_ takes three times as long on a CPU
             average.scale_(decay)
-            average.add_(value.astype("float32").scale(1 - decay))
+            if value.dtype != average.dtype:
+                value = value.astype("float32")
+            average.add_(value.scale(1 - decay))
 
     @contextmanager
     def applied(self, model: nn.Layer) -> Iterator[None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,7 @@ from paddle import distributed, nn
 from tqdm import tqdm
 
 from paddleseg_ext.engine import parallel
-from paddleseg_ext.engine.arrays import Array
+from paddleseg_ext.engine.arrays import Array, to_tensor
 from paddleseg_ext.engine.boundary import BoundaryIoU
 from paddleseg_ext.engine.inference import Inference, evaluating
 from paddleseg_ext.engine.metrics import ConfusionMatrix, Scores, percent
@@ -33,12 +33,15 @@ class EvalResult:
         image_miou: (images,) mIoU of each image by itself, NaN where nothing is labelled.
         boundary: (K,) boundary IoU of each class, NaN for an absent one, or None where it was not asked for.
         seconds: Wall time.
+        loss: Mean validation loss of the images, NaN where it could not be computed; None where it was not asked for
+            or inference is not by whole images.
     """
 
     matrix: ConfusionMatrix
     image_miou: np.ndarray
     seconds: float
     boundary: np.ndarray | None = None
+    loss: float | None = None
 
     def __post_init__(self) -> None:
         self.scores: Scores = self.matrix.scores()
@@ -70,10 +73,12 @@ class EvalResult:
     def to_dict(self, names: Sequence[str] | None = None) -> dict[str, Any]:
         """The result for JSON, fractions and seconds; null where a value does not exist."""
         extra = {} if self.boundary is None else {"boundary_iou": self.boundary}
-        return {"images": self.images, "seconds": self.seconds, **self.scores.to_dict(names, **extra)}
+        loss = {} if self.loss is None else {"val_loss": self.loss if math.isfinite(self.loss) else None}
+        return {"images": self.images, "seconds": self.seconds, **loss, **self.scores.to_dict(names, **extra)}
 
     def __str__(self) -> str:
-        return f"{self.images} images, mIoU {percent(self.miou)}, accuracy {percent(self.accuracy)}"
+        loss = "" if self.loss is None else f", loss {self.loss:.4f}"
+        return f"{self.images} images, mIoU {percent(self.miou)}, accuracy {percent(self.accuracy)}{loss}"
 
 
 def evaluate(
@@ -84,6 +89,7 @@ def evaluate(
     num_workers: int = 0,
     boundary: bool = False,
     progress: bool = True,
+    loss: Callable[[paddle.Tensor, paddle.Tensor], paddle.Tensor] | None = None,
     **inference: Any,
 ) -> EvalResult:
     """Run `model` on every image of `dataset` and compare with the truth.
@@ -98,6 +104,8 @@ def evaluate(
         num_workers: Processes that read ahead.
         boundary: Also compute boundary IoU.
         progress: Show a bar.
+        loss: Of scores (1, K, H, W) and a label (1, H, W) at the label's size: also take its mean over the images.
+            Windows and augmentation hold no scores of a whole image at little cost: with them it is left out.
         inference: Arguments of `inference.Inference`, e.g. those that `read_test_config` returns.
 
     Raises:
@@ -113,23 +121,33 @@ def evaluate(
     matrix = ConfusionMatrix(dataset.num_classes, dataset.ignore_index)
     edges = BoundaryIoU(dataset.num_classes, dataset.ignore_index) if boundary else None
     image_miou = np.zeros(len(dataset))  # each entry is filled by one process, so their sum is the whole
+    image_loss = np.zeros(len(dataset)) if loss is not None and how.is_whole else None
     batches = plan(dataset, batch_size, rank, ranks)
     images = sum(map(len, batches))
     bar = tqdm(total=images, unit="image", disable=None if progress and rank == 0 else True, leave=False)
     with evaluating(model), bar, closing(read(dataset, batches, num_workers)) as reader:
         for batch in reader:
-            predictions = how.predict(model, batch.images, batch.trans_infos)
-            for index, pred, label in zip(batch.indices, predictions, batch.labels):
+            if image_loss is None:
+                results = ((pred, None) for pred in how.predict(model, batch.images, batch.trans_infos))
+            else:
+                results = how.predict_whole(model, batch.images, batch.trans_infos)
+            for index, (pred, scores), label in zip(batch.indices, results, batch.labels):
                 label = _fitting(label, pred, files_of(dataset, index))
                 counts = matrix.update(pred, label, files_of(dataset, index)[-1])
                 image_miou[index] = Scores(counts).miou
+                if image_loss is not None:
+                    image_loss[index] = float(loss(to_tensor(scores), paddle.to_tensor(label)[None]))
                 if edges is not None:
                     edges.update(np.asarray(pred), np.asarray(label))
             bar.update(len(batch.indices))
     if ranks > 1:
-        for counts in (matrix.counts, image_miou, *([edges.counts] if edges is not None else [])):
+        extra = [edges.counts] if edges is not None else []
+        extra += [image_loss] if image_loss is not None else []
+        for counts in (matrix.counts, image_miou, *extra):
             _sum_over_processes(counts)
-    return EvalResult(matrix, image_miou, time.perf_counter() - start, edges.iou() if edges is not None else None)
+    found = edges.iou() if edges is not None else None
+    mean_loss = float(image_loss.mean()) if image_loss is not None else None
+    return EvalResult(matrix, image_miou, time.perf_counter() - start, found, mean_loss)
 
 
 def _fitting(label: Array, pred: Array, files: list[str]) -> Array:

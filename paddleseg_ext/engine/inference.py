@@ -102,8 +102,7 @@ class Inference:
                 bands = [[argmax(scores) for scores in band] for band in self._bands(model, images)]
                 whole = [_stack(parts) for parts in zip(*bands)]
                 return [_restore(ids, info) for ids, info in zip(whole, trans_infos)]
-            scores = self._augmented(model, images) if self.aug_eval else self._scores_of(model, images)
-            return [argmax(_restore(scores[i : i + 1], info)[0]) for i, info in enumerate(trans_infos)]
+            return [argmax(scores[0]) for scores in self._original_scores(model, images, trans_infos)]
 
     def predict_picture(self, model: nn.Layer, transforms: Callable[[dict], dict], picture: np.ndarray) -> np.ndarray:
         """Class ids (H, W) of a picture as OpenCV reads it: (H, W, 3) BGR or (H, W) grey.
@@ -113,6 +112,25 @@ class Inference:
         sample = transforms({"img": picture.astype("float32"), "trans_info": []})
         (ids,) = self.predict(model, paddle.to_tensor(sample["img"][None]), [sample["trans_info"]])
         return np.asarray(ids)
+
+    def predict_whole(
+        self, model: nn.Layer, images: paddle.Tensor, trans_infos: Sequence[TransInfo]
+    ) -> Iterator[tuple[Array, Array]]:
+        """For each image its class ids, as `predict` gives them, and the scores (1, K, H_i, W_i) behind them."""
+        with self._explain(images):
+            for scores in self._original_scores(model, images, trans_infos):
+                yield argmax(scores[0]), scores
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the network sees each image whole and once."""
+        return not (self.is_slide or self.aug_eval)
+
+    def _original_scores(
+        self, model: nn.Layer, images: paddle.Tensor, trans_infos: Sequence[TransInfo]
+    ) -> Iterator[Array]:
+        scores = self._augmented(model, images) if self.aug_eval else self._scores_of(model, images)
+        return (_restore(scores[i : i + 1], info) for i, info in enumerate(trans_infos))
 
     def scores(self, model: nn.Layer, images: paddle.Tensor) -> Array:
         """Scores (N, K, H, W), float32, at the size of `images` (N, 3, H, W)."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 
 import paddle
 from paddle import nn
 
 from paddleseg_ext.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 
 def output_names(model: nn.Layer, count: int) -> list[str]:
@@ -53,6 +56,30 @@ def compute(model: nn.Layer, outputs: Sequence[paddle.Tensor], batch: dict, loss
     for name, output, loss, coef in zip(names, outputs, losses["types"], losses["coef"]):
         values[name] = coef * _one(loss, output, outputs, labels, batch)
     return values
+
+
+def of_mask(model: nn.Layer, losses: dict) -> Callable[[paddle.Tensor, paddle.Tensor], paddle.Tensor] | None:
+    """The first output's weighted loss of scores (N, K, H, W) and labels (N, H, W), or None where it takes more.
+
+    Where the loss fails, which is told once, the result is NaN.
+    """
+    loss, coef = losses["types"][0], losses["coef"][0]
+    special = type(loss).__name__ in ("BCELoss", "KLLoss") or getattr(loss, "data_format", "NCHW") != "NCHW"
+    if special or hasattr(model, "loss_computation"):
+        return None
+    failed = False
+
+    def compute_one(scores: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
+        nonlocal failed
+        try:
+            return coef * _one(loss, scores, [scores], labels.astype("int64"), {})
+        except Exception as error:  # a loss may want what only training gives; the run is worth more than the number
+            if not failed:
+                logger.warning(f"warning: no validation loss: {type(loss).__name__}: {type(error).__name__}: {error}")
+            failed = True
+            return paddle.to_tensor(float("nan"))
+
+    return compute_one
 
 
 def _one(loss: nn.Layer, output: paddle.Tensor, outputs: Sequence, labels: paddle.Tensor, batch: dict) -> paddle.Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,27 @@ def draw_triptychs(
         how: How the network is applied.
     """
     paths = []
+    for index, picture in triptychs(model, dataset, indices, names, palette, how):
+        stem = Path(files_of(dataset, index)[0]).stem
+        paths.append(Path(folder, f"{index:05d}_{stem}.png"))
+        save_picture(paths[-1], picture)
+    return paths
+
+
+def triptychs(
+    model: nn.Layer,
+    dataset: Any,
+    indices: Sequence[int],
+    names: Sequence[str],
+    palette: np.ndarray,
+    how: Inference,
+    width: int | None = None,
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield index and picture (h, w, 3) of some images; arguments as for `draw_triptychs`.
+
+    Args:
+        width: Wider images are reduced to it, so that the legend stays legible in a small picture.
+    """
     with evaluating(model), closing(read(dataset, [[i] for i in indices])) as reader:
         for batch in reader:
             (pred,), (label,), (index,) = (
@@ -46,10 +67,14 @@ def draw_triptychs(
             file = files_of(dataset, index)[0]
             image = cv2.cvtColor(read_image(file), cv2.COLOR_BGR2RGB)
             pred = np.asarray(pred)
-            picture = triptych(image, np.asarray(label).reshape(pred.shape), pred, palette, names)
-            paths.append(Path(folder, f"{index:05d}_{Path(file).stem}.png"))
-            save_picture(paths[-1], picture)
-    return paths
+            truth = np.asarray(label).reshape(pred.shape)
+            if width is not None and image.shape[1] > width:
+                size = (width, max(1, round(image.shape[0] * width / image.shape[1])))
+                image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+                truth, pred = (
+                    cv2.resize(ids.astype("uint16"), size, interpolation=cv2.INTER_NEAREST) for ids in (truth, pred)
+                )
+            yield index, triptych(image, truth, pred, palette, names)
 
 
 def evenly_spaced(total: int, count: int) -> list[int]:

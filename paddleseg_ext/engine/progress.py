@@ -1,4 +1,4 @@
-"""What a run tells while it trains: the progress line, ``metrics.jsonl`` and VisualDL scalars."""
+"""What a run tells while it trains: the progress line, ``metrics.jsonl`` and VisualDL."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import paddle
 
 from paddleseg_ext.engine.checkpoint import write_file
@@ -103,7 +104,17 @@ class Reporter:
     def evaluation(self, record: dict) -> None:
         """Report an evaluation: a record with ``iter``, ``miou`` and ``accuracy``."""
         self._keep(record)
-        self._scalars(record["iter"], {"Evaluate/mIoU": record["miou"], "Evaluate/Acc": record["accuracy"]})
+        values = {
+            "Evaluate/mIoU": record["miou"],
+            "Evaluate/Acc": record["accuracy"],
+            "Evaluate/loss": record.get("val_loss"),
+        }
+        self._scalars(record["iter"], {tag: value for tag, value in values.items() if value is not None})
+
+    def picture(self, iteration: int, tag: str, picture: np.ndarray) -> None:
+        """Show an (H, W, 3) uint8 RGB picture in VisualDL."""
+        if self._vdl:
+            self._vdl.add_image(tag, picture, iteration)
 
     def close(self) -> None:
         """Flush what VisualDL holds back."""

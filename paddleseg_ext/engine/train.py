@@ -11,14 +11,17 @@ from pathlib import Path
 import paddle
 from paddle import nn
 
-from paddleseg_ext.datasets.classes import class_names
+from paddleseg_ext.datasets.classes import class_names, palette
 from paddleseg_ext.engine import checkpoint, parallel, preflight, state
 from paddleseg_ext.engine.ema import Ema
 from paddleseg_ext.engine.evaluate import evaluate
+from paddleseg_ext.engine.inference import Inference
 from paddleseg_ext.engine.interrupt import Interrupt, Interrupted
 from paddleseg_ext.engine.loader import load
+from paddleseg_ext.engine.losses import of_mask
 from paddleseg_ext.engine.options import Options, Outcome
 from paddleseg_ext.engine.parameters import train_mode
+from paddleseg_ext.engine.pictures import evenly_spaced, triptychs
 from paddleseg_ext.engine.precision import Precision
 from paddleseg_ext.engine.progress import Meter, Reporter, training_record
 from paddleseg_ext.engine.seeding import ITERATION, seed_all
@@ -27,6 +30,7 @@ from paddleseg_ext.engine.stream import Batches, SampleStream
 from paddleseg_ext.engine.visual import curve
 from paddleseg_ext.errors import UserError
 
+PICTURES, PICTURE_WIDTH = 4, 512  # in VisualDL: at each evaluation, and pixels of each of a picture's three panels
 logger = logging.getLogger(__name__)
 
 
@@ -170,7 +174,7 @@ class Trainer:
             logger.warning(f"warning: skipped ({self.skipped} of {self.options.skip_nonfinite}), {message}")
             return {}
         if self.ema:
-            self.ema.update(self.model)
+            self.ema.update()
         return losses
 
     def _log(self, lr: float) -> None:
@@ -199,7 +203,11 @@ class Trainer:
         options = self.options
         with self.ema.applied(self.model) if self.ema else nullcontext():
             settings = {"precision": options.precision, **options.test_config}
-            result = evaluate(self.model, self.val_dataset, num_workers=options.num_workers, progress=False, **settings)
+            loss = of_mask(self.model, self.step.losses)
+            reading = {"num_workers": options.num_workers, "progress": False}
+            result = evaluate(self.model, self.val_dataset, loss=loss, **reading, **settings)
+            if self.reporter and options.use_vdl:
+                self._show(Inference(**settings))
             record = {"iter": self.iteration, **result.to_dict(class_names(self.val_dataset))}
             score = record[options.metric] or 0.0
             better = not self.best or score > self.best["score"]
@@ -214,6 +222,12 @@ class Trainer:
             curve(self.reporter.history, Path(options.save_dir) / "curve.png")
         best = f"best {options.metric} {self.best['score']:.4f} at iter {self.best['iteration']}"
         logger.info(f"evaluation at iter {self.iteration}: {result}; {best}")
+
+    def _show(self, how: Inference) -> None:
+        data = self.val_dataset
+        chosen, names, colours = evenly_spaced(len(data), PICTURES), class_names(data), palette(data)
+        for index, picture in triptychs(self.model, data, chosen, names, colours, how, PICTURE_WIDTH):
+            self.reporter.picture(self.iteration, f"Evaluate/image_{index}", picture)
 
     def _record(self, evaluated: bool) -> dict:
         return {

@@ -105,10 +105,10 @@ def save_colour(path: str | Path, ids: np.ndarray, palette: np.ndarray) -> None:
 
 
 def curve(history: Sequence[Mapping[str, Any]], path: str | Path) -> None:
-    """Draw the training loss, and the validation mIoU where there is one, over the iterations.
+    """Draw the training loss, and the validation loss and mIoU where there are, over the iterations.
 
     Args:
-        history: Records with `iter` and `loss`, `miou` or both; others are skipped.
+        history: Records with `iter` and some of `loss`, `val_loss` and `miou`; others are skipped.
         path: PNG file to write, its folder included.
     """
     from matplotlib.figure import Figure  # takes half a second, and few callers draw
@@ -117,12 +117,14 @@ def curve(history: Sequence[Mapping[str, Any]], path: str | Path) -> None:
     axes = figure.add_subplot(xlabel="iteration")
     axes.grid(alpha=0.3)
     lines = _line(axes, history, "loss", "training loss", "tab:blue")
+    lines += _line(axes, history, "val_loss", "validation loss (mask)", "tab:green", marker="o")
+    axes.set_ylabel("loss", color="black")
     if any(_number(record.get("miou")) for record in history):
         right = axes.twinx()
         right.set_ylim(0, 1)
         lines += _line(right, history, "miou", "validation mIoU", "tab:orange", marker="o")
     if lines:
-        axes.legend(handles=lines, loc="upper center", ncols=2, frameon=False, bbox_to_anchor=(0.5, 1.12))
+        axes.legend(handles=lines, loc="upper center", ncols=3, frameon=False, bbox_to_anchor=(0.5, 1.12))
     _open(path)
     figure.savefig(path, format="png", dpi=120)
 

@@ -15,10 +15,12 @@ import paddle
 import pytest
 from paddle import nn
 from paddleseg.datasets import Dataset
+from paddleseg.models.losses import CrossEntropyLoss
 from paddleseg.transforms import Normalize, Padding, Resize
 
 from paddleseg_ext.engine import arrays
 from paddleseg_ext.engine.evaluate import evaluate
+from paddleseg_ext.engine.losses import of_mask
 from paddleseg_ext.engine.samples import plan
 from paddleseg_ext.errors import UserError
 
@@ -135,6 +137,36 @@ def test_the_model_keeps_its_mode_and_the_loop_needs_no_gradient(root: Path) -> 
     model.train()
     evaluate(model, data(root), progress=False)
     assert model.training and model[0].training
+
+
+@pytest.mark.parametrize("transform", [[], [Padding((50, 60))]])
+def test_the_loss_is_that_of_a_plain_loop(root: Path, transform: list) -> None:
+    model, plain = Colours(), data(root)
+    losses = {"types": [CrossEntropyLoss()], "coef": [0.5]}
+    expected = []
+    for sample in (plain[i] for i in range(len(plain))):
+        label = paddle.to_tensor(sample["label"]).astype("int64").reshape([1, *sample["img"].shape[1:]])
+        expected.append(0.5 * float(losses["types"][0](model(paddle.to_tensor(sample["img"][None]))[0], label)))
+    model.batches.clear()
+    loading = {"batch_size": 2, "progress": False, "loss": of_mask(model, losses)}
+    result = evaluate(model, data(root, *transform), **loading)
+    assert result.to_dict()["val_loss"] == pytest.approx(np.mean(expected), rel=1e-5)
+    assert sum(model.batches) == len(SIZES)  # no second forward pass
+    windows = {"is_slide": True, "crop_size": (16, 16), "stride": (11, 13)}
+    for how in (windows, {"aug_eval": True, "flip_horizontal": True}):
+        assert evaluate(model, data(root), **loading, **how).loss is None
+    assert "val_loss" not in evaluate(model, data(root), progress=False).to_dict()
+
+
+def test_a_loss_that_fails_is_left_out(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Picky(nn.Layer):
+        def forward(self, scores: paddle.Tensor, label: paddle.Tensor) -> paddle.Tensor:
+            raise KeyError("embedding")
+
+    model = Colours()
+    result = evaluate(model, data(root), progress=False, loss=of_mask(model, {"types": [Picky()], "coef": [1]}))
+    assert result.to_dict()["val_loss"] is None and result.miou > 0
+    assert caplog.text.count("no validation loss: Picky: KeyError: 'embedding'") == 1
 
 
 def test_boundary_iou_is_reported(root: Path) -> None:

@@ -103,7 +103,7 @@ def test_the_average_follows_its_formula() -> None:
     expected = 2.0
     for t, value in enumerate([4.0, -1.0, 3.0, 7.0, 5.0, 1.0, 0.0, 2.0, 2.0], start=1):
         model.weight.set_value(paddle.to_tensor([[value]]))
-        ema.update(model)
+        ema.update()
         decay = min(0.5, (1 + t) / (10 + t))
         expected = decay * expected + (1 - decay) * value
     with ema.applied(model):

@@ -53,6 +53,8 @@ def test_the_loss_falls_and_the_score_rises(make, tmp_path: Path) -> None:
     records = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     training = [record for record in records if "loss" in record]
     scores = [record["miou"] for record in records if "miou" in record]
+    validation = [record["val_loss"] for record in records if "miou" in record]
+    assert validation[-1] < 0.8 * training[0]["losses"]["mask"]
     assert [record["iter"] for record in training] == list(range(5, 61, 5))
     assert set(training[0]["losses"]) == {"mask", "aux0"}
     assert training[-1]["loss"] < 0.6 * training[0]["loss"]
@@ -191,8 +193,11 @@ def test_iterations_that_are_not_finite_can_be_skipped(make, tmp_path: Path) -> 
 
 
 def test_the_average_is_what_is_evaluated_and_kept_as_best(make, tmp_path: Path) -> None:
-    trainer = make("run", iters=10, do_eval=True, ema_decay=0.9)
+    trainer = make("run", iters=10, do_eval=True, ema_decay=0.9, use_vdl=True)
+    shown = []
+    trainer.reporter._vdl.add_image = lambda tag, picture, step: shown.append((tag, picture.shape[2], step))
     trainer.run()
+    assert shown == [(f"Evaluate/image_{i}", 3, 10) for i in (0, 2, 3, 5)]
     best = read_weights(tmp_path / "run" / "best_model" / "model.pdparams")
     saved = checkpoint.read(tmp_path / "run" / "iter_10")
     for name in ("mask.weight", "norm.bias"):
