@@ -18,7 +18,7 @@ from paddleseg.utils import logger as paddleseg_logger
 from paddleseg.utils import utils as paddleseg_utils
 
 from paddleseg_ext.errors import UserError
-from paddleseg_ext.registry import argument_names, closest
+from paddleseg_ext.registry import argument_names, closest, unknown_argument
 from paddleseg_ext.weights import load_weights
 
 logger = logging.getLogger(__name__)
@@ -113,8 +113,7 @@ class Builder(SegBuilder):
             key = text.rsplit("'", 2)[1]
             component = self.load_component_class(name)
             allowed = argument_names(component) if inspect.isclass(component) else []
-            hint = f" Allowed: {', '.join(allowed)}." if allowed else ""
-            return f"{name}: unknown argument '{key}'{closest(key, allowed) or '.'}{hint}"
+            return unknown_argument(name, key, allowed)
         return text if text.startswith(str(name)) else f"{name}: {text}"
 
     @cached_property

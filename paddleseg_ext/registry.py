@@ -35,6 +35,13 @@ def closest(name: str, allowed: Iterable[str]) -> str:
     return f"; did you mean '{match[0]}'?" if match else ""
 
 
+def unknown_argument(owner: str, key: str, allowed: Iterable[str]) -> str:
+    """The sentence for a key that a component does not take; without ``allowed`` it cannot propose another."""
+    allowed = list(allowed)
+    hint = f" Allowed: {', '.join(allowed)}." if allowed else ""
+    return f"{owner}: unknown argument '{key}'{closest(key, allowed) or '.'}{hint}"
+
+
 def argument_names(cls: type) -> list[str]:
     """Keyword arguments of a class's constructor, those it passes on through ``**kwargs`` included."""
     names: list[str] = []
@@ -59,10 +66,13 @@ def bind(cls: type, keywords: dict[str, Any]) -> Callable[..., Any]:
         if key in PARENT_BOUND:
             raise UserError(f"{cls.__name__}: '{key}' cannot be set here: {PARENT_BOUND[key]}.")
         if key not in allowed:
-            raise UserError(
-                f"{cls.__name__}: unknown argument '{key}'{closest(key, allowed)} Allowed: {', '.join(allowed)}."
-            )
+            raise UserError(unknown_argument(cls.__name__, key, allowed))
     return functools.partial(cls, **keywords)
+
+
+def _refuse_taken(name: str) -> None:
+    if name in manager.MODELS.components_dict:
+        raise ValueError(f"'{name}' is already registered in PaddleSeg's models; choose another class name.")
 
 
 def register_head(cls: T) -> T:
@@ -71,8 +81,7 @@ def register_head(cls: T) -> T:
     Raises:
         ValueError: the name is taken (PaddleSeg's own manager would overwrite it silently).
     """
-    if cls.__name__ in manager.MODELS.components_dict:
-        raise ValueError(f"'{cls.__name__}' is already registered in PaddleSeg's models; choose another class name.")
+    _refuse_taken(cls.__name__)
 
     def factory(**keywords: Any) -> Callable[..., Any]:
         return bind(cls, keywords)
@@ -86,6 +95,5 @@ def register_head(cls: T) -> T:
 
 def register_model(cls: T) -> T:
     """Class decorator: register a whole model, refusing a taken name as `register_head` does."""
-    if cls.__name__ in manager.MODELS.components_dict:
-        raise ValueError(f"'{cls.__name__}' is already registered in PaddleSeg's models; choose another class name.")
+    _refuse_taken(cls.__name__)
     return manager.MODELS.add_component(cls)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import paddle
 from paddle import nn
 
-from paddleseg_ext.heads.base import Head, HeadFactory, build_head
+from paddleseg_ext.heads.base import HeadFactory, build_head
 from paddleseg_ext.layers.resample import resize, spatial_size
 from paddleseg_ext.registry import register_model
 from paddleseg_ext.weights import load_weights
@@ -74,7 +74,3 @@ class EncoderDecoder(nn.Layer):
             return [resize(outputs[0], size, self.align_corners)]
         outputs = outputs + [head(feats)[0] for head in self.auxiliary_heads]
         return [resize(out, size, self.align_corners) if out.ndim == 4 else out for out in outputs]
-
-    def heads(self) -> list[Head]:
-        """The decode head and the auxiliary heads."""
-        return [self.decode_head, *self.auxiliary_heads]

@@ -7,8 +7,9 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import cv2
 import numpy as np
@@ -39,16 +40,7 @@ def load(stream: SampleStream, batches: Batches, num_workers: int = 0) -> Iterat
             batch = collate([stream[position] for position in positions])
             yield {k: paddle.to_tensor(v) if isinstance(v, np.ndarray) else v for k, v in batch.items()}
         return
-    loader = paddle.io.DataLoader(
-        _Guarded(stream),
-        batch_sampler=batches,
-        num_workers=num_workers,
-        collate_fn=_collate_or_explain,
-        worker_init_fn=die_with_parent,
-        return_list=True,
-    )
-    with opencv_ready_to_fork():
-        iterator = iter(loader)
+    iterator = start(_Guarded(stream), batches, num_workers, _collate_or_explain)
     if threading.current_thread() is threading.main_thread():
         # Paddle raises a dead worker's error from a SIGCHLD handler: anywhere, in the middle of saving too. Its reader
         # notices the death as well, a few seconds later, and then it is `next` that fails.
@@ -68,8 +60,22 @@ def load(stream: SampleStream, batches: Batches, num_workers: int = 0) -> Iterat
         iterator._try_shutdown_all()  # else the workers live on until the iterator is collected
 
 
+def start(dataset: paddle.io.Dataset, batches: Any, num_workers: int, collate_fn: Callable) -> Iterator:
+    """The iterator of a `paddle.io.DataLoader` whose workers neither hang over OpenCV nor outlive this process."""
+    loader = paddle.io.DataLoader(
+        dataset,
+        batch_sampler=batches,
+        num_workers=num_workers,
+        collate_fn=collate_fn,
+        worker_init_fn=_die_with_parent,
+        return_list=True,
+    )
+    with _opencv_ready_to_fork():
+        return iter(loader)
+
+
 @contextmanager
-def opencv_ready_to_fork() -> Iterator[None]:
+def _opencv_ready_to_fork() -> Iterator[None]:
     """Within the block OpenCV has one thread, and so has every process forked there.
 
     As many threads in each of several workers would only compete. The parent must see to it: a child that reduces their
@@ -83,7 +89,7 @@ def opencv_ready_to_fork() -> Iterator[None]:
         cv2.setNumThreads(threads)
 
 
-def die_with_parent(worker: int) -> None:
+def _die_with_parent(worker: int) -> None:
     """Have Linux end this process when its parent ends, be it by SIGKILL.
 
     Paddle's workers mean to look for their parent every few seconds, but wait for work without a time limit.

@@ -13,7 +13,7 @@ from PIL import Image
 
 from paddleseg_ext.engine.arrays import Array, to_array
 from paddleseg_ext.engine.inference import TransInfo
-from paddleseg_ext.engine.loader import die_with_parent, opencv_ready_to_fork
+from paddleseg_ext.engine.loader import start
 from paddleseg_ext.engine.stream import explain, files_of
 from paddleseg_ext.errors import UserError
 
@@ -66,16 +66,7 @@ def read(dataset: Any, batches: list[list[int]], num_workers: int = 0) -> Iterat
     Raises:
         UserError: A file cannot be read; the message names it.
     """
-    loader = paddle.io.DataLoader(
-        _Explained(dataset),
-        batch_sampler=batches,
-        num_workers=num_workers,
-        collate_fn=_group,
-        worker_init_fn=die_with_parent,
-        return_list=True,
-    )
-    with opencv_ready_to_fork():
-        iterator = iter(loader)
+    iterator = start(_Explained(dataset), batches, num_workers, _group)
     try:
         for groups in iterator:
             for group in groups:

@@ -63,11 +63,9 @@ class EncHead(Head):
         x = self.bottleneck(feats[self.in_index])
         if self.lateral_indices:
             size = spatial_size(x)
-            finer = [resize(conv(feats[i]), size, self.align_corners) for conv, i in self._lateral_pairs()]
+            pairs = zip(self.laterals, self.lateral_indices)
+            finer = [resize(conv(feats[i]), size, self.align_corners) for conv, i in pairs]
             x = self.fusion(paddle.concat([x, *finer], axis=1))
         context, x = self.encoding(x)
         mask = self.classify(x)
         return [mask, self.se(context)] if "se" in self.output_names else [mask]
-
-    def _lateral_pairs(self) -> zip:
-        return zip(self.laterals, self.lateral_indices)

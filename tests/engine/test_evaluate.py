@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +21,7 @@ from paddleseg_ext.engine.evaluate import evaluate
 from paddleseg_ext.engine.losses import of_mask
 from paddleseg_ext.engine.samples import plan
 from paddleseg_ext.errors import UserError
+from tests.processes import launch_two
 
 CLASSES = 4
 SIZES = [(20, 30), (33, 17), (20, 30), (30, 20), (33, 17), (20, 30), (41, 40)]
@@ -207,19 +206,7 @@ Path(root, f"rank{distributed.get_rank()}.json").write_text(json.dumps(record))
 def test_two_processes_give_the_result_of_one(root: Path) -> None:
     script = root / "two.py"
     script.write_text(SCRIPT, encoding="utf-8")
-    launch = [
-        sys.executable,
-        "-m",
-        "paddle.distributed.launch",
-        "--nproc_per_node",
-        "2",
-        "--log_dir",
-        str(root / "log"),
-    ]
-    package = Path(__file__).parents[2]
-    env = {**os.environ, "PADDLE_DISTRI_BACKEND": "gloo"}
-    env["PYTHONPATH"] = os.pathsep.join([str(package), env.get("PYTHONPATH", "")])
-    done = subprocess.run([*launch, str(script), str(root)], env=env, capture_output=True, text=True, cwd=root)
+    done = launch_two(script, root)
     assert done.returncode == 0, done.stdout + done.stderr
     first, second = (json.loads((root / f"rank{rank}.json").read_text()) for rank in range(2))
     assert first.pop("ranks") == second.pop("ranks") == 2

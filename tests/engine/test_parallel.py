@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,27 +11,11 @@ import pytest
 
 from paddleseg_ext.cli.main import main
 from paddleseg_ext.engine import checkpoint
+from tests.processes import launch_two
 from tests.tiny_run import CLASSES, write_config, write_samples
 
 SCRIPT = Path(__file__).parent / "two_processes.py"
 FLAGS = ["--iters", "4", "--seed", "3", "--do_eval", "--save_interval", "2", "--log_iters", "1", "--use_ema"]
-
-
-def launch(root: Path, *arguments: str) -> subprocess.CompletedProcess:
-    launcher = [
-        sys.executable,
-        "-m",
-        "paddle.distributed.launch",
-        "--nproc_per_node",
-        "2",
-        "--log_dir",
-        str(root / "log"),
-    ]
-    home = str(SCRIPT.parents[2])
-    environment = {**os.environ, "PADDLE_DISTRI_BACKEND": "gloo", "PYTHONPATH": home}
-    return subprocess.run(
-        [*launcher, str(SCRIPT), str(root), *arguments], env=environment, capture_output=True, text=True, timeout=180
-    )
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="gloo")
@@ -41,7 +23,7 @@ def test_two_processes_equal_one_of_twice_the_batch(tmp_path: Path) -> None:
     write_samples(tmp_path)
     config = write_config(tmp_path, model={"type": "TwoOutputs", "num_classes": CLASSES, "plain": True})
     two, one = tmp_path / "two", tmp_path / "one"
-    done = launch(tmp_path, *FLAGS, "--save_dir", str(two), "--batch_size", "1", "--accumulate", "2")
+    done = launch_two(SCRIPT, tmp_path, *FLAGS, "--save_dir", str(two), "--batch_size", "1", "--accumulate", "2")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert main(["train", "--config", str(config), *FLAGS, "--save_dir", str(one), "--batch_size", "4"]) == 0
     a, b = (checkpoint.read(path / "iter_4") for path in (two, one))
