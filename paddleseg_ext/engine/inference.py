@@ -19,6 +19,7 @@ from paddle.nn import functional as F
 from paddleseg_ext.engine.arrays import Array, argmax, on_host, to_array, to_tensor, zeros
 from paddleseg_ext.engine.memory import explain_out_of_memory
 from paddleseg_ext.engine.precision import TYPES
+from paddleseg_ext.engine.resizing import resizing_by_opencv
 from paddleseg_ext.engine.windows import sliding_bands
 from paddleseg_ext.errors import UserError
 
@@ -214,11 +215,14 @@ def read_test_config(test_config: Mapping[str, Any]) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def evaluating(model: nn.Layer) -> Iterator[None]:
-    """Evaluation mode without gradients; afterwards each sublayer is as it was, so that frozen ones stay frozen."""
+    """Evaluation mode without gradients, resizing by OpenCV where maps are on the CPU.
+
+    Afterwards each sublayer is in the mode in which it was, so that frozen ones stay frozen.
+    """
     before = [(layer, layer.training) for layer in model.sublayers(include_self=True)]
     model.eval()
     try:
-        with paddle.no_grad():
+        with paddle.no_grad(), resizing_by_opencv():
             yield
     finally:
         for layer, training in before:
