@@ -42,7 +42,8 @@ def _sum_of_taps(x: paddle.Tensor, kernels: paddle.Tensor, before: int, after: i
     """The same as a sum of k² shifted maps; slower, but a traced graph keeps its batch size free."""
     height, width = spatial_size(x)
     k = kernels.shape[2]
-    padded = F.pad(x, [before, after, before, after])
+    # All four axes: in the short form Paddle2ONNX 2.1 fills the border with whatever lay in memory.
+    padded = F.pad(x, [0, 0, 0, 0, before, after, before, after])
     total = None
     for i in range(k):
         for j in range(k):
