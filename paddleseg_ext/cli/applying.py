@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from types import SimpleNamespace
 from typing import Any
 
 from paddle import nn
@@ -12,6 +13,8 @@ from paddleseg_ext.builder import Builder
 from paddleseg_ext.engine.inference import read_test_config
 from paddleseg_ext.engine.precision import TYPES
 from paddleseg_ext.errors import UserError
+from paddleseg_ext.export.exported import ExportedModel
+from paddleseg_ext.export.running import BACKENDS
 from paddleseg_ext.weights import load_weights
 
 AUGMENTED = ("scales", "flip_horizontal", "flip_vertical")
@@ -25,6 +28,8 @@ def add_applying_arguments(parser: argparse.ArgumentParser, aug_flag: str) -> No
         aug_flag: PaddleSeg's name of the switch for scales and flips: ``aug_eval`` or ``aug_pred``.
     """
     parser.add_argument("--model_path", help="trained weights (.pdparams or .safetensors)")
+    parser.add_argument("--exported", metavar="DIR", help="instead of weights: a folder that `export` wrote")
+    parser.add_argument("--backend", choices=list(BACKENDS), help="of --exported; default: paddle where it is there")
     parser.add_argument(
         f"--{aug_flag}", dest="aug_eval", action="store_true", help="average over --scales and flips of the image"
     )
@@ -74,3 +79,28 @@ def load_model(builder: Builder, model_path: str | None) -> nn.Layer:
     model = builder.model
     load_weights(model, model_path)
     return model
+
+
+def model_of(args: argparse.Namespace, builder: Builder) -> nn.Layer:
+    """The network that ``--exported`` or ``--model_path`` names.
+
+    Raises:
+        UserError: As `load_model` and `ExportedModel`; or flags that exclude each other.
+    """
+    if args.exported is None:
+        if args.backend:
+            raise UserError("--backend: without --exported there is no effect; add it or leave it out")
+        return load_model(builder, args.model_path)
+    if args.model_path:
+        raise UserError("--exported and --model_path: give one of them")
+    if args.precision not in (None, "fp32"):
+        raise UserError(f"--precision {args.precision}: an exported network keeps the precision it was exported in")
+    return ExportedModel(args.exported, args.backend, builder.val_transforms)
+
+
+def class_source(builder: Builder) -> Any:
+    """What `class_names` and `palette` take, without the data: the class, or a stand-in that knows `num_classes`."""
+    dataset = builder.val_dataset_class
+    if hasattr(dataset, "NUM_CLASSES"):
+        return dataset
+    return SimpleNamespace(num_classes=builder.config.val_dataset_cfg["num_classes"])

@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import cv2
 import numpy as np
@@ -15,7 +13,7 @@ from paddleseg.transforms import Compose
 from tqdm import tqdm
 
 from paddleseg_ext.builder import Builder, load_config
-from paddleseg_ext.cli.applying import add_applying_arguments, inference_settings, load_model
+from paddleseg_ext.cli.applying import add_applying_arguments, class_source, inference_settings, model_of
 from paddleseg_ext.cli.common import add_config_arguments, set_device
 from paddleseg_ext.datasets.classes import class_names, palette
 from paddleseg_ext.engine import parallel
@@ -49,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     save_dir, video = Path(args.save_dir), is_video(args.image_path)
     sources = [] if video else find_images(args.image_path)
     _refuse_overwriting([source.path for source in sources], [source.target for source in sources], save_dir)
-    classes = _classes(builder)
+    classes = class_source(builder)
     names, colours = class_names(classes), _custom(palette(classes), args.custom_color)
     submission = None
     if args.submission:
@@ -60,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         submission = Submission(BENCHMARKS[args.submission], images, len(names), folder, args.submission_count)
 
     channels = int(config.val_dataset_cfg.get("img_channels", 3))
-    model = load_model(builder, args.model_path)
+    model = model_of(args, builder)
     how, transforms = Inference(**settings), Compose(builder.val_transforms, img_channels=channels)
 
     def predict(image: np.ndarray) -> np.ndarray:
@@ -131,14 +129,6 @@ def _refuse_overwriting(inputs: list[Path], targets: list[Path], save_dir: Path)
         for target in targets:
             if (save_dir / kind / target).resolve() in present:
                 raise UserError(f"--save_dir {save_dir}: {save_dir / kind / target} is an input; choose another folder")
-
-
-def _classes(builder: Builder) -> Any:
-    """What `class_names` and `palette` take, without the data: the class, or a stand-in that knows `num_classes`."""
-    dataset = builder.val_dataset_class
-    if hasattr(dataset, "NUM_CLASSES"):
-        return dataset
-    return SimpleNamespace(num_classes=builder.config.val_dataset_cfg["num_classes"])
 
 
 def _custom(colours: np.ndarray, custom: list[int] | None) -> np.ndarray:

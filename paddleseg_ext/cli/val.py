@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from paddleseg_ext.builder import Builder, load_config
-from paddleseg_ext.cli.applying import add_applying_arguments, inference_settings, load_model
+from paddleseg_ext.cli.applying import add_applying_arguments, inference_settings, model_of
 from paddleseg_ext.cli.common import add_config_arguments, set_device
 from paddleseg_ext.datasets.classes import class_names, palette
 from paddleseg_ext.engine import parallel
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
             raise UserError(f"--{key} {getattr(args, key)}: it is at least 1")
     set_device(args.device)
     builder = Builder(config)
-    model = load_model(builder, args.model_path)
+    model = model_of(args, builder)
     dataset = builder.val_dataset
     reading = {"batch_size": args.batch_size, "num_workers": args.num_workers}
     result = evaluate(model, dataset, boundary=args.boundary, **reading, **settings)

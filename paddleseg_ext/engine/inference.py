@@ -99,6 +99,8 @@ class Inference:
         """
         with self._explain(images):
             resized = any(step == "resize" for info in trans_infos for step, _ in info)
+            if getattr(model, "gives_ids", False):
+                return self._given_ids(model, images, trans_infos, resized)
             if self.is_slide and not self.aug_eval and not resized:
                 bands = [[argmax(scores) for scores in band] for band in self._bands(model, images)]
                 whole = [_stack(parts) for parts in zip(*bands)]
@@ -121,6 +123,17 @@ class Inference:
         with self._explain(images):
             for scores in self._original_scores(model, images, trans_infos):
                 yield argmax(scores[0]), scores
+
+    def _given_ids(
+        self, model: nn.Layer, images: paddle.Tensor, trans_infos: Sequence[TransInfo], resized: bool
+    ) -> list[Array]:
+        """Of an exported network that ends with argmax: there are no scores to average or resize."""
+        if resized or not self.is_whole:
+            raise UserError(
+                "the network was exported with --output_op argmax and gives class ids only; windows, scales, flips and "
+                "transforms that resize need scores: export it with --output_op none"
+            )
+        return [_restore(ids, info) for ids, info in zip(to_array(model(images)[0]), trans_infos)]
 
     @property
     def is_whole(self) -> bool:

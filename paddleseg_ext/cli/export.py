@@ -1,0 +1,92 @@
+"""Export a trained network to Paddle Inference and ONNX, for any batch and image size, and verify the result."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import sys
+
+from paddleseg_ext.builder import Builder, load_config
+from paddleseg_ext.cli.applying import class_source, load_model
+from paddleseg_ext.cli.common import add_config_arguments, set_device
+from paddleseg_ext.datasets.classes import class_names, palette
+from paddleseg_ext.errors import UserError
+from paddleseg_ext.export.exporting import FORMATS, Export, VerificationError
+from paddleseg_ext.export.saving import OPSETS
+from paddleseg_ext.export.wrapper import OUTPUTS, Colours
+
+WRONG_RESULT = 1  # exit status
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments, under PaddleSeg's names where it has them."""
+    add_config_arguments(parser)
+    parser.add_argument("--model_path", help="trained weights (.pdparams or .safetensors)")
+    parser.add_argument("--save_dir", default="output/inference_model", help="folder for the files")
+    parser.add_argument("--format", choices=list(FORMATS), default="paddle", help="Paddle Inference, ONNX or both")
+    parser.add_argument("--output_op", choices=OUTPUTS, default="argmax", help="class ids, probabilities or scores")
+    parser.add_argument(
+        "--input_shape", nargs=4, type=int, metavar=("N", "C", "H", "W"), help="fix sizes of the input; -1 stays free"
+    )
+    parser.add_argument("--opset", type=int, default=17, help=f"of the ONNX file, {OPSETS[0]} to {OPSETS[-1]}")
+    parser.add_argument(
+        "--with_normalize", action="store_true", help="normalise colours inside: the input is uint8, NHWC, RGB"
+    )
+    parser.add_argument("--no_verify", action="store_true", help="leave the files without comparing them")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Export, verify and tell what was written."""
+    config = load_config(args.config, opts=args.opts)
+    transforms = copy.deepcopy(config.val_dataset_cfg.get("transforms") or [])
+    channels = int(config.val_dataset_cfg.get("img_channels", 3))
+    shape = _shape(args.input_shape, channels)
+    if args.opset not in OPSETS:
+        raise UserError(f"--opset {args.opset}: it is {OPSETS[0]} to {OPSETS[-1]}")
+    set_device(args.device)
+    builder = Builder(config)
+    export = Export(
+        formats=FORMATS[args.format],
+        output_op=args.output_op,
+        shape=shape,
+        opset=args.opset,
+        colours=Colours.of(builder.val_transforms, channels) if args.with_normalize else None,
+        verify=not args.no_verify,
+        transforms=transforms,
+        about={"config": args.config, "model_path": args.model_path, "classes": _classes(builder)},
+    )
+    model = load_model(builder, args.model_path)
+    model.eval()
+    try:
+        report = export.write(model, args.save_dir)
+    except VerificationError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return WRONG_RESULT
+    for name, size in report["files"].items():
+        print(f"{args.save_dir}/{name}: {size / 1e6:.1f} MB")
+    if report["verified"] is None:
+        print("not verified")
+    else:
+        worst = max(case["relative_difference"] for case in report["verified"])
+        equal = min(case["equal_pixels"] for case in report["verified"])
+        print(
+            f"verified on {len(report['verified'])} inputs: scores differ by at most {worst:.1e} of the largest, "
+            f"{100 * equal:.4g} % of the pixels have the same class"
+        )
+    return 0
+
+
+def _shape(given: list[int] | None, channels: int) -> tuple[int | None, ...]:
+    shape = given or [-1, channels, -1, -1]
+    if shape[1] != channels or any(n < 1 and n != -1 for n in shape):
+        raise UserError(
+            f"--input_shape {' '.join(map(str, shape))}: N, H and W are at least 1, or -1 for any, and C is "
+            f"{channels}, the channels of the data"
+        )
+    return tuple(None if n == -1 else n for n in shape)
+
+
+def _classes(builder: Builder) -> list[dict]:
+    """Names and colours by class id, so that whoever has the exported folder can draw its masks."""
+    source = class_source(builder)
+    return [{"name": name, "color": colour} for name, colour in zip(class_names(source), palette(source).tolist())]

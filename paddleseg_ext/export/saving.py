@@ -1,0 +1,122 @@
+"""Writing an exported network: Paddle's own format, and ONNX made from it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import paddle
+from paddle import nn
+from paddleseg.utils import logger as paddleseg_logger
+
+from paddleseg_ext.errors import UserError
+from paddleseg_ext.export.wrapper import Colours, Exportable, input_spec
+
+ONNX_NAME = "model.onnx"
+ONNX_PACKAGES = ("paddle2onnx", "onnx", "onnxruntime")
+OPSETS = range(11, 20)
+
+
+def save_paddle(
+    model: nn.Layer, folder: Path, output_op: str, shape: Sequence[int | None], colours: Colours | None
+) -> list[Path]:
+    """Trace a model and write ``model.json`` (before Paddle 3 ``model.pdmodel``) and ``model.pdiparams``.
+
+    Args:
+        model: In evaluation mode; it stays untraced.
+        folder: Exists and is empty.
+        output_op: See `Exportable`.
+        shape: (N, C, H, W) with None for what stays free.
+        colours: See `Exportable`.
+
+    Returns:
+        The graph's file and the weights'.
+
+    Raises:
+        UserError: The model cannot be traced.
+    """
+    wrapped = Exportable(model, output_op, colours)
+    wrapped.eval()
+    try:
+        with _quiet():
+            traced = paddle.jit.to_static(wrapped, input_spec=[input_spec(shape, colours is not None)], full_graph=True)
+            paddle.jit.save(traced, str(folder / "model"))
+            graph, weights = graph_file(folder), folder / "model.pdiparams"
+    except Exception as error:  # tracing runs any code at all
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        reason = next((line for line in lines if "Error: " in line), lines[-1] if lines else type(error).__name__)
+        raise UserError(f"{type(model).__name__} cannot be traced with the input {list(shape)}: {reason}") from error
+    for by_product in folder.glob("*.info"):
+        by_product.unlink()
+    return [graph, weights]
+
+
+def graph_file(folder: Path) -> Path:
+    """The file of the graph in a folder of Paddle's format.
+
+    Raises:
+        UserError: There is none.
+    """
+    for name in ("model.json", "model.pdmodel"):
+        if (folder / name).is_file():
+            return folder / name
+    raise UserError(f"{folder}: there is neither model.json nor model.pdmodel")
+
+
+def check_onnx_packages() -> dict[str, str]:
+    """Versions of what makes and runs ONNX files.
+
+    Raises:
+        UserError: One is missing or does not go with this Paddle; the message holds the command that installs it.
+    """
+    old = int(paddle.__version__.split(".")[0]) == 2
+    # numpy is named so that pip keeps it below 2, which PaddleSeg's OpenCV needs.
+    line = f"pip install 'paddle2onnx=={'1.3.1' if old else '2.1.0'}' 'onnx<1.18' 'onnxruntime<2' 'numpy<2'"
+    found = {}
+    for name in ONNX_PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            raise UserError(f"--format onnx needs {name}, which is not installed: {line}") from None
+    if found["paddle2onnx"].split(".")[0] != ("1" if old else "2"):
+        raise UserError(
+            f"--format onnx: paddle2onnx {found['paddle2onnx']} does not go with paddlepaddle {paddle.__version__}: "
+            f"{line}"
+        )
+    return found
+
+
+def save_onnx(graph: Path, weights: Path, target: Path, opset: int) -> None:
+    """Convert a model in Paddle's format to an ONNX file.
+
+    In a process of its own: the converter writes to the terminal, and what it cannot convert may end its process.
+
+    Raises:
+        UserError: It cannot be converted; the message ends with what the converter said last.
+    """
+    worker = [sys.executable, "-W", "ignore", "-m", "paddleseg_ext.export.onnx_worker"]
+    done = subprocess.run(
+        [*worker, str(graph), str(weights), str(target), str(opset)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    if done.returncode or not target.is_file():
+        said = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+        wanted = ("[error]", "not support", "error")  # the more telling first
+        reason = next((line for word in wanted for line in said if word in line.lower()), f"exit {done.returncode}")
+        target.unlink(missing_ok=True)
+        raise UserError(f"--format onnx --opset {opset}: Paddle2ONNX cannot convert this model: {reason}")
+
+
+@contextmanager
+def _quiet() -> Any:
+    with patch.object(paddleseg_logger, "info", lambda *_, **__: None):
+        yield

@@ -1,0 +1,136 @@
+"""Comparing what was exported with the network itself, before the files are left where somebody may use them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import paddle
+from paddle import nn
+
+from paddleseg_ext.errors import UserError
+from paddleseg_ext.export.wrapper import Colours
+
+SIZES = ((128, 192), (97, 161), (100, 140))  # a multiple of 32; odd; divisible by neither the strides nor all bins
+BATCHES = (1, 2)
+RELATIVE_DIFFERENCE = 1e-4
+EQUAL_PIXELS = 0.9999
+USUAL = Colours(np.float32([1 / 58]), np.float32([-2.1]))  # about what ImageNet's mean and deviation give
+
+Run = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass
+class Case:
+    """One comparison.
+
+    Attributes:
+        backend: ``paddle`` or ``onnx``.
+        shape: Of the input, (N, H, W).
+        relative_difference: Of the scores, to the largest.
+        equal_pixels: Share of the pixels whose class is the same.
+    """
+
+    backend: str
+    shape: tuple[int, int, int]
+    relative_difference: float
+    equal_pixels: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether both figures are as good as they have to be; NaN is not."""
+        return self.relative_difference <= RELATIVE_DIFFERENCE and self.equal_pixels >= EQUAL_PIXELS
+
+    def to_dict(self) -> dict[str, Any]:
+        """For the report."""
+        return {**asdict(self), "shape": list(self.shape), "passed": self.passed}
+
+    def __str__(self) -> str:
+        count, height, width = self.shape
+        return (
+            f"{self.backend}, {count} × {width}×{height}: relative difference {self.relative_difference:.1e} "
+            f"(allowed {RELATIVE_DIFFERENCE:.0e}), equal pixels {100 * self.equal_pixels:.3f} % "
+            f"(at least {100 * EQUAL_PIXELS} %)"
+        )
+
+
+@dataclass
+class Probe:
+    """An input and what the network itself makes of it.
+
+    Attributes:
+        images: What the exported network is fed.
+        scores: (N, K, H, W) of the network itself.
+    """
+
+    images: np.ndarray
+    scores: np.ndarray
+
+
+def probes(model: nn.Layer, shape: Sequence[int | None], colours: Colours | None) -> list[Probe]:
+    """Images of three sizes in two batch sizes, or of those that a fixed input allows, and the network's scores.
+
+    Args:
+        model: In evaluation mode.
+        shape: (N, C, H, W) with None for what is free.
+        colours: The exported network normalises, so it is fed uint8 (N, H, W, C).
+
+    Raises:
+        UserError: The network itself does not take one of the sizes.
+    """
+    found = []
+    for count, height, width in _inputs(shape):
+        pictures = _pictures(count, height, width, shape[1])
+        fed = (colours or USUAL)(pictures)
+        try:
+            with paddle.no_grad():
+                scores = model(paddle.to_tensor(fed))[0].numpy()
+        except Exception as error:  # a network may fail on a size in any way
+            lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+            raise UserError(
+                f"the network itself fails on {count} images of {width}×{height} ({lines[-1].strip()}); if it takes "
+                "certain sizes only, name one: --input_shape N C H W"
+            ) from error
+        found.append(Probe(fed if colours is None else pictures, scores))
+    return found
+
+
+def compare(backend: str, final: Run, scoring: Run, output_op: str, inputs: Sequence[Probe]) -> Iterator[Case]:
+    """Compare an exported network with what the network itself said.
+
+    Args:
+        backend: For the report.
+        final: The exported network with its last operation.
+        scoring: The same network exported without it, since a difference of scores does not show in class ids.
+        output_op: The last operation.
+        inputs: From `probes`.
+    """
+    for probe in inputs:
+        expected, found = probe.scores, scoring(probe.images)
+        result = final(probe.images)
+        masks = result if output_op == "argmax" else result.argmax(axis=1)
+        count, _, height, width = expected.shape
+        if found.shape != expected.shape or masks.shape != (count, height, width):
+            yield Case(backend, (count, height, width), float("inf"), 0.0)
+            continue
+        largest = float(np.abs(expected).max()) or 1.0
+        difference = float(np.abs(found - expected).max()) / largest
+        yield Case(backend, (count, height, width), difference, float((masks == expected.argmax(axis=1)).mean()))
+
+
+def _inputs(shape: Sequence[int | None]) -> list[tuple[int, int, int]]:
+    count, _, height, width = shape
+    sizes = {(height or h, width or w): None for h, w in SIZES}
+    return [(n, h, w) for h, w in sizes for n in ([count] if count else BATCHES)]
+
+
+def _pictures(count: int, height: int, width: int, channels: int) -> np.ndarray:
+    """Smooth patches with some grain, as pictures are: (N, H, W, C) uint8."""
+    rng = np.random.default_rng((count, height, width))
+    coarse = rng.integers(0, 256, (count, 6, 9, channels)).astype(np.float32)
+    smooth = np.stack([cv2.resize(c, (width, height), interpolation=cv2.INTER_CUBIC) for c in coarse])
+    grainy = smooth.reshape(count, height, width, channels) + rng.normal(0, 8, (count, height, width, channels))
+    return np.clip(grainy, 0, 255).astype(np.uint8)

@@ -1,0 +1,107 @@
+"""What goes into an exported graph around a network: colours before it, the wanted output behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import paddle
+from paddle import nn
+from paddle.nn import functional as F
+from paddleseg.transforms import Normalize
+
+from paddleseg_ext.errors import UserError
+from paddleseg_ext.transforms import FastNormalize
+
+OUTPUTS = ("argmax", "softmax", "none")
+
+
+@dataclass(frozen=True)
+class Colours:
+    """Normalisation of colours as x · factor + offset, x in 0 … 255.
+
+    Attributes:
+        factor: (C,) float32.
+        offset: (C,) float32.
+    """
+
+    factor: np.ndarray
+    offset: np.ndarray
+
+    @classmethod
+    def of(cls, transforms: Sequence[Any], channels: int = 3) -> Colours:
+        """Those of the validation transforms, which end with them.
+
+        Raises:
+            UserError: The last transform is no normalisation, or another one is.
+        """
+        kinds = (Normalize, FastNormalize)
+        if (
+            not transforms
+            or sum(isinstance(t, kinds) for t in transforms) != 1
+            or not isinstance(transforms[-1], kinds)
+        ):
+            names = ", ".join(type(t).__name__ for t in transforms) or "nothing"
+            raise UserError(
+                "--with_normalize: val_dataset.transforms must end with their only Normalize or FastNormalize; "
+                f"they are {names}"
+            )
+        last = transforms[-1]
+        if isinstance(last, FastNormalize):
+            factor, offset = last.factor, last.offset
+        else:
+            factor, offset = 1 / (255 * last.std), -last.mean / last.std
+        return cls(*(np.broadcast_to(v, [channels]).astype(np.float32) for v in (factor, offset)))
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """(N, H, W, C) uint8 to (N, C, H, W) float32."""
+        return np.ascontiguousarray((images * self.factor + self.offset).transpose(0, 3, 1, 2))
+
+    def undone(self, images: np.ndarray) -> np.ndarray:
+        """(N, C, H, W) float32 to the (N, H, W, C) uint8 that it came from."""
+        pictures = (images.transpose(0, 2, 3, 1) - self.offset) / self.factor
+        return np.clip(np.rint(pictures), 0, 255).astype(np.uint8)
+
+
+class Exportable(nn.Layer):
+    """A network's mask and nothing else, as one tensor.
+
+    Args:
+        model: Gives a list with the mask's scores (N, K, H, W) first.
+        output_op: ``argmax`` for class ids (int32), ``softmax`` for probabilities, ``none`` for scores.
+        colours: Normalise inside.
+
+    Shape:
+        - x: (N, C, H, W) float32, or with ``colours`` (N, H, W, C) uint8, red first
+        - output: (N, H, W) int32 with ``argmax``, otherwise (N, K, H, W) float32
+    """
+
+    def __init__(self, model: nn.Layer, output_op: str, colours: Colours | None = None) -> None:
+        super().__init__()
+        if output_op not in OUTPUTS:
+            raise ValueError(f"output_op={output_op!r} is not one of {', '.join(OUTPUTS)}.")
+        self.model = model
+        self.output_op = output_op
+        self.has_colours = colours is not None
+        if colours is not None:
+            for name in ("factor", "offset"):
+                values = paddle.to_tensor(getattr(colours, name)).reshape([1, -1, 1, 1])
+                self.register_buffer(name, values)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        if self.has_colours:
+            x = x.astype("float32").transpose([0, 3, 1, 2]) * self.factor + self.offset
+        scores = self.model(x)[0]
+        if self.output_op == "argmax":
+            return paddle.argmax(scores, axis=1, dtype="int32")
+        return F.softmax(scores, axis=1) if self.output_op == "softmax" else scores
+
+
+def input_spec(shape: Sequence[int | None], with_colours: bool) -> paddle.static.InputSpec:
+    """Of an `Exportable`; ``shape`` is (N, C, H, W) with None for what stays free."""
+    count, channels, height, width = shape
+    if with_colours:
+        return paddle.static.InputSpec([count, height, width, channels], "uint8", "x")
+    return paddle.static.InputSpec([count, channels, height, width], "float32", "x")
