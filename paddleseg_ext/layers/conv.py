@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import paddle
 import paddle.nn.functional as F
 from paddle import nn
+
+from paddleseg_ext.layers.depthwise import depthwise_conv2d
+from paddleseg_ext.layers.winograd import conv3x3
 
 
 class ReLU(nn.ReLU):
@@ -14,10 +19,19 @@ class ReLU(nn.ReLU):
         return F.relu_(x) if paddle.in_dynamic_mode() else F.relu(x)
 
 
+class LeakyReLU(nn.LeakyReLU):
+    """Leaky ReLU, of slope 0.01 as CCNet's in-place activated BatchNorm has it."""
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        if paddle.in_dynamic_mode():
+            return super().forward(x)
+        return paddle.maximum(x, self._negative_slope * x)  # Paddle2ONNX 2.1 writes its own operator with slope 0
+
+
 ACTIVATIONS = {
     None: nn.Identity,
     "relu": ReLU,
-    "leaky_relu": nn.LeakyReLU,  # slope 0.01, as CCNet's in-place activated BatchNorm
+    "leaky_relu": LeakyReLU,
     "gelu": nn.GELU,
     "silu": nn.Silu,
 }
@@ -37,6 +51,44 @@ def activation(name: str | None) -> nn.Layer:
 def kaiming_fan_out(out_channels: int, kernel_size: int, groups: int = 1) -> nn.initializer.Initializer:
     """He initialisation by the number of outputs one input feeds (He et al., ICCV 2015, Sec. 2.2, backward case)."""
     return nn.initializer.KaimingNormal(fan_in=out_channels // groups * kernel_size**2)
+
+
+class SameConv(nn.Conv2D):
+    """`nn.Conv2D` that keeps height and width, in the faster of equal forms where there are several.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        kernel_size: Side of the square kernel, odd.
+        dilation: Distance of the kernel's taps.
+        groups: Groups of the convolution; ``in_channels`` makes it depthwise.
+        **options: See `nn.Conv2D`.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, dilation: int = 1, groups: int = 1, **options: Any
+    ) -> None:
+        super().__init__(
+            in_channels,
+            out_channels,
+            kernel_size,
+            padding=dilation * (kernel_size - 1) // 2,
+            dilation=dilation,
+            groups=groups,
+            **options,
+        )
+        self.rate = dilation
+        self.depthwise = groups == in_channels == out_channels and groups > 1 and kernel_size > 1
+        self.plain = groups == dilation == 1 and kernel_size == 3
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        if self.depthwise:
+            out = depthwise_conv2d(x, self.weight, self.rate)
+        elif self.plain:
+            out = conv3x3(x, self.weight)
+        else:
+            return super().forward(x)
+        return out if self.bias is None else out + self.bias.reshape([1, -1, 1, 1])
 
 
 class ConvNormAct(nn.Layer):
@@ -68,11 +120,10 @@ class ConvNormAct(nn.Layer):
         act: str | None = "relu",
     ) -> None:
         super().__init__()
-        self.conv = nn.Conv2D(
+        self.conv = SameConv(
             in_channels,
             out_channels,
             kernel_size,
-            padding=dilation * (kernel_size - 1) // 2,
             dilation=dilation,
             groups=groups,
             weight_attr=kaiming_fan_out(out_channels, kernel_size, groups),

@@ -10,6 +10,7 @@ import paddle.nn.functional as F
 from paddle import nn
 
 from paddleseg_ext.layers.conv import ConvNormAct, activation
+from paddleseg_ext.layers.depthwise import depthwise_conv2d
 from paddleseg_ext.layers.resample import pyramid_pool, spatial_size
 
 
@@ -26,22 +27,21 @@ def depthwise_per_sample(x: paddle.Tensor, kernels: paddle.Tensor) -> paddle.Ten
     k = kernels.shape[2]
     if k == 1:
         return x * kernels
-    after = (k - 1) // 2
-    before = k - 1 - after
     if not paddle.in_dynamic_mode():
-        return _sum_of_taps(x, kernels, before, after)
+        return _sum_of_taps(x, kernels)
     batch, channels, height, width = x.shape
     # As one grouped convolution: sample and channel become the group axis.
     maps = x.reshape([1, batch * channels, height, width])
     taps = kernels.reshape([batch * channels, 1, k, k])
-    padding = [before, after, before, after]  # top, bottom, left, right
-    return F.conv2d(maps, taps, padding=padding, groups=batch * channels).reshape(x.shape)
+    return depthwise_conv2d(maps, taps).reshape(x.shape)
 
 
-def _sum_of_taps(x: paddle.Tensor, kernels: paddle.Tensor, before: int, after: int) -> paddle.Tensor:
+def _sum_of_taps(x: paddle.Tensor, kernels: paddle.Tensor) -> paddle.Tensor:
     """The same as a sum of k² shifted maps; slower, but a traced graph keeps its batch size free."""
     height, width = spatial_size(x)
     k = kernels.shape[2]
+    after = (k - 1) // 2
+    before = k - 1 - after
     # All four axes: in the short form Paddle2ONNX 2.1 fills the border with whatever lay in memory.
     padded = F.pad(x, [0, 0, 0, 0, before, after, before, after])
     total = None

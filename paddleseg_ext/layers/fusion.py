@@ -17,6 +17,7 @@ import paddle.nn.functional as F
 
 from paddleseg_ext.layers.conv import ConvNormAct
 from paddleseg_ext.layers.resample import Size, interpolation_matrix, resize, spatial_size
+from paddleseg_ext.layers.winograd import conv3x3
 
 SMALL_MAP = 256
 """Below this many pixels stacking is the faster form when running eagerly."""
@@ -87,7 +88,7 @@ class ContextConv(ConvNormAct):
             *blocks, own = paddle.split(self.conv.weight, [*widths, x.shape[1]], axis=1)
         else:
             own, *blocks = paddle.split(self.conv.weight, [x.shape[1], *widths], axis=1)
-        out = F.conv2d(x, own, padding=kernel // 2)
+        out = conv3x3(x, own) if kernel == 3 else F.conv2d(x, own, padding=kernel // 2)
         rows, across = [], []
         for grid, block in zip(grids, blocks):
             cells = self._taps(grid, block)  # (N, O, taps·k, taps·k)
