@@ -5,6 +5,8 @@ from __future__ import annotations
 import paddle
 from paddle import nn
 
+from paddleseg_ext.layers.criss_cross_cpu import FLIP, EagerAttention, criss_cross_weights
+from paddleseg_ext.layers.host import eager_on_cpu
 from paddleseg_ext.layers.resample import spatial_size
 
 
@@ -40,29 +42,22 @@ class CrissCrossAttention(nn.Layer):
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         with paddle.amp.auto_cast(enable=False):  # unscaled energies exceed float16's range
+            if eager_on_cpu(x, *self.parameters()):
+                weight = paddle.concat([self.query.weight, self.key.weight]).flatten(1)  # (2·C/r, C)
+                bias = paddle.concat([self.query.bias, self.key.bias])
+                value = self.value.weight.flatten(1)
+                return EagerAttention.apply(x, weight, bias, value, self.value.bias, self.gamma)
             return x + self._attend(x.astype("float32")).astype(x.dtype)
 
     def _attend(self, x: paddle.Tensor) -> paddle.Tensor:
         """γ times the attended values; γ and the softmax's denominator go into the weights, the smaller tensors."""
-        flip = [0, 2, 1, 3]
         query, key = paddle.split(self._project(x, self.query, self.key), 2, axis=3)  # (N, H, W, C/r) each
         value = self._project(x, self.value)  # (N, H, W, C)
-        row = paddle.matmul(query, key, transpose_y=True)  # (N, H, W, W')
-        column = paddle.matmul(query.transpose(flip), key.transpose(flip), transpose_y=True)  # (N, W, H, H')
-        position = paddle.arange(spatial_size(x)[0])
-        itself = position.unsqueeze(0) == position.unsqueeze(1)  # (H, H')
-        column = paddle.where(itself, paddle.full([], float("-inf")), column)
-
-        row_max = row.max(axis=3, keepdim=True)  # (N, H, W, 1)
-        column_max = column.max(axis=3, keepdim=True).transpose(flip)
-        top = paddle.maximum(row_max, column_max).detach()  # shifts every exponent, changes no ratio
-        row = paddle.exp(row - top)
-        column = paddle.exp(column - top.transpose(flip))
-        mass = row.sum(axis=3, keepdim=True) + column.sum(axis=3, keepdim=True).transpose(flip)
+        row, column, mass = criss_cross_weights(query, key)
         scale = self.gamma.astype("float32") / mass  # (N, H, W, 1)
         along = paddle.matmul(row * scale, value)  # (N, H, W, C)
-        across = paddle.matmul(column * scale.transpose(flip), value.transpose(flip))  # (N, W, H, C)
-        return (along + across.transpose(flip)).transpose([0, 3, 1, 2])
+        across = paddle.matmul(column * scale.transpose(FLIP), value.transpose(FLIP))  # (N, W, H, C)
+        return (along + across.transpose(FLIP)).transpose([0, 3, 1, 2])
 
     @staticmethod
     def _project(x: paddle.Tensor, *convs: nn.Conv2D) -> paddle.Tensor:
