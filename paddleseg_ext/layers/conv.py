@@ -24,7 +24,7 @@ class LeakyReLU(nn.LeakyReLU):
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         if paddle.in_dynamic_mode():
-            return super().forward(x)
+            return F.leaky_relu(x, self._negative_slope)
         return paddle.maximum(x, self._negative_slope * x)  # Paddle2ONNX 2.1 writes its own operator with slope 0
 
 
@@ -87,7 +87,7 @@ class SameConv(nn.Conv2D):
         elif self.plain:
             out = conv3x3(x, self.weight)
         else:
-            return super().forward(x)
+            return nn.Conv2D.forward(self, x)  # `super()` cannot be traced on Paddle 2.6
         return out if self.bias is None else out + self.bias.reshape([1, -1, 1, 1])
 
 
