@@ -98,6 +98,18 @@ def probes(model: nn.Layer, shape: Sequence[int | None], colours: Colours | None
     return found
 
 
+def sensitivity(model: nn.Layer, probe: Probe, colours: Colours | None) -> float:
+    """How much the scores change, relative to the largest, when the input changes in float32's last digit.
+
+    Where that is not far below what is allowed, no other order of summation can pass.
+    """
+    images = probe.images if colours is None else colours(probe.images)
+    noise = np.random.default_rng(0).choice(np.float32([-1, 1]), images.shape) * np.finfo(np.float32).eps
+    with paddle.no_grad():
+        scores = model(paddle.to_tensor(images * (1 + noise)))[0].numpy()
+    return float(np.abs(scores - probe.scores).max() / (np.abs(probe.scores).max() or 1.0))
+
+
 def compare(backend: str, final: Run, scoring: Run, output_op: str, inputs: Sequence[Probe]) -> Iterator[Case]:
     """Compare an exported network with what the network itself said.
 

@@ -151,7 +151,10 @@ def test_what_paddle2onnx_cannot_convert_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("installed", "words"),
     [
-        ({"paddle2onnx": "2.1.0", "onnx": "1.17.0"}, "needs onnxruntime, which is not installed: pip install 'paddle2onnx="),
+        (
+            {"paddle2onnx": "2.1.0", "onnx": "1.17.0"},
+            "needs onnxruntime, which is not installed: pip install 'paddle2onnx=",
+        ),
         ({"paddle2onnx": "9.0.0", "onnx": "1.17.0", "onnxruntime": "1.20.0"}, "does not go with paddlepaddle"),
     ],
 )

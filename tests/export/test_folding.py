@@ -69,7 +69,9 @@ def test_a_synchronised_norm_is_folded_or_becomes_a_plain_one() -> None:
     assert difference(plain, synchronised, x) <= 1e-5
     norm = nn.SyncBatchNorm(4)
     norm.set_state_dict(plain.norm.state_dict())
-    np.testing.assert_array_equal(_unsynchronised(norm)(paddle.ones([1, 4, 2, 2])), plain.norm(paddle.ones([1, 4, 2, 2])))
+    np.testing.assert_array_equal(
+        _unsynchronised(norm)(paddle.ones([1, 4, 2, 2])), plain.norm(paddle.ones([1, 4, 2, 2]))
+    )
 
 
 def test_a_convolution_that_something_else_uses_keeps_its_norm() -> None:
@@ -91,5 +93,7 @@ def test_heads_are_folded(name: str, size: tuple[int, int]) -> None:
     net = with_statistics(model(name))
     light, count = folded(net, paddle.randn([1, 3, 64, 64]))
     left = [layer for layer in light.decode_head.sublayers() if isinstance(layer, NORMS)]
-    assert count >= 1 and len(left) == (4 if name == "DMHead" else 0)  # behind a dynamic kernel there is nothing to fold
+    assert count >= 1 and len(left) == (
+        4 if name == "DMHead" else 0
+    )  # behind a dynamic kernel there is nothing to fold
     assert difference(net, light, paddle.randn([2, 3, *size])) <= 1e-5
