@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from statistics import geometric_mean
 from typing import Any
 
 import paddle
@@ -26,17 +27,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--names", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
     parser.add_argument("--maps", nargs="+", default=["64x128"], metavar="HxW", help="sizes of the stride-8 map")
     parser.add_argument("--batch_size", type=int, default=1, help="images")
+    add_common_arguments(parser)
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """How often to measure and in which precision; shared with whole networks."""
     parser.add_argument("--rounds", type=int, default=5, help="timed calls of each, in turns")
+    parser.add_argument("--amp", action="store_true", help="mixed precision (O1); on a GPU only")
+
+
+def check_amp(amp: bool) -> None:
+    """Refuse mixed precision on a CPU, where Paddle computes nothing faster with it.
+
+    Raises:
+        UserError: the device is a CPU.
+    """
+    if amp and not paddle.get_device().startswith("gpu"):
+        raise UserError("--amp: mixed precision is measured on a GPU; the device here is a CPU")
 
 
 def run(args: argparse.Namespace) -> list[Row]:
-    """Measure, draw the bars and return a row for each name, map and mode."""
-    rows = []
+    """Measure, draw the bars and return a row for each name, map and mode, and for the mean of the heads."""
+    check_amp(args.amp)
+    rows: list[Row] = []
     for size in args.maps:
+        results: list[Result] = []
         for name in args.names:
             say(f"{name} at {size}")
             compare_one = compare_layer if name in LAYERS else compare
-            rows += [result.row() for result in compare_one(name, _size(size), args.batch_size, args.rounds)]
+            results += compare_one(name, _size(size), args.batch_size, args.rounds, args.amp)
+        rows += [result.row() for result in results]
+        rows += mean_rows([result for result in results if result.name in SPECS])
     from paddleseg_ext.benchmark.chart import bars  # brings matplotlib
 
     bars(rows, Path(args.output) / "heads.png")
@@ -87,7 +108,24 @@ class Result:
         }
 
 
-def compare(name: str, size: tuple[int, int], batch: int, rounds: int) -> Iterator[Result]:
+def mean_rows(results: Sequence[Result]) -> list[Row]:
+    """Geometric means over several heads, a row a mode; none for a single head."""
+    rows = []
+    for mode in dict.fromkeys(result.mode for result in results):
+        ones = [result.row() for result in results if result.mode == mode]
+        if len(ones) > 1:
+            row = dict.fromkeys(ones[0], "")
+            row.update({key: ones[0][key] for key in ("mode", "batch", "map")})
+            row["case"] = f"geometric mean of {len(ones)} heads"
+            row.update({key: round(geometric_mean([one[key] for one in ones]), 3) for key in MEANS})
+            rows.append(row)
+    return rows
+
+
+MEANS = ("speedup", "memory_ratio")
+
+
+def compare(name: str, size: tuple[int, int], batch: int, rounds: int, amp: bool = False) -> Iterator[Result]:
     """A head in evaluation and in training.
 
     Raises:
@@ -97,39 +135,60 @@ def compare(name: str, size: tuple[int, int], batch: int, rounds: int) -> Iterat
     feats = feature_maps(size, batch, spec.strides)
     ours, theirs = spec.build(feats)
     image = paddle.zeros([batch, 3, 8 * size[0], 8 * size[1]])
-    yield from _both_modes(name, (ours, theirs), (lambda net: net(image)), feats, size, rounds)
+    yield from both_modes(name, (ours, theirs), image, feats, size, rounds, amp)
 
 
-def compare_layer(name: str, size: tuple[int, int], batch: int, rounds: int) -> Iterator[Result]:
+def compare_layer(name: str, size: tuple[int, int], batch: int, rounds: int, amp: bool = False) -> Iterator[Result]:
     """A layer alone; otherwise as `compare`."""
     ours, theirs, channels = layers(name)
     x = paddle.randn([batch, channels, *size])
-    yield from _both_modes(name, (ours, theirs), (lambda net: net(x)), [x], size, rounds)
+    yield from both_modes(name, (ours, theirs), x, [x], size, rounds, amp)
 
 
-def _both_modes(
+def both_modes(
     name: str,
     nets: tuple[nn.Layer, nn.Layer],
-    forward: Callable[[nn.Layer], Any],
-    feats: Sequence[paddle.Tensor],
+    given: paddle.Tensor,
+    inputs: Sequence[paddle.Tensor],
     size: tuple[int, int],
     rounds: int,
+    amp: bool = False,
 ) -> Iterator[Result]:
+    """Our network and PaddleSeg's in evaluation and in training.
+
+    Args:
+        name: Of the case.
+        nets: Ours first.
+        given: What they are called with.
+        inputs: What a training step takes gradients of, besides the weights.
+        size: For the table.
+        rounds: Timed calls of each.
+        amp: Time in mixed precision; outputs are compared in float32.
+
+    Raises:
+        ArithmeticError: the two do not give the same output.
+    """
     for net in nets:
         net.eval()
     with paddle.no_grad():
-        masks = [_first(forward(net)) for net in nets]
+        masks = [_first(net(given)) for net in nets]
     difference = float((masks[0] - masks[1]).abs().max() / masks[1].abs().max())
+    del masks
     if not difference <= TOLERANCE:
         raise ArithmeticError(
             f"{name}: the outputs differ by {difference:.1e} of the largest, so no time means anything"
         )
+
+    def forward(net: nn.Layer) -> Any:
+        with paddle.amp.auto_cast(enable=amp):
+            return net(given)
+
     for mode in ("evaluation", "training"):
         for net in nets:
             getattr(net, "eval" if mode == "evaluation" else "train")()
-        for feat in feats:
-            feat.stop_gradient = mode == "evaluation"
-        runs = [partial(_RUNS[mode], forward, net, feats) for net in nets]
+        for tensor in inputs:
+            tensor.stop_gradient = mode == "evaluation"
+        runs = [partial(_RUNS[mode], forward, net, inputs) for net in nets]
         timings = in_turns(*runs, rounds=rounds)
         memory = tuple(peak_memory(run) for run in runs)
         products = []
@@ -138,7 +197,7 @@ def _both_modes(
                 forward(net)
             products.append(sum(counts))
         parameters = tuple(sum(p.size for p in net.parameters() if not p.stop_gradient) for net in nets)
-        yield Result(name, mode, size, feats[0].shape[0], *timings, memory, tuple(products), parameters, difference)
+        yield Result(name, mode, size, given.shape[0], *timings, memory, tuple(products), parameters, difference)
 
 
 def _first(out: Any) -> paddle.Tensor:
