@@ -12,7 +12,7 @@ import paddle
 from paddle import nn
 
 from paddleseg_ext.errors import UserError
-from paddleseg_ext.export.exporting import REPORT
+from paddleseg_ext.export.exporting import REPORT, digest
 from paddleseg_ext.export.running import open_runner
 from paddleseg_ext.export.saving import ONNX_NAME
 from paddleseg_ext.export.wrapper import OUTPUTS, Colours
@@ -48,6 +48,11 @@ class ExportedModel(nn.Layer):
         if backend not in there:
             raise UserError(f"--exported {folder}: it holds {' and '.join(there) or 'nothing'}, not {backend}")
         self.colours = Colours.of(transforms, self.sizes[1]) if report["input"]["uint8_nhwc_rgb"] else None
+        for name, expected in report["sha256"].items():  # Paddle Inference may crash on a damaged file
+            if not (folder / name).is_file():
+                raise UserError(f"{folder / name}: there is no such file; export again")
+            if digest(folder / name) != expected:
+                raise UserError(f"{folder / name}: damaged, or not what was exported; export again")
         self.runner = open_runner(folder, backend)
         self.folder = folder
 
@@ -79,6 +84,8 @@ def _read_report(folder: Path) -> dict[str, Any]:
         report = json.loads(path.read_text("utf-8"))
         shape, files = report["input"]["shape"], report["files"]
         fits = len(shape) == 4 and all(isinstance(n, int) for n in shape) and isinstance(files, dict)
+        # only bare names, so that nothing outside the folder is opened
+        fits = fits and report["sha256"].keys() == files.keys() and all(Path(name).name == name for name in files)
         fits = fits and report["output_op"] in OUTPUTS and isinstance(report["input"]["uint8_nhwc_rgb"], bool)
     except (ValueError, KeyError, TypeError, OSError):
         fits = False

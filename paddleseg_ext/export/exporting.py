@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -87,6 +88,7 @@ class Export:
                 "opset": self.opset if "onnx" in self.formats else None,
                 "folded_batch_norms": count,
                 "files": {file.name: file.stat().st_size for file in files},
+                "sha256": {file.name: digest(file) for file in files},
                 "verified": [case.to_dict() for case in cases] if self.verify else None,
                 "versions": {**_versions(), **versions},
                 **self.about,
@@ -149,6 +151,15 @@ class Export:
             "output_dtype": "int32" if self.output_op == "argmax" else "float32",
         }
         return yaml.safe_dump({"Deploy": deploy}, sort_keys=False)
+
+
+def digest(file: Path) -> str:
+    """SHA-256 of a file's contents, in hexadecimal."""
+    found = hashlib.sha256()
+    with open(file, "rb") as stream:
+        while block := stream.read(1 << 20):
+            found.update(block)
+    return found.hexdigest()
 
 
 def _running(runner: verifying.Run) -> verifying.Run:

@@ -159,4 +159,4 @@ def test_a_damaged_onnx_file_is_told(root: Path, capsys: pytest.CaptureFixture) 
     assert export(root, "--format", "onnx", "--no_verify") == 0
     (root / "out" / "model.onnx").write_bytes(b"junk")
     assert command("val", root, "--exported", str(root / "out")) == 2
-    assert "ONNX Runtime cannot load it" in capsys.readouterr().err
+    assert "model.onnx: damaged, or not what was exported" in capsys.readouterr().err
