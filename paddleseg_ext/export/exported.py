@@ -12,7 +12,8 @@ import paddle
 from paddle import nn
 
 from paddleseg_ext.errors import UserError
-from paddleseg_ext.export.exporting import REPORT, digest
+from paddleseg_ext.export.exporting import REPORT
+from paddleseg_ext.export.placing import digest
 from paddleseg_ext.export.running import open_runner
 from paddleseg_ext.export.saving import ONNX_NAME
 from paddleseg_ext.export.wrapper import OUTPUTS, Colours

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import platform
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,13 +17,14 @@ from paddle import nn
 
 import paddleseg_ext
 from paddleseg_ext.errors import UserError
-from paddleseg_ext.export import saving, verifying
+from paddleseg_ext.export import placing, saving, verifying
 from paddleseg_ext.export.folding import folded
 from paddleseg_ext.export.running import open_runner
 from paddleseg_ext.export.wrapper import Colours
 
 FORMATS = {"paddle": ("paddle",), "onnx": ("onnx",), "both": ("paddle", "onnx")}
 DEPLOY, REPORT = "deploy.yaml", "export.json"
+NAMES = ("model.json", "model.pdmodel", "model.pdiparams", saving.ONNX_NAME, DEPLOY, REPORT)  # all there can be
 FREE = (None, 3, None, None)
 
 
@@ -75,10 +71,11 @@ class Export:
             VerificationError: The exported network's results differ from the model's; nothing is left behind.
         """
         versions = saving.check_onnx_packages() if "onnx" in self.formats else {}
-        probes = verifying.probes(model, self.shape, self.colours)
+        sizes = verifying.SIZES if self.verify else verifying.SIZES[:1]  # one shows what can be folded
+        probes = verifying.probes(model, self.shape, self.colours, sizes)
         example = probes[0].images if self.colours is None else self.colours(probes[0].images)
         light, count = folded(model, paddle.to_tensor(example))
-        with _beside(Path(folder)) as room:
+        with placing.beside(Path(folder)) as room:
             files = self._save(light, room / "final", self.output_op)
             cases = self._compared(light, room, probes) if self.verify else []
             self._refuse_wrong(cases, model, probes)
@@ -88,14 +85,14 @@ class Export:
                 "opset": self.opset if "onnx" in self.formats else None,
                 "folded_batch_norms": count,
                 "files": {file.name: file.stat().st_size for file in files},
-                "sha256": {file.name: digest(file) for file in files},
+                "sha256": {file.name: placing.digest(file) for file in files},
                 "verified": [case.to_dict() for case in cases] if self.verify else None,
                 "versions": {**_versions(), **versions},
                 **self.about,
             }
             (room / "final" / REPORT).write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", "utf-8")
             (room / "final" / DEPLOY).write_text(self._deploy_yaml(files), "utf-8")
-            _move_in(room / "final", Path(folder))
+            placing.move_in(room / "final", Path(folder), NAMES)
         return report
 
     def _save(self, model: nn.Layer, folder: Path, output_op: str) -> list[Path]:
@@ -153,15 +150,6 @@ class Export:
         return yaml.safe_dump({"Deploy": deploy}, sort_keys=False)
 
 
-def digest(file: Path) -> str:
-    """SHA-256 of a file's contents, in hexadecimal."""
-    found = hashlib.sha256()
-    with open(file, "rb") as stream:
-        while block := stream.read(1 << 20):
-            found.update(block)
-    return found.hexdigest()
-
-
 def _running(runner: verifying.Run) -> verifying.Run:
     """A run that fails is a failed verification."""
 
@@ -175,29 +163,6 @@ def _running(runner: verifying.Run) -> verifying.Run:
             ) from error
 
     return run
-
-
-@contextmanager
-def _beside(folder: Path) -> Iterator[Path]:
-    """A temporary folder on the disk of `folder`."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        room = Path(tempfile.mkdtemp(prefix=".export-", dir=folder))
-    except OSError as error:
-        raise UserError(f"--save_dir {folder}: nothing can be written there ({error.strerror})") from error
-    try:
-        yield room
-    finally:
-        shutil.rmtree(room, ignore_errors=True)
-
-
-def _move_in(source: Path, folder: Path) -> None:
-    """Replace what an earlier export left; what this one did not make again would be of another network."""
-    for name in ("model.json", "model.pdmodel", "model.pdiparams", saving.ONNX_NAME, DEPLOY, REPORT):
-        if not (source / name).is_file():
-            (folder / name).unlink(missing_ok=True)
-    for file in source.iterdir():
-        os.replace(file, folder / file.name)
 
 
 def _versions() -> dict[str, str]:

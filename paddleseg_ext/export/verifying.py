@@ -70,19 +70,22 @@ class Probe:
     scores: np.ndarray
 
 
-def probes(model: nn.Layer, shape: Sequence[int | None], colours: Colours | None) -> list[Probe]:
-    """Images of three sizes in two batch sizes, or of those that a fixed input allows, and the network's scores.
+def probes(
+    model: nn.Layer, shape: Sequence[int | None], colours: Colours | None, sizes: Sequence[tuple[int, int]] = SIZES
+) -> list[Probe]:
+    """Images of several sizes in two batch sizes, or of those that a fixed input allows, and the network's scores.
 
     Args:
         model: In evaluation mode.
         shape: (N, C, H, W) with None for what is free.
         colours: The exported network normalises, so it is fed uint8 (N, H, W, C).
+        sizes: Heights and widths.
 
     Raises:
         UserError: The network itself does not take one of the sizes.
     """
     found = []
-    for count, height, width in _inputs(shape):
+    for count, height, width in _inputs(shape, sizes):
         pictures = _pictures(count, height, width, shape[1])
         fed = (colours or USUAL)(pictures)
         try:
@@ -133,10 +136,10 @@ def compare(backend: str, final: Run, scoring: Run, output_op: str, inputs: Sequ
         yield Case(backend, (count, height, width), difference, float((masks == expected.argmax(axis=1)).mean()))
 
 
-def _inputs(shape: Sequence[int | None]) -> list[tuple[int, int, int]]:
+def _inputs(shape: Sequence[int | None], sizes: Sequence[tuple[int, int]]) -> list[tuple[int, int, int]]:
     count, _, height, width = shape
-    sizes = {(height or h, width or w): None for h, w in SIZES}
-    return [(n, h, w) for h, w in sizes for n in ([count] if count else BATCHES)]
+    fitting = dict.fromkeys((height or h, width or w) for h, w in sizes)
+    return [(n, h, w) for h, w in fitting for n in ([count] if count else BATCHES)]
 
 
 def _pictures(count: int, height: int, width: int, channels: int) -> np.ndarray:
