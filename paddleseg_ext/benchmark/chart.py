@@ -17,7 +17,7 @@ SERIES = {"speedup": "time, PaddleSeg / ours", "memory_gain": "memory, PaddleSeg
 
 def bars(rows: Sequence[Row], path: Path) -> None:
     """Draw how many times faster and leaner each row is, on a logarithmic axis; 1 is PaddleSeg."""
-    labels = [f"{row['case']}, {row['mode']}, {row['map']}" for row in rows][::-1]
+    labels = [f"{row['case']}, {row['mode']}, {row.get('map', row.get('image'))}" for row in rows][::-1]
     values = {
         "speedup": [row["speedup"] for row in rows][::-1],
         "memory_gain": [1 / row["memory_ratio"] if row["memory_ratio"] else 1.0 for row in rows][::-1],

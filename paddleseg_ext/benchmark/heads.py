@@ -26,36 +26,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     names = [*SPECS, *LAYERS]
     parser.add_argument("--names", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
     parser.add_argument("--maps", nargs="+", default=["64x128"], metavar="HxW", help="sizes of the stride-8 map")
-    parser.add_argument("--batch_size", type=int, default=1, help="images")
     add_common_arguments(parser)
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
-    """How often to measure and in which precision; shared with whole networks."""
+    """How many images, how often and in which precision; shared with whole networks."""
+    parser.add_argument("--batch_size", type=int, default=1, help="images")
     parser.add_argument("--rounds", type=int, default=5, help="timed calls of each, in turns")
     parser.add_argument("--amp", action="store_true", help="mixed precision (O1); on a GPU only")
 
 
-def check_amp(amp: bool) -> None:
-    """Refuse mixed precision on a CPU, where Paddle computes nothing faster with it.
+def check_common_arguments(args: argparse.Namespace) -> None:
+    """Refuse numbers below 1, and mixed precision on a CPU, where Paddle computes nothing faster with it.
 
     Raises:
-        UserError: the device is a CPU.
+        UserError: either was asked for.
     """
-    if amp and not paddle.get_device().startswith("gpu"):
+    if min(args.batch_size, args.rounds) < 1:
+        raise UserError(f"--batch_size {args.batch_size} and --rounds {args.rounds} must be at least 1")
+    if args.amp and not paddle.get_device().startswith("gpu"):
         raise UserError("--amp: mixed precision is measured on a GPU; the device here is a CPU")
 
 
 def run(args: argparse.Namespace) -> list[Row]:
     """Measure, draw the bars and return a row for each name, map and mode, and for the mean of the heads."""
-    check_amp(args.amp)
+    check_common_arguments(args)
     rows: list[Row] = []
-    for size in args.maps:
+    for size in [height_and_width("--maps", text) for text in args.maps]:
         results: list[Result] = []
         for name in args.names:
-            say(f"{name} at {size}")
+            say(f"{name} at {size[0]}×{size[1]}")
             compare_one = compare_layer if name in LAYERS else compare
-            results += compare_one(name, _size(size), args.batch_size, args.rounds, args.amp)
+            results += compare_one(name, size, args.batch_size, args.rounds, args.amp)
         rows += [result.row() for result in results]
         rows += mean_rows([result for result in results if result.name in SPECS])
     from paddleseg_ext.benchmark.chart import bars  # brings matplotlib
@@ -64,10 +66,15 @@ def run(args: argparse.Namespace) -> list[Row]:
     return rows
 
 
-def _size(text: str) -> tuple[int, int]:
+def height_and_width(option: str, text: str) -> tuple[int, int]:
+    """Two numbers of a size written HxW.
+
+    Raises:
+        UserError: it is written otherwise.
+    """
     parts = text.split("x")
     if len(parts) != 2 or not all(part.isdigit() and int(part) > 0 for part in parts):
-        raise UserError(f"--maps {text}: a size is written HxW, e.g. 64x128")
+        raise UserError(f"{option} {text}: a size is written HxW, e.g. 64x128")
     return int(parts[0]), int(parts[1])
 
 

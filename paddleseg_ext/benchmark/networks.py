@@ -52,11 +52,24 @@ class Spec:
     align_corners: bool = False
     strides: tuple[int, ...] = (1, 2, 2, 2)
 
+    @property
+    def output_stride(self) -> int:
+        """Of the last feature map, relative to the image."""
+        return 4 * self.strides[-1]
+
     def build(self, feats: Sequence[paddle.Tensor]) -> tuple[nn.Layer, nn.Layer]:
         """Both networks over the given maps, with equal weights."""
-        theirs = self.network(CLASSES, GivenMaps(feats))
+        return self.over(partial(GivenMaps, feats))
+
+    def over(self, backbone: Callable[[], nn.Layer]) -> tuple[nn.Layer, nn.Layer]:
+        """Both networks, each over a backbone of its own, with equal weights.
+
+        Args:
+            backbone: Makes a backbone with the channels of ``CHANNELS``.
+        """
+        theirs = self.network(CLASSES, backbone())
         auxiliary = [partial(FCNHead, in_index=2, channels=512, **ELEMENT)] if self.auxiliary else []
-        ours = EncoderDecoder(CLASSES, GivenMaps(feats), self.head, auxiliary, self.align_corners)
+        ours = EncoderDecoder(CLASSES, backbone(), self.head, auxiliary, self.align_corners)
         name = type(theirs).__name__
         weights = convert({key: value.numpy() for key, value in theirs.state_dict().items()}, name)
         missing, unexpected = ours.set_state_dict({key: paddle.to_tensor(value) for key, value in weights.items()})

@@ -12,9 +12,11 @@ from paddleseg_ext.cli.common import DEVICES, set_device
 
 # name -> module with `add_arguments(parser)` and `run(args) -> rows`, and its help
 SUBJECTS = {
+    "data": ("paddleseg_ext.benchmark.data", "preparing training samples beside PaddleSeg's transforms"),
     "eval": ("paddleseg_ext.benchmark.evaluation", "metric, sliding windows and whole evaluation"),
     "export": ("paddleseg_ext.benchmark.export", "exported networks under Paddle Inference and ONNX Runtime"),
     "heads": ("paddleseg_ext.benchmark.heads", "heads and layers beside PaddleSeg's networks with the same weights"),
+    "model": ("paddleseg_ext.benchmark.model", "whole networks beside PaddleSeg's with the same weights"),
 }
 
 

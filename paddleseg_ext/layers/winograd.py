@@ -15,18 +15,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import cv2
 import numpy as np
 import paddle
 import paddle.nn.functional as F
 from paddle.autograd import PyLayer
 
 from paddleseg_ext.layers.host import array, eager_on_cpu
+from paddleseg_ext.layers.tiles import BLOCK, transform_back, transform_gradient, transform_map
 
 SMALLEST_WIDTH = 128  # channels on either side below which the transforms cost more than they save
 SMALLEST_MAP = 1024  # pixels of all samples, likewise
 BAND = 512  # tiles transformed at once
-BLOCK = 256  # channels at once, of the input's transform and of the weights'
 
 WEIGHTS = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]], np.float32)  # G
 WEIGHTS_2D = np.kron(WEIGHTS, WEIGHTS)  # (16, 9)
@@ -90,12 +89,12 @@ def _convolve(x: paddle.Tensor, weight: paddle.Tensor, mirrored: bool = False) -
             count = min(rows, tall - top)
             if top == 0 or count < rows:
                 band = paddle.empty([16, count * wide, channels])
-            _transform_map(maps[n], array(band), top, count)
+            transform_map(maps[n], array(band), top, count)
             for block in blocks:
                 matrix = _transform_weight(weight, block, mirrored) if single else weights[block.start]
                 products = paddle.matmul(band, matrix, transpose_y=not mirrored)  # (16, tiles, o)
                 del matrix
-                _transform_back(array(products), results[n, block], top, count)
+                transform_back(array(products), results[n, block], top, count)
                 del products
     return out
 
@@ -113,121 +112,25 @@ def _transform_weight(weight: paddle.Tensor, block: slice, mirrored: bool) -> pa
 def _weight_gradient(x: paddle.Tensor, grad: paddle.Tensor) -> paddle.Tensor:
     batch, outputs, height, width = grad.shape
     channels, tiles = x.shape[1], -(-height // 2) * -(-width // 2)
-    spread = paddle.empty([16, batch * tiles, outputs])
+    given = paddle.empty([16, batch * tiles, outputs])
     for n in range(batch):
-        _spread(array(grad)[n], array(spread)[:, n * tiles : (n + 1) * tiles])
+        transform_gradient(array(grad)[n], array(given)[:, n * tiles : (n + 1) * tiles])
     out = paddle.empty([outputs, channels, 3, 3])
     for first in range(0, channels, BLOCK):
         part = slice(first, min(first + BLOCK, channels))
-        array(out)[:, part] = array(_taps_gradient(array(x)[:, part], spread)).reshape(outputs, -1, 3, 3)
+        array(out)[:, part] = array(_taps_gradient(array(x)[:, part], given)).reshape(outputs, -1, 3, 3)
     return out
 
 
-def _taps_gradient(x: np.ndarray, spread: paddle.Tensor) -> paddle.Tensor:
-    """Gradient of the weights that read the channels x (N, c, H, W): (O·c, 9)."""
+def _taps_gradient(x: np.ndarray, given: paddle.Tensor) -> paddle.Tensor:
+    """Gradient of the weights that read the channels x (N, c, H, W), (O·c, 9), for one transformed, (16, tiles, O)."""
     batch, channels, height, width = x.shape
     count = -(-height // 2)
     tiles = count * -(-width // 2)
     block = paddle.empty([16, batch * tiles, channels])
     for n in range(batch):
-        _transform_map(x[n], array(block)[:, n * tiles : (n + 1) * tiles], 0, count)
-    products = paddle.matmul(spread, block, transpose_x=True)  # (16, O, c)
+        transform_map(x[n], array(block)[:, n * tiles : (n + 1) * tiles], 0, count)
+    products = paddle.matmul(given, block, transpose_x=True)  # (16, O, c)
     del block
-    back = paddle.to_tensor(WEIGHTS_2D, place=spread.place)
+    back = paddle.to_tensor(WEIGHTS_2D, place=given.place)
     return paddle.matmul(products.reshape([16, -1]), back, transpose_x=True)
-
-
-def _transform_map(x: np.ndarray, out: np.ndarray, top: int, count: int) -> None:
-    """Bᵀ d B of `count` rows of tiles from `top` on: (C, H, W) into (16, tiles, C)."""
-    channels, height, width = x.shape
-    wide = -(-width // 2)
-    out = _split(out, count, wide)
-    step = min(channels, BLOCK)
-    lines = np.zeros((4, 2 * wide + 2, step), np.float32)  # channels last; zeros at both ends
-    mixed = np.empty_like(lines[0])
-    for first in range(0, channels, step):
-        part = slice(first, min(first + step, channels))
-        size = part.stop - first
-        row = [lines[k, :, :size] for k in range(4)]
-        even, odd = mixed[0::2, :size], mixed[1::2, :size]  # (wide + 1, c)
-        for tile in range(count):
-            y = 2 * (top + tile) - 1  # of the first line
-            if tile == 0:
-                for k in range(4):
-                    _line(x[part], y + k, row[k])
-            else:  # tiles overlap by two lines
-                row = [row[2], row[3], row[0], row[1]]
-                _line(x[part], y + 2, row[2])
-                _line(x[part], y + 3, row[3])
-            for i, (function, a, b) in enumerate(
-                ((np.subtract, 0, 2), (np.add, 1, 2), (np.subtract, 2, 1), (np.subtract, 1, 3))
-            ):
-                function(row[a], row[b], out=mixed[:, :size])
-                np.subtract(even[:-1], even[1:], out=out[i, 0, tile, :, part])
-                np.add(odd[:-1], even[1:], out=out[i, 1, tile, :, part])
-                np.subtract(even[1:], odd[:-1], out=out[i, 2, tile, :, part])
-                np.subtract(odd[:-1], odd[1:], out=out[i, 3, tile, :, part])
-
-
-def _split(out: np.ndarray, count: int, wide: int) -> np.ndarray:
-    """(16, tiles, C) seen as (4, 4, count, wide, C) without a copy."""
-    a, b, c = out.strides
-    return np.lib.stride_tricks.as_strided(out, (4, 4, count, wide, out.shape[2]), (4 * a, a, wide * b, b, c))
-
-
-def _line(x: np.ndarray, y: int, out: np.ndarray) -> None:
-    """Line y of a map (C, H, W), channels last, behind the zero at its left; zeros outside the map."""
-    width = x.shape[2]
-    if 0 <= y < x.shape[1]:
-        out[1 : width + 1] = cv2.transpose(x[:, y])
-    else:
-        out[1 : width + 1] = 0
-
-
-def _transform_back(products: np.ndarray, out: np.ndarray, top: int, count: int) -> None:
-    """Aᵀ m A of `count` rows of tiles from `top` on: (16, tiles, O) into rows of (O, H, W)."""
-    outputs, height, width = out.shape
-    wide = -(-width // 2)
-    products = products.reshape(4, 4, count, wide, outputs)
-    line = np.empty((wide, 2, outputs), np.float32)
-    mixed = np.empty((4, wide, outputs), np.float32)
-    for tile in range(count):
-        m = products[:, :, tile]  # (4, 4, wide, O)
-        for i in range(min(2, height - 2 * (top + tile))):
-            if i == 0:
-                np.add(m[0], m[1], out=mixed)
-                mixed += m[2]
-            else:
-                np.subtract(m[1], m[2], out=mixed)
-                mixed -= m[3]
-            np.add(mixed[0], mixed[1], out=line[:, 0])
-            line[:, 0] += mixed[2]
-            np.subtract(mixed[1], mixed[2], out=line[:, 1])
-            line[:, 1] -= mixed[3]
-            out[:, 2 * (top + tile) + i] = cv2.transpose(line.reshape(2 * wide, outputs)[:width])
-
-
-def _spread(grad: np.ndarray, out: np.ndarray) -> None:
-    """A y Aᵀ of all tiles, the transpose of `_transform_back`: (O, H, W) into (16, tiles, O)."""
-    outputs, height, width = grad.shape
-    tall, wide = -(-height // 2), -(-width // 2)
-    out = _split(out, tall, wide)
-    lines = np.zeros((2, 2 * wide, outputs), np.float32)
-    mixed = np.empty((2 * wide, outputs), np.float32)
-    for tile in range(tall):
-        for i in range(2):
-            y = 2 * tile + i
-            lines[i, :width] = cv2.transpose(grad[:, y]) if y < height else 0
-        for i in range(4):
-            line = lines[0] if i == 0 else mixed
-            if i == 1:
-                np.add(lines[0], lines[1], out=mixed)
-            elif i == 2:
-                np.subtract(lines[0], lines[1], out=mixed)
-            elif i == 3:
-                np.negative(lines[1], out=mixed)
-            left, right = line[0::2], line[1::2]  # (wide, O)
-            out[i, 0, tile] = left
-            np.add(left, right, out=out[i, 1, tile])
-            np.subtract(left, right, out=out[i, 2, tile])
-            np.negative(right, out=out[i, 3, tile])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import paddle
 import pytest
 
 from paddleseg_ext.benchmark import heads
-from paddleseg_ext.benchmark.measure import counted_products, peak_memory
-from paddleseg_ext.benchmark.networks import LAYERS, layers
+from paddleseg_ext.benchmark.measure import MIB, Timing, counted_products, peak_memory
+from paddleseg_ext.benchmark.networks import LAYERS, SPECS, feature_maps, layers
 
 needs_reset = pytest.mark.skipif(
     not hasattr(paddle.base.core, "host_memory_stat_reset_peak_value"), reason="Paddle < 3.0 cannot reset the peak"
@@ -61,3 +63,36 @@ def test_products_are_counted() -> None:
         paddle.matmul(paddle.ones([3, 2, 4]), paddle.ones([4, 5]))
         paddle.bmm(paddle.ones([3, 2, 4]), paddle.ones([3, 4, 5]))
     assert counts == [2 * 4 * 5 * 7 * 3 * 9, 3 * 2 * 4 * 5, 3 * 2 * 4 * 5]
+
+
+@needs_reset
+@pytest.mark.parametrize("name", SPECS)
+def test_no_head_is_larger_than_its_counterpart(name: str) -> None:
+    spec = SPECS[name]
+    feats = feature_maps((16, 32), 1, spec.strides)
+    image = paddle.zeros([1, 3, 128, 256])
+    for feat in feats:
+        feat.stop_gradient = False
+    peaks = []
+    for net in spec.build(feats):
+        net.train()
+        peaks.append(peak_memory(partial(heads._RUNS["training"], lambda net: net(image), net, feats)))
+    assert peaks[0] <= peaks[1]
+
+
+def test_the_mean_is_geometric_and_of_several_heads() -> None:
+    def result(seconds: float, mode: str) -> heads.Result:
+        ours, theirs = Timing([1.0]), Timing([seconds])
+        return heads.Result("A", mode, (4, 8), 1, ours, theirs, (2 * MIB, 4 * MIB), (1, 1), (1, 1), 0.0)
+
+    rows = heads.mean_rows([result(2.0, "training"), result(8.0, "training"), result(3.0, "evaluation")])
+    assert [(row["case"], row["mode"], row["map"]) for row in rows] == [
+        ("geometric mean of 2 heads", "training", "4x8")
+    ]
+    assert rows[0]["speedup"] == 4 and rows[0]["memory_ratio"] == 0.5
+    assert list(rows[0]) == list(result(2.0, "training").row())
+
+
+@pytest.mark.gpu
+def test_mixed_precision_on_a_gpu() -> None:
+    assert len(list(heads.compare("PSPHead", (8, 8), 1, rounds=1, amp=True))) == 2

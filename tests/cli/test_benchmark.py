@@ -5,10 +5,14 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import paddle
 import pytest
 
 from paddleseg_ext.cli.main import main
 
+needs_reset = pytest.mark.skipif(
+    not hasattr(paddle.base.core, "host_memory_stat_reset_peak_value"), reason="Paddle < 3.0 cannot reset the peak"
+)
 SMALL = ["--size", "64", "128", "--crop_size", "64", "32", "--stride", "32", "32", "--images", "2", "--repeats", "1"]
 
 
@@ -33,3 +37,50 @@ def test_eval_writes_a_row_for_each_goal(tmp_path: Path, capsys: pytest.CaptureF
 def test_an_unknown_network_is_told(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert main(["eval", "--output", str(tmp_path), "--model", "NoNet"], command="benchmark") == 2
     assert "--model NoNet" in capsys.readouterr().err
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_data_writes_a_row_without_and_one_with_files(tmp_path: Path) -> None:
+    small = ["--size", "64", "128", "--crop_size", "64", "32", "--images", "2", "--rounds", "1"]
+    assert main(["data", "--output", str(tmp_path), "--device", "cpu", *small], command="benchmark") == 0
+    rows = read(tmp_path / "data.csv")
+    assert [row["case"] for row in rows] == ["transforms", "reading, decoding and transforms"]
+    assert all(float(row[side]) > 0 for row in rows for side in ("ours_images_per_s", "paddleseg_images_per_s"))
+    assert "- command: `" in (tmp_path / "data.md").read_text(encoding="utf-8")
+
+
+@needs_reset
+def test_model_writes_a_row_a_mode_and_a_chart(tmp_path: Path) -> None:
+    small = ["--names", "PSPHead", "--sizes", "64x64", "--rounds", "1"]
+    assert main(["model", "--output", str(tmp_path), "--device", "cpu", *small], command="benchmark") == 0
+    rows = read(tmp_path / "model.csv")
+    assert [(row["case"], row["mode"], row["image"]) for row in rows] == [
+        ("PSPHead", "evaluation", "64x64"),
+        ("PSPHead", "training", "64x64"),
+    ]
+    assert all(float(row["difference"]) < 1e-4 for row in rows)
+    assert (tmp_path / "model.png").stat().st_size > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["heads", "--maps", "64"], "--maps 64: a size is written HxW"),
+        (["heads", "--rounds", "0"], "--rounds 0 must be at least 1"),
+        (["heads", "--amp"], "--amp: mixed precision is measured on a GPU"),
+        (["model", "--amp"], "--amp: mixed precision is measured on a GPU"),
+        (["model", "--sizes", "0x64"], "--sizes 0x64: a size is written HxW"),
+        (["data", "--images", "0"], "--size, --crop_size, --images and --rounds are at least 1"),
+    ],
+)
+def test_bad_arguments_are_told_in_a_sentence(
+    arguments: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    subject, *rest = arguments
+    assert main([subject, "--device", "cpu", "--output", str(tmp_path), *rest], command="benchmark") == 2
+    assert told in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

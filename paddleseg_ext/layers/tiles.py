@@ -1,0 +1,111 @@
+"""Winograd's transforms of tiles, F(2×2, 3×3), as sums and differences of whole lines in NumPy.
+
+Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016, Sec. 4.1. A tile of the map has 4×4
+pixels, two of which it shares with the next in either direction; a tile of the output has 2×2. Lines are turned to
+channels last, so that every operation runs over long stretches of memory. Where a map ends in a tile, zeros stand.
+
+Transformed tiles are (16, tiles, channels): one matrix of tiles × channels for each place in a tile, row by row.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+BLOCK = 256  # channels at once, so that the lines at work fit the processor's cache
+
+
+def transform_map(x: np.ndarray, out: np.ndarray, top: int, count: int) -> None:
+    """Bᵀ d B of `count` rows of tiles from `top` on: (C, H, W) into (16, tiles, C)."""
+    channels, height, width = x.shape
+    wide = -(-width // 2)
+    out = _split(out, count, wide)
+    step = min(channels, BLOCK)
+    lines = np.zeros((4, 2 * wide + 2, step), np.float32)  # channels last; zeros at both ends
+    mixed = np.empty_like(lines[0])
+    for first in range(0, channels, step):
+        part = slice(first, min(first + step, channels))
+        size = part.stop - first
+        row = [lines[k, :, :size] for k in range(4)]
+        even, odd = mixed[0::2, :size], mixed[1::2, :size]  # (wide + 1, c)
+        for tile in range(count):
+            y = 2 * (top + tile) - 1  # of the first line
+            if tile == 0:
+                for k in range(4):
+                    _line(x[part], y + k, row[k])
+            else:  # tiles overlap by two lines
+                row = [row[2], row[3], row[0], row[1]]
+                _line(x[part], y + 2, row[2])
+                _line(x[part], y + 3, row[3])
+            for i, (function, a, b) in enumerate(
+                ((np.subtract, 0, 2), (np.add, 1, 2), (np.subtract, 2, 1), (np.subtract, 1, 3))
+            ):
+                function(row[a], row[b], out=mixed[:, :size])
+                np.subtract(even[:-1], even[1:], out=out[i, 0, tile, :, part])
+                np.add(odd[:-1], even[1:], out=out[i, 1, tile, :, part])
+                np.subtract(even[1:], odd[:-1], out=out[i, 2, tile, :, part])
+                np.subtract(odd[:-1], odd[1:], out=out[i, 3, tile, :, part])
+
+
+def _split(out: np.ndarray, count: int, wide: int) -> np.ndarray:
+    """(16, tiles, C) seen as (4, 4, count, wide, C) without a copy."""
+    a, b, c = out.strides
+    return np.lib.stride_tricks.as_strided(out, (4, 4, count, wide, out.shape[2]), (4 * a, a, wide * b, b, c))
+
+
+def _line(x: np.ndarray, y: int, out: np.ndarray) -> None:
+    """Line y of a map (C, H, W), channels last, behind the zero at its left; zeros outside the map."""
+    width = x.shape[2]
+    if 0 <= y < x.shape[1]:
+        out[1 : width + 1] = cv2.transpose(x[:, y])
+    else:
+        out[1 : width + 1] = 0
+
+
+def transform_back(products: np.ndarray, out: np.ndarray, top: int, count: int) -> None:
+    """Aᵀ m A of `count` rows of tiles from `top` on: (16, tiles, O) into rows of (O, H, W)."""
+    outputs, height, width = out.shape
+    wide = -(-width // 2)
+    products = products.reshape(4, 4, count, wide, outputs)
+    line = np.empty((wide, 2, outputs), np.float32)
+    mixed = np.empty((4, wide, outputs), np.float32)
+    for tile in range(count):
+        m = products[:, :, tile]  # (4, 4, wide, O)
+        for i in range(min(2, height - 2 * (top + tile))):
+            if i == 0:
+                np.add(m[0], m[1], out=mixed)
+                mixed += m[2]
+            else:
+                np.subtract(m[1], m[2], out=mixed)
+                mixed -= m[3]
+            np.add(mixed[0], mixed[1], out=line[:, 0])
+            line[:, 0] += mixed[2]
+            np.subtract(mixed[1], mixed[2], out=line[:, 1])
+            line[:, 1] -= mixed[3]
+            out[:, 2 * (top + tile) + i] = cv2.transpose(line.reshape(2 * wide, outputs)[:width])
+
+
+def transform_gradient(grad: np.ndarray, out: np.ndarray) -> None:
+    """A y Aᵀ of all tiles, the transpose of `transform_back`: (O, H, W) into (16, tiles, O)."""
+    outputs, height, width = grad.shape
+    tall, wide = -(-height // 2), -(-width // 2)
+    out = _split(out, tall, wide)
+    lines = np.zeros((2, 2 * wide, outputs), np.float32)
+    mixed = np.empty((2 * wide, outputs), np.float32)
+    for tile in range(tall):
+        for i in range(2):
+            y = 2 * tile + i
+            lines[i, :width] = cv2.transpose(grad[:, y]) if y < height else 0
+        for i in range(4):
+            line = lines[0] if i == 0 else mixed
+            if i == 1:
+                np.add(lines[0], lines[1], out=mixed)
+            elif i == 2:
+                np.subtract(lines[0], lines[1], out=mixed)
+            elif i == 3:
+                np.negative(lines[1], out=mixed)
+            left, right = line[0::2], line[1::2]  # (wide, O)
+            out[i, 0, tile] = left
+            np.add(left, right, out=out[i, 1, tile])
+            np.subtract(left, right, out=out[i, 2, tile])
+            np.negative(right, out=out[i, 3, tile])
