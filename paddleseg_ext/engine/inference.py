@@ -102,7 +102,7 @@ class Inference:
             if getattr(model, "gives_ids", False):
                 return self._given_ids(model, images, trans_infos, resized)
             if self.is_slide and not self.aug_eval and not resized:
-                bands = [[argmax(scores) for scores in band] for band in self._bands(model, images)]
+                bands = [[argmax(scores) for scores in band] for band in self._bands(model, images, mean=False)]
                 whole = [_stack(parts) for parts in zip(*bands)]
                 return [_restore(ids, info) for ids, info in zip(whole, trans_infos)]
             return [argmax(scores[0]) for scores in self._original_scores(model, images, trans_infos)]
@@ -191,12 +191,12 @@ class Inference:
             top += band.shape[2]
         return scores
 
-    def _bands(self, model: nn.Layer, images: paddle.Tensor) -> Iterator[Array]:
+    def _bands(self, model: nn.Layer, images: paddle.Tensor, mean: bool = True) -> Iterator[Array]:
         def forward(windows: paddle.Tensor) -> paddle.Tensor:
             return self._forward(model, windows)
 
         batch = self.windows_at_once(images)
-        return sliding_bands(forward, images, tuple(self.crop_size), tuple(self.stride), batch)
+        return sliding_bands(forward, images, tuple(self.crop_size), tuple(self.stride), batch, mean=mean)
 
     def _forward(self, model: nn.Layer, images: paddle.Tensor) -> paddle.Tensor:
         """The mask's scores in float32, (N, K, H, W) at the size of `images`."""

@@ -26,6 +26,8 @@ def sliding_bands(
     crop_size: tuple[int, int],
     stride: tuple[int, int],
     window_batch: int,
+    *,
+    mean: bool = True,
 ) -> Iterator[Array]:
     """Mean scores of all windows, in bands over the full width that together are the image from top to bottom.
 
@@ -38,6 +40,7 @@ def sliding_bands(
         crop_size: Width and height of a window.
         stride: Steps to the right and down, each at most the window's.
         window_batch: Windows in one call of `forward`, at least one of each image. Changes no result.
+        mean: Divide by how many windows cover a pixel; without it, the sums, of which the same class is the highest.
 
     Yields:
         (N, K, band, W) float32, in memory that the next band overwrites; the heights sum to H.
@@ -47,7 +50,7 @@ def sliding_bands(
     lefts, tops = window_starts(width, crop_w, stride[0]), window_starts(height, crop_h, stride[1])
     corners = [(top, left) for top in tops for left in lefts]
     windows = _window_scores(forward, images, corners, (crop_w, crop_h), window_batch)
-    share = 1 / np.outer(_coverage(height, tops, crop_h), _coverage(width, lefts, crop_w))  # (H, W)
+    covered = np.outer(_coverage(height, tops, crop_h), _coverage(width, lefts, crop_w)) if mean else None  # (H, W)
     strip = None
     for top, after in zip(tops, [*tops[1:], height]):
         for left in lefts:
@@ -56,8 +59,9 @@ def sliding_bands(
                 strip = zeros((*scores.shape[:2], crop_h, width), like=scores)  # (N, K, crop_h, W)
             strip[:, :, :, left : left + crop_w] += scores
         done = after - top  # no later window reaches these rows
-        band = share[top:after].astype(np.float32)
-        strip[:, :, :done] *= band if isinstance(strip, np.ndarray) else paddle.to_tensor(band)
+        if covered is not None:
+            share = (1 / covered[top:after]).astype(np.float32)
+            strip[:, :, :done] *= share if isinstance(strip, np.ndarray) else paddle.to_tensor(share)
         yield strip[:, :, :done]
         if done < crop_h:
             strip[:, :, : crop_h - done] = copy(strip[:, :, done:])
