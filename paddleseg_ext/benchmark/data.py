@@ -14,7 +14,7 @@ import numpy as np
 from paddleseg.datasets import Dataset
 from paddleseg.transforms import Normalize, RandomHorizontalFlip, RandomPaddingCrop, ResizeStepScaling
 
-from paddleseg_ext.benchmark.evaluation import CLASSES, _write_images
+from paddleseg_ext.benchmark.evaluation import CLASSES, write_images
 from paddleseg_ext.benchmark.measure import in_turns
 from paddleseg_ext.benchmark.tables import Row, say
 from paddleseg_ext.errors import UserError
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> list[Row]:
         Normalize(**COLOURS),
     ]
     with tempfile.TemporaryDirectory() as folder:
-        _write_images(Path(folder), args.images, *args.size)
+        write_images(Path(folder), args.images, *args.size)
         sides = [Dataset("train", folder, side, CLASSES, train_path=f"{folder}/val.txt") for side in (ours, theirs)]
         decoded = [_decoded(*sides[0].file_list[i]) for i in range(args.images)]
         cases: dict[str, list[Sampler]] = {

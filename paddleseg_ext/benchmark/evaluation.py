@@ -121,7 +121,7 @@ def _whole(args: argparse.Namespace) -> list[Row]:
     """Each side in processes of its own, since peak memory is that of a process."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        _write_images(Path(folder), args.images, *args.size)
+        write_images(Path(folder), args.images, *args.size)
         for how, settings in (
             ("whole images", {}),
             ("windows", {"is_slide": True, "crop_size": args.crop_size, "stride": args.stride}),
@@ -184,7 +184,8 @@ def _regions(seed: int, classes: int, height: int, width: int) -> np.ndarray:
     return label
 
 
-def _write_images(folder: Path, count: int, height: int, width: int) -> None:
+def write_images(folder: Path, count: int, height: int, width: int) -> None:
+    """Pictures with grain and labels in regions, and the list ``val.txt`` of them."""
     for i in range(count):
         rng = np.random.default_rng(i)
         coarse = rng.integers(0, 256, (9, 17, 3), np.uint8)
