@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 from unittest.mock import patch
 
 import paddle
@@ -117,6 +117,14 @@ def save_onnx(graph: Path, weights: Path, target: Path, opset: int) -> None:
 
 
 @contextmanager
-def _quiet() -> Any:
-    with patch.object(paddleseg_logger, "info", lambda *_, **__: None):
-        yield
+def _quiet() -> Iterator[None]:
+    """Silence while tracing: Paddle's C++ code warns of its own doings, and what fails is told by an exception."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nowhere, patch.object(paddleseg_logger, "info", lambda *_, **__: None):
+            os.dup2(nowhere.fileno(), 2)
+            yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
