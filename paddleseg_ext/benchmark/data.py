@@ -96,7 +96,7 @@ def _compare(name: str, ours: Sampler, theirs: Sampler, args: argparse.Namespace
         for i in range(args.images):
             _seeded(side, i)
 
-    timings = in_turns(partial(all_images, ours), partial(all_images, theirs), args.rounds)
+    timings = in_turns(partial(all_images, ours), partial(all_images, theirs), rounds=args.rounds)
     return {
         "case": name,
         "image": f"{args.size[0]}x{args.size[1]}",

@@ -79,7 +79,7 @@ def _metric(classes: int, height: int, width: int, repeats: int) -> Row:
     ours, stock = in_turns(
         lambda: matrix.update(our_pred, our_label),
         lambda: [area.numpy() for area in calculate_area(stock_pred, stock_label, classes)],
-        repeats,
+        rounds=repeats,
     )
     ratio = f"{stock.median / ours.median:.0f}× faster"
     what = f"metric of an image, {height}×{width}, {classes} classes; peer: PaddleSeg's calculate_area"
@@ -106,8 +106,9 @@ def _windows(args: argparse.Namespace) -> list[Row]:
         how.predict(model, image, [[]])
 
     with evaluating(model):
-        total, network = in_turns(ours, lambda: [model(cut) for cut in cuts], args.repeats)
-        again, stock = in_turns(ours, lambda: stock_infer.inference(model, image, [], **settings), args.repeats)
+        total, network = in_turns(ours, lambda: [model(cut) for cut in cuts], rounds=args.repeats)
+        theirs = partial(stock_infer.inference, model, image, [], **settings)
+        again, stock = in_turns(ours, theirs, rounds=args.repeats)
     what = f"an image in {number} windows, {args.model}, {height}×{width}, {CLASSES} classes; peer: "
     over = f"{100 * (total.median / network.median - 1):.1f} % more"
     faster = f"{stock.median / again.median:.2f}× faster"

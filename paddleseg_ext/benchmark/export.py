@@ -13,7 +13,8 @@ import numpy as np
 import paddle
 from paddleseg.models import ResNet18_vd
 
-from paddleseg_ext.benchmark.measure import Timing, timed
+from paddleseg_ext.benchmark.measure import in_turns
+from paddleseg_ext.benchmark.networks import CLASSES
 from paddleseg_ext.benchmark.tables import Row, say
 from paddleseg_ext.engine.inference import evaluating
 from paddleseg_ext.errors import UserError
@@ -22,7 +23,6 @@ from paddleseg_ext.export.running import BACKENDS, open_runner
 from paddleseg_ext.heads import CCHead, DeepLabV3PlusHead, DMHead, EncHead, FastFCNHead, PSPHead
 from paddleseg_ext.segmentor import EncoderDecoder
 
-CLASSES = 19
 NETWORKS: dict[str, tuple[Callable[..., Any], int]] = {  # head and the backbone's output stride
     "DeepLabV3PlusHead": (DeepLabV3PlusHead, 8),
     "PSPHead": (PSPHead, 8),
@@ -61,12 +61,8 @@ def _measure(name: str, args: argparse.Namespace) -> Row:
         report = Export(formats=tuple(BACKENDS), output_op="none").write(model, folder)
         runners = {backend: open_runner(Path(folder), backend, args.threads) for backend in BACKENDS}
         runs = {"eager": lambda: model(tensor), **{key: partial(runner, images) for key, runner in runners.items()}}
-        timings = {key: Timing() for key in runs}
         with evaluating(model):
-            for key in [*runs] * (1 + args.rounds):
-                timings[key].seconds.append(timed(runs[key]))
-    for timing in timings.values():
-        del timing.seconds[0]  # warmed up
+            timings = dict(zip(runs, in_turns(*runs.values(), rounds=args.rounds)))
     median = {key: timing.median for key, timing in timings.items()}
     sizes = report["files"]
     return {

@@ -47,13 +47,13 @@ def timed(run: Callable[[], None]) -> float:
     return time.perf_counter() - start
 
 
-def in_turns(ours: Callable[[], None], theirs: Callable[[], None], rounds: int) -> tuple[Timing, Timing]:
-    """Time two functions alternately, after one call of each to warm up, so that both see the same machine."""
-    for run in (ours, theirs):
+def in_turns(*runs: Callable[[], Any], rounds: int) -> tuple[Timing, ...]:
+    """Time functions in turns, after one call of each to warm up, so that all see the same machine."""
+    for run in runs:
         run()
-    timings = Timing(), Timing()
+    timings = tuple(Timing() for _ in runs)
     for _ in range(rounds):
-        for timing, run in zip(timings, (ours, theirs)):
+        for timing, run in zip(timings, runs):
             timing.seconds.append(timed(run))
     return timings
 

@@ -16,6 +16,8 @@ from paddleseg_ext.engine import checkpoint, parallel
 from paddleseg_ext.engine.options import Options
 from paddleseg_ext.engine.train import Trainer
 from paddleseg_ext.errors import UserError
+from paddleseg_ext.export.saving import trace
+from paddleseg_ext.export.wrapper import input_spec
 
 VALIDATION_IMAGES = 2
 logger = logging.getLogger(__name__)
@@ -58,12 +60,9 @@ def shortened(dataset: paddle.io.Dataset | None) -> paddle.io.Dataset | None:
 def _trace(model: nn.Layer, folder: Path) -> None:
     """Trace the model for images of any number and size; that it cannot be is no reason not to train it."""
     model.eval()
-    images = paddle.static.InputSpec([None, 3, None, None], "float32", "x")
     try:
-        paddle.jit.save(paddle.jit.to_static(model, input_spec=[images], full_graph=True), str(folder / "model"))
-    except Exception as error:  # tracing runs any code at all
-        lines = str(error).splitlines()
-        reason = next((line.strip() for line in lines if "Error: " in line), type(error).__name__)
+        trace(model, input_spec([None, 3, None, None], with_colours=False), folder)
+    except UserError as reason:
         logger.warning(f"warning: dry run: the model cannot be exported with dynamic sizes: {reason}")
     else:
         logger.info("dry run: traced for export")

@@ -17,7 +17,8 @@ import numpy as np
 import paddle
 from paddle.nn import functional as F
 
-from paddleseg_ext.engine.arrays import on_host, to_array, to_tensor
+from paddleseg_ext.engine.arrays import to_array, to_tensor
+from paddleseg_ext.layers.host import eager_on_cpu
 
 
 @contextmanager
@@ -38,7 +39,7 @@ def resizing_by_opencv() -> Iterator[None]:
         **options: Any,
     ) -> paddle.Tensor:
         plain = mode.lower() == "bilinear" and not align_corners and scale_factor is None and not rest
-        if plain and size is not None and not set(options) - {"name"} and _suits(x):
+        if plain and size is not None and not set(options) - {"name"} and x.ndim == 4 and eager_on_cpu(x):
             height, width = (int(length) for length in size)
             if min(height, width) > 1:  # the only pixel of an axis is the middle in OpenCV and the first in Paddle
                 return _resize(x, height, width)
@@ -46,10 +47,6 @@ def resizing_by_opencv() -> Iterator[None]:
 
     with patch.object(F, "interpolate", interpolate):
         yield
-
-
-def _suits(x: paddle.Tensor) -> bool:
-    return paddle.in_dynamic_mode() and x.ndim == 4 and x.dtype == paddle.float32 and on_host(x)
 
 
 def _resize(x: paddle.Tensor, height: int, width: int) -> paddle.Tensor:

@@ -109,14 +109,14 @@ class Export:
         return [target]
 
     def _compared(self, model: nn.Layer, room: Path, probes: Sequence[verifying.Probe]) -> list[verifying.Case]:
-        scoring = room / "final"
-        if self.output_op != "none":
-            scoring = room / "scores"
-            self._save(model, scoring, "none")
+        ends_with_scores = self.output_op == "none"
+        if not ends_with_scores:
+            self._save(model, room / "scores", "none")
         cases = []
         for backend in self.formats:
-            runs = [_running(open_runner(place, backend)) for place in (room / "final", scoring)]
-            cases += verifying.compare(backend, *runs, self.output_op, probes)
+            final = _running(open_runner(room / "final", backend))
+            scoring = final if ends_with_scores else _running(open_runner(room / "scores", backend))
+            cases += verifying.compare(backend, final, scoring, self.output_op, probes)
         return cases
 
     def _refuse_wrong(

@@ -44,17 +44,28 @@ def save_paddle(
     wrapped = Exportable(model, output_op, colours)
     wrapped.eval()
     try:
+        trace(wrapped, input_spec(shape, colours is not None), folder)
+    except UserError as error:
+        raise UserError(f"{type(model).__name__} cannot be traced with the input {list(shape)}: {error}") from error
+    for by_product in folder.glob("*.info"):
+        by_product.unlink()
+    return [graph_file(folder), folder / "model.pdiparams"]
+
+
+def trace(layer: nn.Layer, spec: paddle.static.InputSpec, folder: Path) -> None:
+    """Trace a layer, which stays traced, and write its graph and weights as ``model.*``.
+
+    Raises:
+        UserError: It cannot be traced; the message is the reason alone.
+    """
+    try:
         with _quiet():
-            traced = paddle.jit.to_static(wrapped, input_spec=[input_spec(shape, colours is not None)], full_graph=True)
+            traced = paddle.jit.to_static(layer, input_spec=[spec], full_graph=True)
             paddle.jit.save(traced, str(folder / "model"))
-            graph, weights = graph_file(folder), folder / "model.pdiparams"
     except Exception as error:  # tracing runs any code at all
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         reason = next((line for line in lines if "Error: " in line), lines[-1] if lines else type(error).__name__)
-        raise UserError(f"{type(model).__name__} cannot be traced with the input {list(shape)}: {reason}") from error
-    for by_product in folder.glob("*.info"):
-        by_product.unlink()
-    return [graph, weights]
+        raise UserError(reason) from error
 
 
 def graph_file(folder: Path) -> Path:
