@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 
 import warnings  # noqa: E402
 
-from paddleseg_ext.hardware import tune_mkl  # noqa: E402
+from paddleseg_ext.compat.environment import tune_mkl  # noqa: E402
 
 tune_mkl()  # counts only before Paddle is loaded
 
@@ -32,14 +32,17 @@ with warnings.catch_warnings():
             "'paddleseg-ext[cpu]'; for a GPU install the paddlepaddle-gpu wheel of your CUDA version (see README)."
         ) from error
 
-from paddleseg_ext import compat  # noqa: E402
+from paddleseg_ext.compat import paddleseg as compat  # noqa: E402
 
 compat.repair()
 
-from paddleseg_ext import backbones, datasets, heads, transforms  # noqa: E402, F401  # importing registers them
+import paddleseg_ext.backbones  # noqa: E402, F401  # importing registers them, as the next three
+import paddleseg_ext.data.datasets  # noqa: E402, F401
+import paddleseg_ext.data.transforms  # noqa: E402, F401
+import paddleseg_ext.heads  # noqa: E402, F401
 from paddleseg_ext.builder import Builder, build_model, load_config  # noqa: E402
+from paddleseg_ext.checkpoint.load import load_weights  # noqa: E402
 from paddleseg_ext.errors import UserError  # noqa: E402
 from paddleseg_ext.segmentor import EncoderDecoder  # noqa: E402
-from paddleseg_ext.weights import load_weights  # noqa: E402
 
 __all__ = ["Builder", "EncoderDecoder", "UserError", "build_model", "load_config", "load_weights"]

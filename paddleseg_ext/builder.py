@@ -17,9 +17,9 @@ from paddleseg.cvlibs import Config, SegBuilder, manager
 from paddleseg.utils import logger as paddleseg_logger
 from paddleseg.utils import utils as paddleseg_utils
 
+from paddleseg_ext.checkpoint.load import load_weights
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.registry import argument_names, closest, unknown_argument
-from paddleseg_ext.weights import load_weights
 
 logger = logging.getLogger(__name__)
 

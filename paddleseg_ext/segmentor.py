@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import paddle
 from paddle import nn
 
+from paddleseg_ext.checkpoint.load import load_weights
 from paddleseg_ext.heads.base import HeadFactory, build_head
 from paddleseg_ext.layers.resample import resize, spatial_size
 from paddleseg_ext.registry import register_model
-from paddleseg_ext.weights import load_weights
 
 
 @register_model

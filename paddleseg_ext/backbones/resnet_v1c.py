@@ -13,8 +13,8 @@ import paddle
 from paddle import nn
 from paddleseg.cvlibs import manager
 
+from paddleseg_ext.checkpoint.load import load_weights
 from paddleseg_ext.layers.conv import kaiming_fan_out
-from paddleseg_ext.weights import load_weights
 
 # Strides and dilations of the four stages by output stride.
 SCALES = {

@@ -4,36 +4,60 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import sys
 from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from paddleseg_ext.benchmark.tables import write_table
+import paddleseg_ext
 from paddleseg_ext.cli.common import DEVICES, set_device
+from paddleseg_ext.errors import UserError
 
+CLONE = Path(paddleseg_ext.__file__).resolve().parents[1]
 # name -> module with `add_arguments(parser)` and `run(args) -> rows`, and its help
 SUBJECTS = {
-    "data": ("paddleseg_ext.benchmark.data", "preparing training samples beside PaddleSeg's transforms"),
-    "eval": ("paddleseg_ext.benchmark.evaluation", "metric, sliding windows and whole evaluation"),
-    "export": ("paddleseg_ext.benchmark.export", "exported networks under Paddle Inference and ONNX Runtime"),
-    "heads": ("paddleseg_ext.benchmark.heads", "heads and layers beside PaddleSeg's networks with the same weights"),
-    "model": ("paddleseg_ext.benchmark.model", "whole networks beside PaddleSeg's with the same weights"),
+    "data": ("data", "preparing training samples beside PaddleSeg's transforms"),
+    "eval": ("evaluation", "metric, sliding windows and whole evaluation"),
+    "export": ("export", "exported networks under Paddle Inference and ONNX Runtime"),
+    "heads": ("heads", "heads and layers beside PaddleSeg's networks with the same weights"),
+    "model": ("model", "whole networks beside PaddleSeg's with the same weights"),
 }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add a subcommand for each subject, with the arguments that all of them share."""
+    """Add a subcommand for each subject, with the arguments that all of them share.
+
+    Raises:
+        UserError: The package was installed without its clone, where the benchmarks are.
+    """
     subjects = parser.add_subparsers(dest="subject", metavar="SUBJECT", required=True)
     for name, (module, text) in SUBJECTS.items():
         subject = subjects.add_parser(name, help=text, description=text)
         subject.add_argument("--device", default="auto", help=DEVICES)
-        subject.add_argument("--output", default="benchmarks", help="folder for SUBJECT.md and SUBJECT.csv")
-        importlib.import_module(module).add_arguments(subject)
+        subject.add_argument("--output", help="folder for the table; default: benchmarks/results/DATE_DEVICE")
+        subject.add_argument("--name", default=name, help="of the table: NAME.md and NAME.csv")
+        _benchmark(module).add_arguments(subject)
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure a subject, print its table and write it."""
     set_device(args.device)
-    rows: Sequence[Any] = importlib.import_module(SUBJECTS[args.subject][0]).run(args)
-    path = write_table(args.output, args.subject, rows)
+    tables = _benchmark("tables")
+    args.output = args.output or str(tables.default_folder())
+    rows: Sequence[Any] = _benchmark(SUBJECTS[args.subject][0]).run(args)
+    path = tables.write_table(args.output, args.name, rows)
     print(path.read_text(encoding="utf-8"))
     return 0
+
+
+def _benchmark(name: str) -> ModuleType:
+    """A module of the folder `benchmarks`, which lies in the clone beside the package and is not installed."""
+    if not (CLONE / "benchmarks" / "tables.py").is_file():
+        raise UserError(
+            "benchmark: it runs in a clone of the repository only, where the folder benchmarks is; "
+            "run python tools/benchmark.py there"
+        )
+    if str(CLONE) not in sys.path:
+        sys.path.append(str(CLONE))
+    return importlib.import_module(f"benchmarks.{name}")

@@ -9,9 +9,9 @@ import paddle
 from safetensors.numpy import save_file
 
 from paddleseg_ext.builder import Builder, load_config
-from paddleseg_ext.engine.checkpoint import write_file, write_json
+from paddleseg_ext.checkpoint.save import write_file, write_json
 from paddleseg_ext.errors import UserError
-from paddleseg_ext.importers.checkpoint import SOURCES, import_backbone, import_checkpoint
+from paddleseg_ext.importers.convert import SOURCES, import_backbone, import_checkpoint
 
 WRITERS = {
     ".pdparams": lambda weights: lambda path: paddle.save(weights, str(path)),

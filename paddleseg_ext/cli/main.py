@@ -43,10 +43,9 @@ def main(argv: Sequence[str] | None = None, command: str | None = None) -> int:
     setup_logging()
     module = _load(command)
     parser = argparse.ArgumentParser(prog=prog, description=module.__doc__)
-    module.add_arguments(parser)
-    args = parser.parse_args(argv)
     try:
-        return module.run(args)
+        module.add_arguments(parser)
+        return module.run(parser.parse_args(argv))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT

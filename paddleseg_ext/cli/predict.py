@@ -13,15 +13,15 @@ from paddleseg.transforms import Compose
 from tqdm import tqdm
 
 from paddleseg_ext.builder import Builder, load_config
-from paddleseg_ext.cli.applying import add_applying_arguments, class_source, inference_settings, model_of
 from paddleseg_ext.cli.common import add_config_arguments, set_device
-from paddleseg_ext.datasets.classes import class_names, palette
-from paddleseg_ext.engine import parallel
-from paddleseg_ext.engine.inference import Inference, evaluating
-from paddleseg_ext.engine.sources import Source, Video, find_images, is_video, read_image
-from paddleseg_ext.engine.submission import BENCHMARKS, Submission
-from paddleseg_ext.engine.visual import colour, overlay, save_colour, save_ids, save_picture, with_legend
+from paddleseg_ext.cli.model_args import add_applying_arguments, class_source, inference_settings, model_of
+from paddleseg_ext.data.classes import class_names, palette
+from paddleseg_ext.data.image_io import Source, Video, find_images, is_video, read_image
 from paddleseg_ext.errors import UserError
+from paddleseg_ext.evaluation.predictor import Inference, evaluating
+from paddleseg_ext.evaluation.submission import BENCHMARKS, Submission
+from paddleseg_ext.runtime import distributed as parallel
+from paddleseg_ext.visualization.draw import colour, overlay, save_colour, save_ids, save_picture, with_legend
 
 KINDS = ("ids", "color", "overlay")  # folders below --save_dir
 Predict = Callable[[np.ndarray], np.ndarray]  # image as read, BGR, to (H, W) class ids

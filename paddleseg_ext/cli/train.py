@@ -14,17 +14,19 @@ from pathlib import Path
 from paddleseg.cvlibs import Config
 
 from paddleseg_ext.builder import Builder, load_config
+from paddleseg_ext.checkpoint import save as checkpoint
 from paddleseg_ext.cli.common import add_config_arguments, set_device
-from paddleseg_ext.engine import checkpoint, parallel, preflight
-from paddleseg_ext.engine.inference import read_test_config
-from paddleseg_ext.engine.metrics import Scores
-from paddleseg_ext.engine.options import Options, Outcome
-from paddleseg_ext.engine.parameters import exempt_from_decay, freeze, scale_head, summary
-from paddleseg_ext.engine.precision import LEVELS, TYPES
-from paddleseg_ext.engine.rehearsal import rehearse
-from paddleseg_ext.engine.seeding import ITERATION, be_deterministic, seed_all
-from paddleseg_ext.engine.train import Trainer
+from paddleseg_ext.cli.dry_run import rehearse
 from paddleseg_ext.errors import UserError
+from paddleseg_ext.evaluation.metrics import Scores
+from paddleseg_ext.evaluation.predictor import read_test_config
+from paddleseg_ext.runtime import distributed as parallel
+from paddleseg_ext.runtime.amp import LEVELS, TYPES
+from paddleseg_ext.runtime.seeding import ITERATION, be_deterministic, seed_all
+from paddleseg_ext.training import checks as preflight
+from paddleseg_ext.training.config import Options, Outcome
+from paddleseg_ext.training.param_groups import exempt_from_decay, freeze, scale_head, summary
+from paddleseg_ext.training.trainer import Trainer
 
 STOPPED_BY_SIGNAL = 128  # plus the signal's number, as shells report it
 logger = logging.getLogger(__name__)

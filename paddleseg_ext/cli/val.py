@@ -7,14 +7,14 @@ import json
 from pathlib import Path
 
 from paddleseg_ext.builder import Builder, load_config
-from paddleseg_ext.cli.applying import add_applying_arguments, inference_settings, model_of
 from paddleseg_ext.cli.common import add_config_arguments, set_device
-from paddleseg_ext.datasets.classes import class_names, palette
-from paddleseg_ext.engine import parallel
-from paddleseg_ext.engine.evaluate import evaluate
-from paddleseg_ext.engine.inference import Inference
-from paddleseg_ext.engine.pictures import draw_triptychs, evenly_spaced
+from paddleseg_ext.cli.model_args import add_applying_arguments, inference_settings, model_of
+from paddleseg_ext.data.classes import class_names, palette
 from paddleseg_ext.errors import UserError
+from paddleseg_ext.evaluation.evaluate import evaluate
+from paddleseg_ext.evaluation.predictor import Inference
+from paddleseg_ext.runtime import distributed as parallel
+from paddleseg_ext.visualization.comparisons import draw_triptychs, evenly_spaced
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
         drawn = draw_triptychs(model, dataset, chosen, args.pictures, names, palette(dataset), how)
         print(f"{len(drawn)} pictures: {args.pictures}")
     if args.report:
-        from paddleseg_ext.engine.report import write_report  # brings matplotlib and jinja2
+        from paddleseg_ext.visualization.report import write_report  # brings matplotlib and jinja2
 
         page = write_report(args.report, result, model, dataset, names, palette(dataset), settings)
         print(f"report: {page}")

@@ -12,8 +12,8 @@ from paddle import nn
 from paddle.nn import functional as F
 from paddleseg.transforms import Normalize
 
+from paddleseg_ext.data.transforms import FastNormalize
 from paddleseg_ext.errors import UserError
-from paddleseg_ext.transforms import FastNormalize
 
 OUTPUTS = ("argmax", "softmax", "none")
 

@@ -8,7 +8,7 @@ from typing import Any
 import paddle
 
 from paddleseg_ext.heads.base import Head
-from paddleseg_ext.layers.fusion import ContextConv
+from paddleseg_ext.layers.context_conv import ContextConv
 from paddleseg_ext.layers.ppm import PyramidPooling
 from paddleseg_ext.registry import register_head
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import paddle
 from paddle import nn
 
+from paddleseg_ext.layers.context_conv import ContextConv
 from paddleseg_ext.layers.conv import ConvNormAct, SeparableConv
-from paddleseg_ext.layers.fusion import ContextConv
 
 BRANCH_ORDERS = ("pool_first", "pool_last")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import paddle
 from paddle import nn
 
-from paddleseg_ext.layers.criss_cross_cpu import FLIP, EagerAttention, criss_cross_weights
-from paddleseg_ext.layers.host import eager_on_cpu
+from paddleseg_ext.cpu.criss_cross import FLIP, EagerAttention, criss_cross_weights
+from paddleseg_ext.cpu.memory import eager_on_cpu
 from paddleseg_ext.layers.resample import spatial_size
 
 

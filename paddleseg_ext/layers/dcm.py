@@ -9,8 +9,8 @@ import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
+from paddleseg_ext.cpu.depthwise import depthwise_conv2d
 from paddleseg_ext.layers.conv import ConvNormAct, activation
-from paddleseg_ext.layers.depthwise import depthwise_conv2d
 from paddleseg_ext.layers.resample import pyramid_pool, spatial_size
 
 

@@ -12,9 +12,9 @@ import pytest
 
 from paddleseg_ext.builder import Builder, load_config
 from paddleseg_ext.cli.main import main
-from paddleseg_ext.export import verifying
-from tests.export.test_exporting import FORMATS, needs_onnx
-from tests.export.test_folding import with_statistics
+from paddleseg_ext.export import verify as verifying
+from tests.export.test_exporter import FORMATS, needs_onnx
+from tests.export.test_fuse_bn import with_statistics
 from tests.tiny_run import CLASSES, SIZE, write_config, write_samples
 
 RESIZING = [{"type": "Resize", "target_size": [48, 40]}, {"type": "Normalize"}]

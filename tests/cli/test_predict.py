@@ -13,7 +13,7 @@ from PIL import Image
 
 from paddleseg_ext.builder import Builder, load_config
 from paddleseg_ext.cli.main import main
-from paddleseg_ext.engine.inference import Inference, evaluating
+from paddleseg_ext.evaluation.predictor import Inference, evaluating
 from tests.tiny_run import CLASSES, SIZE, write_config, write_samples
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from paddleseg_ext.cli.main import main
-from paddleseg_ext.engine.step import Step
+from paddleseg_ext.training.step import Step
 from tests.tiny_run import CLASSES, write_config, write_samples
 
 

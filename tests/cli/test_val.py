@@ -10,7 +10,7 @@ import pytest
 
 from paddleseg_ext.builder import Builder, load_config
 from paddleseg_ext.cli.main import main
-from paddleseg_ext.engine.evaluate import evaluate
+from paddleseg_ext.evaluation.evaluate import evaluate
 from tests.tiny_run import CLASSES, write_config, write_samples
 
 

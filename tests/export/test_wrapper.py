@@ -8,9 +8,9 @@ import pytest
 from paddle import nn
 from paddleseg.transforms import Normalize, Resize
 
+from paddleseg_ext.data.transforms import FastNormalize
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.export.wrapper import Colours, Exportable
-from paddleseg_ext.transforms import FastNormalize
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 

@@ -11,7 +11,7 @@ import paddle
 import pytest
 
 from paddleseg_ext.importers.mmseg import convert
-from paddleseg_ext.layers import fusion
+from paddleseg_ext.layers import context_conv as fusion
 from tests.mmseg_variants import head_factory
 
 HERE = Path(__file__).parents[1]

@@ -15,7 +15,7 @@ from paddleseg.cvlibs import manager
 from paddleseg_ext import EncoderDecoder, UserError
 from paddleseg_ext.heads import FCNHead
 from paddleseg_ext.importers import mmseg
-from paddleseg_ext.importers.layout import MMSEG, fit
+from paddleseg_ext.importers.fit import MMSEG, fit
 from tests.mmseg_variants import head_factory
 
 HERE = Path(__file__).parents[1] / "data" / "importers"

@@ -13,7 +13,7 @@ from paddleseg import models
 
 from paddleseg_ext import EncoderDecoder, UserError
 from paddleseg_ext.heads import CCHead, DeepLabV3PlusHead, DMHead, EncHead, FastFCNHead, FCNHead, PSPHead
-from paddleseg_ext.importers.layout import PADDLESEG, fit
+from paddleseg_ext.importers.fit import PADDLESEG, fit
 from paddleseg_ext.importers.paddleseg import convert, names
 from tests.conftest import TinyBackbone
 

@@ -9,7 +9,7 @@ from paddleseg.models import layers as stock
 from paddleseg.models.layers.layer_libs import JPU as StockJPU
 
 from paddleseg_ext.layers.aspp import ASPP
-from paddleseg_ext.layers.fusion import ContextConv
+from paddleseg_ext.layers.context_conv import ContextConv
 from paddleseg_ext.layers.jpu import JPU
 from paddleseg_ext.layers.ppm import PyramidPooling
 

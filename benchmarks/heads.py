@@ -1,0 +1,227 @@
+"""Our heads and layers beside PaddleSeg's own, on the same feature maps: time, memory, operations."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import geometric_mean
+from typing import Any
+
+import paddle
+from paddle import nn
+
+from benchmarks.measure import MIB, Timing, count_macs, interleaved_timing, peak_memory
+from benchmarks.networks import LAYERS, SPECS, feature_maps, layers
+from benchmarks.tables import Row, log
+from paddleseg_ext.errors import UserError
+
+TOLERANCE = 1e-4  # of the largest value, before anything is timed
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What to compare, and on which maps."""
+    names = [*SPECS, *LAYERS]
+    parser.add_argument("--names", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
+    parser.add_argument("--maps", nargs="+", default=["64x128"], metavar="HxW", help="sizes of the stride-8 map")
+    add_common_arguments(parser)
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """How many images, how often and in which precision; shared with whole networks."""
+    parser.add_argument("--batch_size", type=int, default=1, help="images")
+    parser.add_argument("--rounds", type=int, default=5, help="timed calls of each, in turns")
+    parser.add_argument("--amp", action="store_true", help="mixed precision (O1); on a GPU only")
+
+
+def check_common_arguments(args: argparse.Namespace) -> None:
+    """Refuse numbers below 1, and mixed precision on a CPU, where Paddle computes nothing faster with it.
+
+    Raises:
+        UserError: either was asked for.
+    """
+    if min(args.batch_size, args.rounds) < 1:
+        raise UserError(f"--batch_size {args.batch_size} and --rounds {args.rounds} must be at least 1")
+    if args.amp and not paddle.get_device().startswith("gpu"):
+        raise UserError("--amp: mixed precision is measured on a GPU; the device here is a CPU")
+
+
+def run(args: argparse.Namespace) -> list[Row]:
+    """Measure, draw the bars and return a row for each name, map and mode, and for the mean of the heads."""
+    check_common_arguments(args)
+    rows: list[Row] = []
+    for size in [height_and_width("--maps", text) for text in args.maps]:
+        results: list[Result] = []
+        for name in args.names:
+            log(f"{name} at {size[0]}×{size[1]}")
+            compare_one = compare_layer if name in LAYERS else compare
+            results += compare_one(name, size, args.batch_size, args.rounds, args.amp)
+        rows += [result.row() for result in results]
+        rows += mean_rows([result for result in results if result.name in SPECS])
+    from benchmarks.chart import bars  # brings matplotlib
+
+    bars(rows, Path(args.output) / f"{args.name}.png")
+    return rows
+
+
+def height_and_width(option: str, text: str) -> tuple[int, int]:
+    """Two numbers of a size written HxW.
+
+    Raises:
+        UserError: it is written otherwise.
+    """
+    parts = text.split("x")
+    if len(parts) != 2 or not all(part.isdigit() and int(part) > 0 for part in parts):
+        raise UserError(f"{option} {text}: a size is written HxW, e.g. 64x128")
+    return int(parts[0]), int(parts[1])
+
+
+@dataclass
+class Result:
+    """Figures of one case in one mode; ratios are PaddleSeg's over ours."""
+
+    name: str
+    mode: str
+    size: tuple[int, int]
+    batch: int
+    ours: Timing
+    theirs: Timing
+    memory: tuple[int, int]
+    products: tuple[int, int]
+    parameters: tuple[int, int]
+    difference: float
+
+    def row(self) -> dict[str, object]:
+        """One line of a table; times in milliseconds, memory in MiB beyond weights and inputs."""
+        return {
+            "case": self.name,
+            "mode": self.mode,
+            "batch": self.batch,
+            "map": f"{self.size[0]}x{self.size[1]}",
+            "ours_ms": round(1e3 * self.ours.median, 1),
+            "paddleseg_ms": round(1e3 * self.theirs.median, 1),
+            "speedup": round(self.theirs.median / self.ours.median, 2),
+            "spread": round(max(self.ours.spread, self.theirs.spread), 2),
+            "ours_mib": round(self.memory[0] / MIB, 1),
+            "paddleseg_mib": round(self.memory[1] / MIB, 1),
+            "memory_ratio": round(self.memory[0] / self.memory[1], 3),
+            "ours_gmac": round(self.products[0] / 1e9, 2),
+            "paddleseg_gmac": round(self.products[1] / 1e9, 2),
+            "ours_mparams": round(self.parameters[0] / 1e6, 3),
+            "paddleseg_mparams": round(self.parameters[1] / 1e6, 3),
+            "difference": f"{self.difference:.1e}",
+        }
+
+
+def mean_rows(results: Sequence[Result]) -> list[Row]:
+    """Geometric means over several heads, a row a mode; none for a single head."""
+    rows = []
+    for mode in dict.fromkeys(result.mode for result in results):
+        ones = [result.row() for result in results if result.mode == mode]
+        if len(ones) > 1:
+            row = dict.fromkeys(ones[0], "")
+            row.update({key: ones[0][key] for key in ("mode", "batch", "map")})
+            row["case"] = f"geometric mean of {len(ones)} heads"
+            row.update({key: round(geometric_mean([one[key] for one in ones]), 3) for key in MEANS})
+            rows.append(row)
+    return rows
+
+
+MEANS = ("speedup", "memory_ratio")
+
+
+def compare(name: str, size: tuple[int, int], batch: int, rounds: int, amp: bool = False) -> Iterator[Result]:
+    """A head in evaluation and in training.
+
+    Raises:
+        ArithmeticError: the two do not give the same mask.
+    """
+    spec = SPECS[name]
+    feats = feature_maps(size, batch, spec.strides)
+    ours, theirs = spec.build(feats)
+    image = paddle.zeros([batch, 3, 8 * size[0], 8 * size[1]])
+    yield from both_modes(name, (ours, theirs), image, feats, size, rounds, amp)
+
+
+def compare_layer(name: str, size: tuple[int, int], batch: int, rounds: int, amp: bool = False) -> Iterator[Result]:
+    """A layer alone; otherwise as `compare`."""
+    ours, theirs, channels = layers(name)
+    x = paddle.randn([batch, channels, *size])
+    yield from both_modes(name, (ours, theirs), x, [x], size, rounds, amp)
+
+
+def both_modes(
+    name: str,
+    nets: tuple[nn.Layer, nn.Layer],
+    given: paddle.Tensor,
+    inputs: Sequence[paddle.Tensor],
+    size: tuple[int, int],
+    rounds: int,
+    amp: bool = False,
+) -> Iterator[Result]:
+    """Our network and PaddleSeg's in evaluation and in training.
+
+    Args:
+        name: Of the case.
+        nets: Ours first.
+        given: What they are called with.
+        inputs: What a training step takes gradients of, besides the weights.
+        size: For the table.
+        rounds: Timed calls of each.
+        amp: Time in mixed precision; outputs are compared in float32.
+
+    Raises:
+        ArithmeticError: the two do not give the same output.
+    """
+    for net in nets:
+        net.eval()
+    with paddle.no_grad():
+        masks = [_first(net(given)) for net in nets]
+    difference = float((masks[0] - masks[1]).abs().max() / masks[1].abs().max())
+    del masks
+    if not difference <= TOLERANCE:
+        raise ArithmeticError(
+            f"{name}: the outputs differ by {difference:.1e} of the largest, so no time means anything"
+        )
+
+    def forward(net: nn.Layer) -> Any:
+        with paddle.amp.auto_cast(enable=amp):
+            return net(given)
+
+    for mode in ("evaluation", "training"):
+        for net in nets:
+            getattr(net, "eval" if mode == "evaluation" else "train")()
+        for tensor in inputs:
+            tensor.stop_gradient = mode == "evaluation"
+        runs = [partial(_RUNS[mode], forward, net, inputs) for net in nets]
+        timings = interleaved_timing(*runs, rounds=rounds)
+        memory = tuple(peak_memory(run) for run in runs)
+        products = []
+        for net in nets:
+            with paddle.no_grad(), count_macs() as counts:
+                forward(net)
+            products.append(sum(counts))
+        parameters = tuple(sum(p.size for p in net.parameters() if not p.stop_gradient) for net in nets)
+        yield Result(name, mode, size, given.shape[0], *timings, memory, tuple(products), parameters, difference)
+
+
+def _first(out: Any) -> paddle.Tensor:
+    return paddle.concat([o.flatten() for o in out]) if isinstance(out, (list, tuple)) else out
+
+
+def _evaluate(forward: Callable[[nn.Layer], Any], net: nn.Layer, feats: Sequence[paddle.Tensor]) -> None:
+    with paddle.no_grad():
+        forward(net)
+
+
+def _train(forward: Callable[[nn.Layer], Any], net: nn.Layer, feats: Sequence[paddle.Tensor]) -> None:
+    out = forward(net)
+    sum(o.mean() for o in (out if isinstance(out, (list, tuple)) else [out])).backward()
+    net.clear_gradients()
+    for feat in feats:
+        feat.clear_gradient()
+
+
+_RUNS = {"evaluation": _evaluate, "training": _train}

@@ -1,0 +1,53 @@
+"""Whole networks beside PaddleSeg's own, backbone included: time, memory, operations."""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+from pathlib import Path
+
+import paddle
+from paddleseg.cvlibs import manager
+
+from benchmarks.heads import (
+    Result,
+    add_common_arguments,
+    both_modes,
+    check_common_arguments,
+    height_and_width,
+    mean_rows,
+)
+from benchmarks.networks import SPECS
+from benchmarks.tables import Row, log
+
+BACKBONES = ("ResNet50_vd", "ResNet101_vd")  # both sides are built for their channels
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which networks, and on which images."""
+    names = list(SPECS)
+    parser.add_argument("--names", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
+    parser.add_argument("--backbone", choices=BACKBONES, default=BACKBONES[0], help="PaddleSeg's, from random weights")
+    parser.add_argument("--sizes", nargs="+", default=["256x512"], metavar="HxW", help="of the images")
+    add_common_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> list[Row]:
+    """Measure, draw the bars and return a row for each network, size and mode, and for the mean of them."""
+    check_common_arguments(args)
+    sizes = [height_and_width("--sizes", text) for text in args.sizes]
+    rows: list[Row] = []
+    for size in sizes:
+        results: list[Result] = []
+        for name in args.names:
+            log(f"{name} over {args.backbone} at {size[0]}×{size[1]}")
+            spec = SPECS[name]
+            backbone = partial(manager.BACKBONES[args.backbone], output_stride=spec.output_stride)
+            image = paddle.randn([args.batch_size, 3, *size])
+            results += both_modes(name, spec.over(backbone), image, [], size, args.rounds, args.amp)
+        rows += [result.row() for result in results] + mean_rows(results)
+    rows = [{"image" if key == "map" else key: value for key, value in row.items()} for row in rows]
+    from benchmarks.chart import bars  # brings matplotlib
+
+    bars(rows, Path(args.output) / f"{args.name}.png")
+    return rows

@@ -1,0 +1,156 @@
+"""Weight files of Paddle and PyTorch, read without PyTorch and without running anything that is in them."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from paddleseg_ext.checkpoint.torch_storage import STORAGE_TYPES, Storage, StorageType, Tensor
+from paddleseg_ext.checkpoint.unpickler import load
+from paddleseg_ext.errors import UserError
+
+BIG_PARAMETERS = "UnpackBigParamInfor@@"  # paddle.save's note on tensors that it cut into slices
+LEGACY = b"\x80\x02" + pickle.dumps(0x1950A86A20F9469CFC6C, 2)[2:]  # starts PyTorch's files before 1.6
+SHARING = 4  # tied weights share their numbers; more copies than this are an attempt to fill the memory
+
+
+@dataclass
+class Checkpoint:
+    """What is of use in a weight file.
+
+    Attributes:
+        weights: Arrays by name; read-only views of the file's content.
+        meta: What a PyTorch checkpoint keeps under ``meta``: unchecked plain values.
+    """
+
+    weights: dict[str, np.ndarray]
+    meta: dict[str, Any] = field(default_factory=dict)
+
+
+def read_checkpoint(path: str | Path) -> Checkpoint:
+    """Read a ``.pdparams``, ``.safetensors`` or ``.pth`` file; its content tells which.
+
+    Of a PyTorch checkpoint the ``state_dict`` is taken if it has one. Memory stays in proportion to the file's size.
+
+    Raises:
+        UserError: the file is missing, damaged, of another kind, or refers to anything but arrays.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"Weights not found: {path} is not a file.")
+    try:
+        if path.suffix == ".safetensors":
+            return Checkpoint(dict(load_file(path)))
+        return _from_content(_unpickled(path.read_bytes(), path), path)
+    except UserError:
+        raise
+    except SafetensorError as error:
+        raise UserError(f"{path} cannot be read as safetensors: {error}.") from error
+    except Exception as error:  # a damaged file can fail in any way at all
+        reason = " ".join(str(error).split())[:200] or type(error).__name__  # the file may have chosen the words
+        raise UserError(f"{path} cannot be read as weights: {reason}.") from error
+
+
+def _unpickled(data: bytes, path: Path) -> Any:
+    if data.startswith(LEGACY):
+        return _legacy(io.BytesIO(data))
+    if data.startswith(b"PK"):
+        return _zipped(data, path)
+    return load(io.BytesIO(data))
+
+
+def _zipped(data: bytes, path: Path) -> Any:
+    """PyTorch since 1.6: a zip archive of data.pkl and one uncompressed file a storage."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        entries = {entry.filename: entry for entry in archive.infolist()}
+        roots = [name[: -len("data.pkl")] for name in entries if name.count("/") == 1 and name.endswith("/data.pkl")]
+        if not roots:
+            raise UserError(f"{path} is a zip archive, but not one of PyTorch: it has no data.pkl.")
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries.values()):
+            raise ValueError("it is compressed, which PyTorch's files are not")
+        if sum(entry.file_size for entry in entries.values()) > len(data):
+            raise ValueError("its parts claim to be larger than the file")
+        big = f"{roots[0]}byteorder" in entries and archive.read(f"{roots[0]}byteorder") == b"big"
+        storages: dict[str, Storage] = {}
+
+        def find(description: tuple) -> Storage:
+            kind, key, count = _described(description)
+            if key not in storages:
+                storages[key] = Storage(kind, count)
+                storages[key].fill(archive.read(f"{roots[0]}data/{key}"), ">" if big else "<")
+            return storages[key]
+
+        return load(io.BytesIO(archive.read(f"{roots[0]}data.pkl")), find)
+
+
+def _legacy(stream: io.BytesIO) -> Any:
+    """PyTorch before 1.6: five pickles (magic, version, machine, content, storages' keys), then the storages."""
+    storages: dict[str, Storage] = {}
+
+    def find(description: tuple) -> Storage:
+        kind, key, count = _described(description)
+        return storages.setdefault(key, Storage(kind, count))
+
+    _, version, machine = load(stream), load(stream), load(stream)
+    if version != 1001:
+        raise ValueError(f"it is of PyTorch's format {version}, not 1001")
+    content, keys = load(stream, find), load(stream)
+    for key in keys:
+        count = int.from_bytes(stream.read(8), "little")
+        if count != storages[key].count:
+            raise ValueError(f"a storage of {storages[key].count} numbers claims to have {count}")
+        storages[key].fill(stream.read(storages[key].size), "<" if machine["little_endian"] else ">")
+    return content
+
+
+def _described(description: Any) -> tuple[StorageType, str, int]:
+    """A storage's kind, key and length, as PyTorch writes them in place of the numbers."""
+    tag, kind, key, _, count, *view = description
+    if tag != "storage" or kind not in STORAGE_TYPES:
+        raise ValueError("it refers to data that is no storage")
+    if any(view):
+        raise ValueError("it holds a view of a storage; save it again with a newer PyTorch")
+    return STORAGE_TYPES[kind], str(key), int(count)
+
+
+def _from_content(content: Any, path: Path) -> Checkpoint:
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds a {type(content).__name__}, not a dictionary of weights by name.")
+    meta = content.get("meta")
+    state = content["state_dict"] if isinstance(content.get("state_dict"), dict) else content
+    weights = _arrays(_join_slices(dict(state), path))
+    if sum(value.nbytes for value in weights.values()) > SHARING * path.stat().st_size + 2**20:
+        raise UserError(f"{path} cannot be read as weights: its tensors overlap.")
+    return Checkpoint(weights, dict(meta) if isinstance(meta, dict) else {})
+
+
+def _join_slices(content: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Put together the tensors that paddle.save cut up to stay within an old pickle protocol."""
+    try:
+        for name, note in content.pop(BIG_PARAMETERS, {}).items():
+            pieces = [content.pop(piece) for piece in note["slices"]]
+            content[name] = np.concatenate(pieces).reshape(note["OriginShape"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} is damaged: the slices of its large tensors do not fit together ({error}).") from error
+    return content
+
+
+def _arrays(content: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Keep what is an array or a tensor; Paddle's older files wrap each in a pair (parameter name, array)."""
+    arrays = {}
+    for name, value in content.items():
+        if isinstance(value, tuple) and len(value) == 2:
+            value = value[1]
+        if isinstance(value, Tensor):
+            value = value.array()
+        if isinstance(name, str) and isinstance(value, np.ndarray):
+            arrays[name] = value
+    return arrays

@@ -1,0 +1,184 @@
+"""Checkpoints that survive a kill at any instant.
+
+A checkpoint is a folder ``iter_N``. It is written under a temporary name, forced to the disk and renamed, so that a
+folder of that name is always whole; the ones before it are removed only afterwards. Nothing in it is read by
+unpickling code: weights through `paddleseg_ext.checkpoint.load`, the rest as safetensors and JSON.
+
+    iter_N/model.pdparams         weights, as `paddle.save` writes them
+    iter_N/training.safetensors   optimizer state and whatever else training needs, by name
+    iter_N/training.json          iteration, position in the data, best score, schedule
+    iter_N/config.yml             the configuration, complete
+    last                          a link to the newest
+    best_model/                   the weights with the best score, also as safetensors
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import paddle
+from safetensors.numpy import save_file
+
+from paddleseg_ext.checkpoint.load import read_weights
+from paddleseg_ext.errors import UserError
+
+WEIGHTS, ARRAYS, RECORD, CONFIG = "model.pdparams", "training.safetensors", "training.json", "config.yml"
+TEMPORARY = "~"  # ends the name of whatever is being written or removed
+
+
+@dataclass
+class Checkpoint:
+    """What a training run needs to go on, free of Paddle's objects.
+
+    Attributes:
+        weights: The model's parameters and buffers by name.
+        arrays: Optimizer state and the like by name.
+        record: Plain values that JSON can hold; ``record["iteration"]`` is the number of finished iterations.
+        config: The configuration as YAML text.
+    """
+
+    weights: dict[str, np.ndarray]
+    arrays: dict[str, np.ndarray]
+    record: dict
+    config: str = ""
+
+
+def save(folder: str | Path, checkpoint: Checkpoint, keep: int = 0) -> Path:
+    """Write ``folder/iter_N``, point ``folder/last`` to it and remove all but the newest `keep` (0: keep all)."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(folder)
+    target = folder / f"iter_{checkpoint.record['iteration']}"
+    partial = folder / (target.name + TEMPORARY)
+    partial.mkdir()
+    write_file(partial / WEIGHTS, lambda path: paddle.save(checkpoint.weights, str(path)))
+    write_file(partial / ARRAYS, lambda path: save_file(checkpoint.arrays, path))
+    write_file(partial / CONFIG, lambda path: path.write_text(checkpoint.config, encoding="utf-8"))
+    write_json(partial / RECORD, checkpoint.record)
+    if target.exists():  # the run was resumed from an earlier one, which is still there
+        _remove(target)
+    os.rename(partial, target)
+    _sync(folder)
+    _point(folder / "last", target)
+    if keep > 0:
+        for old in checkpoints(folder)[:-keep]:
+            _remove(old)
+    return target
+
+
+def save_best(folder: str | Path, weights: dict[str, np.ndarray], config: str) -> None:
+    """Make ``folder/best_model`` hold these weights and this configuration."""
+    best = Path(folder) / "best_model"
+    best.mkdir(exist_ok=True)
+    _remove_leftovers(best)
+    write_file(best / CONFIG, lambda path: path.write_text(config, encoding="utf-8"))
+    write_file(best / WEIGHTS, lambda path: paddle.save(weights, str(path)))
+    write_file(best / "model.safetensors", lambda path: save_file(weights, path))
+
+
+def update_record(checkpoint: Path, record: dict) -> None:
+    """Replace the plain values of a checkpoint on the disk."""
+    write_json(checkpoint / RECORD, record)
+
+
+def read(path: str | Path) -> Checkpoint:
+    """Read a checkpoint folder.
+
+    Raises:
+        UserError: It is not a folder, or lacks a file, or a file is damaged.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise UserError(f"checkpoint {path}: there is no such folder; give one named iter_N, or auto for the newest")
+    for name in (WEIGHTS, ARRAYS, RECORD):
+        if not (path / name).is_file():
+            raise UserError(
+                f"checkpoint {path}: it has no {name}, so training cannot go on from it; "
+                "to start anew from its weights set model.pretrained instead"
+            )
+    try:
+        record = json.loads((path / RECORD).read_text(encoding="utf-8"))
+        config = (path / CONFIG).read_text(encoding="utf-8") if (path / CONFIG).is_file() else ""
+    except (OSError, ValueError) as error:
+        raise UserError(f"checkpoint {path}: {RECORD} cannot be read: {error}") from error
+    return Checkpoint(read_weights(path / WEIGHTS), read_weights(path / ARRAYS), record, config)
+
+
+def checkpoints(folder: str | Path) -> list[Path]:
+    """The whole checkpoints in a folder, oldest first."""
+    found = {int(match[1]): path for path in Path(folder).glob("iter_*") if (match := _numbered(path))}
+    return [found[number] for number in sorted(found) if (found[number] / RECORD).is_file()]
+
+
+def latest(folder: str | Path) -> Path | None:
+    """The checkpoint with the most iterations, or None."""
+    return next(reversed(checkpoints(folder)), None)
+
+
+def write_json(path: Path, content: dict) -> None:
+    """Write JSON so that the file holds either the old content or the new."""
+    write_file(path, lambda temporary: temporary.write_text(json.dumps(content, indent=1), encoding="utf-8"))
+
+
+def write_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` make a file under a temporary name, force it to the disk and give it its name."""
+    temporary = path.with_name(path.name + TEMPORARY)
+    write(temporary)
+    _sync(temporary)
+    os.replace(temporary, path)
+    _sync(path.parent)
+
+
+def _point(link: Path, target: Path) -> None:
+    """Make `link` a symbolic link to its neighbour `target`, or a folder with its files where links are unknown."""
+    temporary = link.with_name(link.name + TEMPORARY)
+    if link.is_dir() and not link.is_symlink():
+        _remove(link)
+    try:
+        os.symlink(target.name, temporary, target_is_directory=True)
+    except (OSError, NotImplementedError):
+        temporary.mkdir()
+        for file in target.iterdir():
+            shutil.copyfile(file, temporary / file.name)
+    os.replace(temporary, link)
+    _sync(link.parent)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a checkpoint; it loses its name first, so that half a checkpoint never bears one."""
+    doomed = folder.with_name(f"removed_{folder.name}{TEMPORARY}")
+    os.rename(folder, doomed)
+    _remove_path(doomed)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    for path in folder.glob(f"*{TEMPORARY}"):
+        _remove_path(path)
+
+
+def _remove_path(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def _numbered(path: Path) -> re.Match | None:
+    return re.fullmatch(r"iter_(\d+)", path.name)
+
+
+def _sync(path: Path) -> None:
+    if os.name == "nt":  # Windows opens no folder, and no file read-only, to force it to the disk
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,136 @@
+"""3×3 convolution with 2.25 times fewer products: an exact identity for wide maps on the CPU.
+
+Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016, Sec. 4: F(2×2, 3×3). Of a tile d of 4×4
+pixels, a kernel g of 3×3 taps gives an output tile of 2×2 pixels by 16 products instead of 36,
+
+    Aᵀ [(G g Gᵀ) ⊙ (Bᵀ d B)] A
+
+and summed over input channels the products are 16 matrix products of (tiles × C)·(C × O). All coefficients are 0, ±1
+and ½, so rounding errors are those of the plain convolution; larger tiles would need fewer products and lose digits.
+The transformed map is four times the map, where Paddle's convolution writes nine times the map to memory, and here it
+exists only for a band of tiles or a block of channels at a time.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import paddle
+import paddle.nn.functional as F
+from paddle.autograd import PyLayer
+
+from paddleseg_ext.cpu.memory import array, eager_on_cpu
+from paddleseg_ext.cpu.winograd_tiles import BLOCK, transform_back, transform_gradient, transform_map
+
+SMALLEST_WIDTH = 128  # channels on either side below which the transforms cost more than they save
+SMALLEST_MAP = 1024  # pixels of all samples, likewise
+BAND = 512  # tiles transformed at once
+
+WEIGHTS = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]], np.float32)  # G
+WEIGHTS_2D = np.kron(WEIGHTS, WEIGHTS)  # (16, 9)
+
+
+def conv3x3(x: paddle.Tensor, weight: paddle.Tensor) -> paddle.Tensor:
+    """3×3 convolution with zero padding to the same size, in whichever form is faster.
+
+    On the CPU the result can be differentiated once, elsewhere as often as Paddle's convolution.
+
+    Args:
+        x: (N, C, H, W).
+        weight: (O, C, 3, 3).
+
+    Returns:
+        (N, O, H, W).
+    """
+    if eager_on_cpu(x, weight) and _worthwhile(x.shape, weight.shape[0]):
+        return _Winograd.apply(x, weight)
+    return F.conv2d(x, weight, padding=1)
+
+
+def _worthwhile(shape: list[int], out_channels: int) -> bool:
+    batch, channels, height, width = shape
+    return min(channels, out_channels) >= SMALLEST_WIDTH and batch * height * width >= SMALLEST_MAP
+
+
+class _Winograd(PyLayer):
+    """`conv3x3` and its gradients; keeps its inputs alone."""
+
+    @staticmethod
+    def forward(ctx: Any, x: paddle.Tensor, weight: paddle.Tensor) -> paddle.Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.wanted = not x.stop_gradient, not weight.stop_gradient
+        return _convolve(x, weight)
+
+    @staticmethod
+    def backward(ctx: Any, grad: paddle.Tensor) -> tuple[paddle.Tensor | None, paddle.Tensor | None]:
+        x, weight = ctx.saved_tensor()
+        dx = dw = None
+        if ctx.wanted[0]:
+            dx = _convolve(grad, weight, mirrored=True)
+        if ctx.wanted[1]:
+            dw = _weight_gradient(x, grad)
+        return dx, dw
+
+
+def _convolve(x: paddle.Tensor, weight: paddle.Tensor, mirrored: bool = False) -> paddle.Tensor:
+    """The convolution, or with ``mirrored`` its transpose: taps mirrored, the channels' roles exchanged."""
+    batch, channels, height, width = x.shape
+    outputs = weight.shape[1 if mirrored else 0]
+    out = paddle.empty([batch, outputs, height, width])
+    maps, results = array(x), array(out)
+    tall, wide = -(-height // 2), -(-width // 2)
+    rows = min(tall, max(1, BAND // wide))  # of tiles, in a band
+    blocks = [slice(i, min(i + BLOCK, outputs)) for i in range(0, outputs, BLOCK)]
+    single = batch == 1 and rows == tall  # then each block of weights is needed only once
+    weights = {} if single else {block.start: _transform_weight(weight, block, mirrored) for block in blocks}
+    for n in range(batch):
+        for top in range(0, tall, rows):
+            count = min(rows, tall - top)
+            if top == 0 or count < rows:
+                band = paddle.empty([16, count * wide, channels])
+            transform_map(maps[n], array(band), top, count)
+            for block in blocks:
+                matrix = _transform_weight(weight, block, mirrored) if single else weights[block.start]
+                products = paddle.matmul(band, matrix, transpose_y=not mirrored)  # (16, tiles, o)
+                del matrix
+                transform_back(array(products), results[n, block], top, count)
+                del products
+    return out
+
+
+def _transform_weight(weight: paddle.Tensor, block: slice, mirrored: bool) -> paddle.Tensor:
+    """G g Gᵀ for some output channels, (16, o, C); with ``mirrored`` for some input channels, (16, O, c)."""
+    part = weight[:, block] if mirrored else weight[block]
+    matrix = np.ascontiguousarray(WEIGHTS_2D[:, ::-1]) if mirrored else WEIGHTS_2D
+    taps = part.reshape([-1, 9])
+    return paddle.matmul(paddle.to_tensor(matrix, place=weight.place), taps, transpose_y=True).reshape(
+        [16, *part.shape[:2]]
+    )
+
+
+def _weight_gradient(x: paddle.Tensor, grad: paddle.Tensor) -> paddle.Tensor:
+    batch, outputs, height, width = grad.shape
+    channels, tiles = x.shape[1], -(-height // 2) * -(-width // 2)
+    given = paddle.empty([16, batch * tiles, outputs])
+    for n in range(batch):
+        transform_gradient(array(grad)[n], array(given)[:, n * tiles : (n + 1) * tiles])
+    out = paddle.empty([outputs, channels, 3, 3])
+    for first in range(0, channels, BLOCK):
+        part = slice(first, min(first + BLOCK, channels))
+        array(out)[:, part] = array(_taps_gradient(array(x)[:, part], given)).reshape(outputs, -1, 3, 3)
+    return out
+
+
+def _taps_gradient(x: np.ndarray, given: paddle.Tensor) -> paddle.Tensor:
+    """Gradient of the weights that read the channels x (N, c, H, W), (O·c, 9), for one transformed, (16, tiles, O)."""
+    batch, channels, height, width = x.shape
+    count = -(-height // 2)
+    tiles = count * -(-width // 2)
+    block = paddle.empty([16, batch * tiles, channels])
+    for n in range(batch):
+        transform_map(x[n], array(block)[:, n * tiles : (n + 1) * tiles], 0, count)
+    products = paddle.matmul(given, block, transpose_x=True)  # (16, O, c)
+    del block
+    back = paddle.to_tensor(WEIGHTS_2D, place=given.place)
+    return paddle.matmul(products.reshape([16, -1]), back, transpose_x=True)

@@ -1,0 +1,7 @@
+"""Data sets that PaddleSeg lacks; importing this package registers them in PaddleSeg's `manager.DATASETS`."""
+
+from paddleseg_ext.data.classes import class_names, palette
+from paddleseg_ext.data.datasets.camvid import CamVid
+from paddleseg_ext.data.datasets.street_scenes import StreetScenes
+
+__all__ = ["CamVid", "StreetScenes", "class_names", "palette"]

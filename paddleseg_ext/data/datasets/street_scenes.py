@@ -1,0 +1,71 @@
+"""The demo data set: drawn street scenes that every stock tool for Cityscapes can read."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from paddleseg.cvlibs import manager
+from paddleseg.datasets import Cityscapes
+from tqdm import tqdm
+
+from paddleseg_ext.data.classes import read_table
+from paddleseg_ext.data.datasets.streets import writer as gallery
+from paddleseg_ext.errors import UserError
+
+
+@manager.DATASETS.add_component
+class StreetScenes(Cityscapes):
+    """Street scenes in Cityscapes' layout and classes, drawn on first use.
+
+    Of the 19 classes 14 occur (`streets.DRAWN`); rider, truck, train, motorcycle and bicycle do not. What belongs
+    to no class (the own car's bonnet, bins, pixels that two classes share evenly) is 255. The pictures are
+    256 wide and 128 high and are the same on every machine (see `streets.scene.render`).
+
+    Args:
+        transforms: PaddleSeg's transforms.
+        dataset_root: Folder of the data set; created and filled if missing or empty.
+        mode: `train` or `val`.
+        edge: Whether to add edges to the training data, as in `Cityscapes`.
+        train_images, val_images: How many pictures the splits have.
+
+    Raises:
+        UserError: The mode is unknown, or the folder holds something else or cannot be written.
+    """
+
+    NUM_CLASSES = 19
+    IGNORE_INDEX = 255
+    IMG_CHANNELS = 3
+    CLASSES, PALETTE = read_table("cityscapes")
+
+    def __init__(
+        self,
+        transforms: list,
+        dataset_root: str = "data/streets",
+        mode: str = "train",
+        edge: bool = False,
+        train_images: int = 240,
+        val_images: int = 60,
+    ) -> None:
+        if mode not in gallery.CITIES:
+            raise UserError(f"StreetScenes: mode must be train or val, not {mode!r}")
+        if min(train_images, val_images) < 1:
+            raise UserError("StreetScenes: train_images and val_images must be at least 1")
+        prepare(dataset_root, train_images, val_images)
+        super().__init__(transforms, dataset_root, mode, edge)
+
+
+def prepare(dataset_root: str, train_images: int = 240, val_images: int = 60) -> None:
+    """Draw the data set unless it is already there. Arguments and errors as for `StreetScenes`."""
+    bar = partial(_announced, total=train_images + val_images, root=dataset_root)
+    try:
+        gallery.ensure(Path(dataset_root), {"train": train_images, "val": val_images}, bar)
+    except gallery.Occupied as error:
+        raise UserError(f"StreetScenes: {error}; delete the folder or name another dataset_root") from None
+    except OSError as error:
+        raise UserError(f"StreetScenes: cannot write the pictures to dataset_root {dataset_root}: {error}") from error
+
+
+def _announced(pictures: object, total: int, root: str) -> tqdm:
+    print(f"Drawing {total} street scenes in {root} (once)", flush=True)
+    return tqdm(pictures, total=total, unit="picture", leave=False, disable=None)  # no bar in a log file

@@ -1,0 +1,156 @@
+"""Houses along the street and the skyline behind them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from paddleseg_ext.data.datasets.streets.canvas import Canvas, shaded
+from paddleseg_ext.data.datasets.streets.rng import Chance
+from paddleseg_ext.data.datasets.streets.street import BUILDING, END, VEGETATION, Side, Street
+
+# Some walls are as grey as the road, as pale as the sky or as green as a hedge.
+WALL_COLOURS = (
+    (146, 92, 74),
+    (182, 164, 132),
+    (124, 122, 120),
+    (158, 155, 150),
+    (206, 203, 196),
+    (170, 182, 194),
+    (90, 90, 94),
+    (190, 158, 104),
+    (178, 138, 122),
+    (122, 130, 108),
+)
+ROOF_COLOURS = ((112, 70, 60), (78, 76, 80), (96, 88, 82), (130, 84, 66))
+GLASS_COLOURS = ((52, 60, 70), (78, 90, 104), (110, 128, 146), (40, 42, 46))
+LAMPLIGHT = (236, 204, 130)
+
+
+@dataclass(frozen=True)
+class House:
+    """A house from depth `near` to `far` with its front `front` metres beside the camera's axis."""
+
+    side: Side
+    near: float
+    far: float
+    front: float
+    storeys: int
+    colour: tuple
+    roof: tuple | None
+
+    @property
+    def height(self) -> float:
+        return 3.1 * self.storeys + 0.6
+
+
+def plan_houses(street: Street, side: Side, chance: Chance) -> list[House]:
+    """The houses of one side, near to far."""
+    houses: list[House] = []
+    if side.kind == "park":
+        return houses
+    tall = chance.of((2, 3, 4, 6)) if side.kind == "city" else 1
+    near = chance.real(-6, 3)
+    while near < END:
+        far = near + (chance.real(8, 20) if side.kind == "city" else chance.real(7, 12))
+        storeys = max(1, tall + chance.whole(-1, 2)) if side.kind == "city" else chance.whole(1, 2)
+        pitched = chance.happens(0.2 if side.kind == "city" else 0.85)
+        roof = chance.near(chance.of(ROOF_COLOURS)) if pitched else None
+        front = side.front + chance.real(0.3, 0.8)
+        house = House(side, near, far, front, storeys, chance.near(chance.of(WALL_COLOURS), 18), roof)
+        if not street.is_crossed(near - 2, far + 2):
+            houses.append(house)
+        near = far + (chance.of((0, 0, 0, 4)) if side.kind == "city" else chance.real(2, 7))
+    return houses
+
+
+def paint_house(canvas: Canvas, house: House, lit: bool, dusk: bool, chance: Chance) -> None:
+    """Draw the end wall that faces the camera, the roof, and the front with its windows.
+
+    Args:
+        lit: Whether the sun falls on the front.
+        dusk: Whether lamps burn behind some windows.
+    """
+    s, x, near, far, top = house.side.sign, house.front, max(house.near, 0.5), house.far, house.height
+    back = x + 9
+    front_colour, end_colour = (house.colour, shaded(house.colour, 0.78))
+    if not lit:
+        front_colour, end_colour = shaded(house.colour, 0.72), shaded(house.colour, 0.9)
+    canvas.face(
+        [(s * x, 0, near), (s * back, 0, near), (s * back, top, near), (s * x, top, near)], end_colour, BUILDING
+    )
+    if house.roof is not None:
+        ridge_x, ridge_y = (x + back) / 2, top + 2.6
+        canvas.face([(s * x, top, near), (s * ridge_x, ridge_y, near), (s * back, top, near)], end_colour, BUILDING)
+        eaves = [(s * (x - 0.3), top, near), (s * (x - 0.3), top, far)]
+        canvas.face([*eaves, (s * ridge_x, ridge_y, far), (s * ridge_x, ridge_y, near)], house.roof, BUILDING)
+    canvas.face([(s * x, 0, near), (s * x, 0, far), (s * x, top, far), (s * x, top, near)], front_colour, BUILDING)
+    _paint_windows(canvas, house, front_colour, dusk, chance)
+
+
+def _paint_windows(canvas: Canvas, house: House, wall: tuple, dusk: bool, chance: Chance) -> None:
+    s, x = house.side.sign, house.front
+    glass = chance.near(chance.of(GLASS_COLOURS))
+    width, height, sill = chance.real(0.9, 1.6), chance.real(1.2, 1.9), chance.real(0.8, 1.1)
+    pitch = width + chance.real(0.7, 1.8)
+    frame = shaded(wall, chance.of((0.8, 1.2)))
+    shop = house.side.kind == "city" and chance.happens(0.4)
+    balcony = chance.happens(0.25)
+    count = int((house.far - house.near - 0.8) / pitch)
+    margin = (house.far - house.near - count * pitch) / 2
+    for storey in range(house.storeys):
+        floor = 3.1 * storey
+        if shop and storey == 0:
+            _pane(canvas, s * x, house.near + 0.5, house.far - 0.5, 0.4, 2.5, shaded(glass, 0.9))
+            _pane(canvas, s * x, house.near + 0.3, house.far - 0.3, 2.5, 3.0, chance.near((140, 90, 90), 60))
+            continue
+        low, high = floor + sill, floor + sill + height
+        for column in range(count):
+            start = house.near + margin + column * pitch + (pitch - width) / 2
+            if canvas.camera.scale(max(start, 1)) > 6:  # the frame shows only from nearby
+                _pane(canvas, s * x, start - 0.1, start + width + 0.1, low - 0.1, high + 0.1, frame)
+            colour = LAMPLIGHT if dusk and chance.happens(0.3) else chance.near(glass, 12)
+            _pane(canvas, s * x, start, start + width, low, high, colour)
+        if balcony and storey:
+            _pane(canvas, s * x, house.near + 0.8, house.far - 0.8, floor - 0.1, floor + 0.8, shaded(wall, 0.82))
+    if chance.happens(0.5):
+        _paint_end_windows(canvas, house, glass, (sill, sill + height))
+    if not shop:  # a door
+        start = house.near + chance.real(0.2, 0.8) * (house.far - house.near - 1.2)
+        _pane(canvas, s * x, start, start + 1.1, 0, 2.2, chance.near((92, 70, 60), 40))
+
+
+def _paint_end_windows(canvas: Canvas, house: House, glass: tuple, rise: tuple[float, float]) -> None:
+    """Two columns of windows in the end wall; `rise` is their lower and upper edge above the floor."""
+    s, near = house.side.sign, max(house.near, 0.5)
+    for storey in range(house.storeys):
+        low, high = (3.1 * storey + edge for edge in rise)
+        for start in (house.front + 1.6, house.front + 5.2):
+            left, right = s * start, s * (start + 1.3)
+            canvas.face([(left, low, near), (right, low, near), (right, high, near), (left, high, near)], glass)
+
+
+def _pane(canvas: Canvas, x: float, near: float, far: float, bottom: float, top: float, colour: tuple) -> None:
+    """A rectangle on a wall along the street, without a class of its own."""
+    if far < 1.2:
+        return
+    near = max(near, 1.0)
+    canvas.face([(x, bottom, near), (x, bottom, far), (x, top, far), (x, top, near)], colour)
+
+
+def paint_skyline(canvas: Canvas, chance: Chance) -> None:
+    """Far houses and trees that close the view at the horizon."""
+    z = END * 1.6
+    x = -220.0
+    woods = chance.happens(0.4)
+    green, grey = chance.near((78, 92, 62)), chance.near(chance.of(WALL_COLOURS))
+    while x < 220:
+        width = chance.real(6, 22)
+        if chance.happens(0.75 if woods else 0.3):
+            for _ in range(4):
+                radius = chance.real(3, 7)
+                place = (x + chance.real(0, width), chance.real(2, 6), z)
+                canvas.blob(*place, (radius, radius), chance.near(green), VEGETATION)
+        else:
+            height = chance.real(6, 22)
+            canvas.plate(x + width / 2, z, width, 0, height, chance.near(grey, 20), BUILDING)
+        x += width * chance.real(0.6, 1.0)

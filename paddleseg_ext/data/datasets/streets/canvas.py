@@ -1,0 +1,82 @@
+"""What the painter draws on: colour, class and depth of every pixel, at twice the final size."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from paddleseg_ext.data.datasets.streets.camera import Camera
+
+IGNORE = 255
+FAR = 1000.0  # metres; the depth of the sky
+SUPERSAMPLING = 2
+
+
+class Canvas:
+    """Layers of one picture. Nearer things are drawn later and cover farther ones.
+
+    Attributes:
+        camera: Projects the metres in which everything is drawn.
+        colour: (height, width, 3) uint8, RGB, in neutral light.
+        label: (height, width) uint8, Cityscapes train ids or 255.
+        depth: (height, width) float32, metres.
+    """
+
+    def __init__(self, camera: Camera) -> None:
+        self.camera = camera
+        self.colour = np.zeros((camera.height, camera.width, 3), np.uint8)
+        self.label = np.full((camera.height, camera.width), IGNORE, np.uint8)
+        self.depth = np.full((camera.height, camera.width), FAR, np.float32)
+
+    def face(self, points: list, colour: tuple, label: int | None = None) -> None:
+        """Fill a convex polygon of points in metres; without a label it is a detail of what it is painted on."""
+        depth = min(point[2] for point in points)
+        self.polygon(self.camera.project(points), colour, label, depth)
+
+    def polygon(self, corners: list, colour: tuple, label: int | None, depth: float) -> None:
+        """Fill a convex polygon of (n, 2) pixel corners."""
+        corners = np.rint(np.asarray(corners)).astype(np.int32)
+        cv2.fillConvexPoly(self.colour, corners, clipped(colour))
+        if label is not None:
+            cv2.fillConvexPoly(self.label, corners, label)
+            cv2.fillConvexPoly(self.depth, corners, float(depth))
+
+    def blob(
+        self, x: float, y: float, z: float, radii: tuple[float, float], colour: tuple, label: int | None = None
+    ) -> None:
+        """Fill an upright ellipse: its centre and two radii in metres."""
+        column, row = self.camera.project([(x, y, z)])[0]
+        scale = self.camera.scale(z)
+        axes = (max(round(radii[0] * scale), 1), max(round(radii[1] * scale), 1))
+        shape = ((round(column), round(row)), axes, 0, 0, 360)
+        cv2.ellipse(self.colour, *shape, clipped(colour), -1)
+        if label is not None:
+            cv2.ellipse(self.label, *shape, label, -1)
+            cv2.ellipse(self.depth, *shape, float(z), -1)
+
+    def plate(self, x: float, z: float, width: float, bottom: float, top: float, colour: tuple, label: int) -> None:
+        """Fill an upright rectangle that faces the camera and is at least one pixel wide."""
+        (left, upper), (right, lower) = self.camera.project([(x - width / 2, top, z), (x + width / 2, bottom, z)])
+        right = max(right, left + 1)
+        self.polygon([(left, upper), (right, upper), (right, lower), (left, lower)], colour, label, z)
+
+    def reduced_label(self) -> np.ndarray:
+        """(height / 2, width / 2) uint8: the commonest class of each 2×2 block, 255 where classes share it evenly."""
+        height, width = self.label.shape
+        blocks = (
+            self.label.reshape(height // 2, 2, width // 2, 2).transpose(0, 2, 1, 3).reshape(height // 2, width // 2, 4)
+        )
+        a, b, c, d = np.moveaxis(np.sort(blocks, axis=-1), -1, 0)
+        tie = ((a == b) & (c == d) & (b != c)) | ((a != b) & (b != c) & (c != d))
+        return np.where(tie, IGNORE, np.where(b == c, b, np.where(a == b, a, d))).astype(np.uint8)
+
+
+def clipped(colour: tuple) -> tuple[int, int, int]:
+    """An RGB colour that OpenCV accepts: whole numbers from 0 to 255."""
+    red, green, blue = colour
+    return int(min(max(red, 0), 255)), int(min(max(green, 0), 255)), int(min(max(blue, 0), 255))
+
+
+def shaded(colour: tuple, factor: float) -> tuple[float, float, float]:
+    """The colour, lighter or darker."""
+    return colour[0] * factor, colour[1] * factor, colour[2] * factor

@@ -1,0 +1,152 @@
+"""Cars and buses as boxes in perspective, and the bonnet of the car that carries the camera."""
+
+from __future__ import annotations
+
+import cv2
+
+from paddleseg_ext.data.datasets.streets.canvas import IGNORE, Canvas, clipped, shaded
+from paddleseg_ext.data.datasets.streets.rng import Chance
+from paddleseg_ext.data.datasets.streets.street import BUS, CAR
+
+# Greens like the trees, greys like the road, reds like brick: the colour says little about the class.
+PAINTS = (
+    (66, 88, 58),
+    (118, 118, 118),
+    (206, 204, 200),
+    (38, 39, 42),
+    (142, 46, 42),
+    (52, 72, 112),
+    (150, 142, 124),
+    (88, 96, 100),
+    (176, 172, 164),
+    (104, 84, 66),
+)
+BUS_PAINTS = ((196, 168, 66), (168, 60, 52), (206, 204, 200), (80, 120, 132), (110, 124, 84))
+GLASS = (46, 52, 58)
+TYRE = (30, 30, 31)
+
+
+def paint_car(canvas: Canvas, x: float, z: float, along: bool, receding: bool, chance: Chance) -> None:
+    """A car centred at x whose nearest face lies at depth z.
+
+    Args:
+        along: Whether it stands along the street, else across it.
+        receding: Whether its rear faces the camera (red lamps), else its front (white lamps).
+    """
+    paint = chance.near(chance.of(PAINTS), 18)
+    length, width, waist = chance.real(3.7, 4.7), chance.real(1.65, 1.85), chance.real(0.85, 0.95)
+    roof = waist + (chance.real(0.5, 0.62) if chance.happens(0.75) else chance.real(0.8, 1.1))
+    x_half, z_long = (width / 2, length) if along else (length / 2, width)
+    left, right, far = x - x_half, x + x_half, z + z_long
+    _paint_box(canvas, (left, right), (0.28, waist), (z, far), paint, CAR)
+    # The cabin: set back at both ends of the car's own length.
+    inset_x, inset_z = (0.12, z_long * 0.16) if along else (x_half * 0.38, 0.12)
+    cabin_x, cabin_z = (left + inset_x, right - inset_x), (z + inset_z, far - inset_z)
+    _paint_cabin(canvas, (left, right), (z + inset_z * 0.4, far), cabin_x, cabin_z, waist, roof, paint)
+    _paint_wheels(canvas, (left, right), (z, far), along, CAR)
+    if along:
+        lamp = (150, 34, 32) if receding else (226, 224, 206)
+        for place in (left + 0.22, right - 0.22):
+            canvas.plate(place, z, 0.3, waist - 0.28, waist - 0.12, lamp, CAR)
+        canvas.plate(x, z, 0.5, 0.45, 0.57, (196, 194, 186), CAR)
+
+
+def paint_bus(canvas: Canvas, x: float, z: float, along: bool, chance: Chance) -> None:
+    """A bus centred at x whose nearest face lies at depth z."""
+    paint = chance.near(chance.of(BUS_PAINTS), 16)
+    length, width, height = chance.real(9, 12), 2.5, chance.real(2.9, 3.3)
+    x_half, z_long = (width / 2, length) if along else (length / 2, width)
+    left, right, far = x - x_half, x + x_half, z + z_long
+    _paint_box(canvas, (left, right), (0.35, height), (z, far), paint, BUS)
+    glass = chance.near(GLASS, 10)
+    panes = 1 if along else 7
+    step = (right - left - 0.3) / panes
+    for pane in range(panes):
+        start = left + 0.2 + pane * step
+        canvas.face(_upright(start, start + step - 0.1, 1.3, 2.5, z), glass)
+    side = left if left > 0 else right if right < 0 else None
+    if side is not None and along:
+        for pane in range(6):
+            start = z + 0.4 + pane * (length - 0.6) / 6
+            end = start + (length - 0.6) / 6 - 0.15
+            canvas.face([(side, 1.3, start), (side, 1.3, end), (side, 2.4, end), (side, 2.4, start)], glass)
+    _paint_wheels(canvas, (left, right), (z, far), along, BUS)
+    if along:
+        canvas.face(_upright(x - 0.7, x + 0.7, 2.6, 2.85, z), (36, 34, 30))
+
+
+def paint_bonnet(canvas: Canvas, chance: Chance) -> None:
+    """The bonnet of the car that carries the camera: ignored, as in Cityscapes."""
+    if chance.happens(0.35):
+        return
+    camera, paint = canvas.camera, chance.near(chance.of(PAINTS))
+    rise = int(camera.height * chance.real(0.05, 0.12))
+    centre = (int(camera.width * chance.real(0.45, 0.55)), camera.height + rise)
+    for shrink, shade in ((0, 0.75), (3, 1.0), (8, 1.12)):
+        axes = (int(camera.width * 0.55) - 4 * shrink, 2 * rise - shrink)
+        cv2.ellipse(canvas.colour, centre, axes, 0, 180, 360, clipped(shaded(paint, shade)), -1)
+        if shrink == 0:
+            cv2.ellipse(canvas.label, centre, axes, 0, 180, 360, IGNORE, -1)
+            cv2.ellipse(canvas.depth, centre, axes, 0, 180, 360, 1.0, -1)
+
+
+def _paint_box(canvas: Canvas, x: tuple, y: tuple, z: tuple, paint: tuple, label: int) -> None:
+    """The faces of a box that can be seen: top, the side towards the axis, and the end."""
+    (left, right), (bottom, top), (near, far) = x, y, z
+    canvas.face(
+        [(left, top, near), (right, top, near), (right, top, far), (left, top, far)], shaded(paint, 1.12), label
+    )
+    side = left if left > 0 else right if right < 0 else None
+    if side is not None:
+        corners = [(side, bottom, near), (side, bottom, far), (side, top, far), (side, top, near)]
+        canvas.face(corners, shaded(paint, 0.95), label)
+    canvas.face(_upright(left, right, bottom, top, near), shaded(paint, 0.82), label)
+    canvas.face(_upright(left, right, 0.12, bottom, near), TYRE, label)  # the dark below the bumper
+
+
+def _paint_cabin(
+    canvas: Canvas, foot_x: tuple, foot_z: tuple, roof_x: tuple, roof_z: tuple, waist: float, roof: float, paint: tuple
+) -> None:
+    """Windows and roof: a box that narrows upwards."""
+    (left, right), (near, far) = foot_x, foot_z
+    (roof_left, roof_right), (roof_near, roof_far) = roof_x, roof_z
+    top = [
+        (roof_left, roof, roof_near),
+        (roof_right, roof, roof_near),
+        (roof_right, roof, roof_far),
+        (roof_left, roof, roof_far),
+    ]
+    canvas.face(top, shaded(paint, 1.08), CAR)
+    foot, head = (left, roof_left) if left > 0 else (right, roof_right)
+    if left > 0 or right < 0:
+        corners = [(foot, waist, near), (foot, waist, far), (head, roof, roof_far), (head, roof, roof_near)]
+        canvas.face(corners, paint, CAR)
+        glass = [_between(corners[i], corners[(i + 2) % 4], 0.14) for i in range(4)]
+        canvas.face(glass, GLASS)
+    corners = [(left, waist, near), (right, waist, near), (roof_right, roof, roof_near), (roof_left, roof, roof_near)]
+    canvas.face(corners, shaded(paint, 0.88), CAR)
+    canvas.face([_between(corners[i], corners[(i + 2) % 4], 0.12) for i in range(4)], shaded(GLASS, 1.25))
+
+
+def _paint_wheels(canvas: Canvas, x: tuple, z: tuple, along: bool, label: int) -> None:
+    (left, right), (near, far) = x, z
+    if not along:
+        for place in (left + 0.75, right - 0.75):
+            canvas.blob(place, 0.32, near, (0.32, 0.32), TYRE, label)
+            canvas.blob(place, 0.32, near, (0.17, 0.17), (128, 128, 126))
+        return
+    for place in (left + 0.18, right - 0.18):
+        canvas.face(_upright(place - 0.13, place + 0.13, 0, 0.4, near), TYRE, label)
+    side = left if left > 0 else right if right < 0 else None
+    if side is not None:
+        for start in (near + 0.5, far - 1.1):
+            end = start + 0.6
+            canvas.face([(side, 0, start), (side, 0, end), (side, 0.6, end), (side, 0.6, start)], TYRE, label)
+
+
+def _upright(left: float, right: float, bottom: float, top: float, z: float) -> list:
+    return [(left, bottom, z), (right, bottom, z), (right, top, z), (left, top, z)]
+
+
+def _between(a: tuple, b: tuple, t: float) -> tuple:
+    return tuple(p + (q - p) * t for p, q in zip(a, b))

@@ -1,0 +1,123 @@
+"""Reading a validation set once, in batches of equal size, shared out among processes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import paddle
+from PIL import Image
+
+from paddleseg_ext.data.dataloader import start
+from paddleseg_ext.data.sampler import explain, files_of
+from paddleseg_ext.errors import UserError
+from paddleseg_ext.evaluation.predictor import TransInfo
+from paddleseg_ext.evaluation.score_maps import Array, to_array
+
+
+@dataclass
+class Batch:
+    """Samples whose images have one size.
+
+    Attributes:
+        indices: N indices into the data set.
+        images: (N, C, H, W).
+        labels: N arrays of as many true ids as the original image has pixels (tensors on devices other than the CPU).
+        trans_infos: N records of what the transforms did to the size.
+    """
+
+    indices: list[int]
+    images: paddle.Tensor
+    labels: list[Array]
+    trans_infos: list[TransInfo]
+
+
+def plan(dataset: Any, batch_size: int, rank: int = 0, ranks: int = 1) -> list[list[int]]:
+    """Indices of the batches of one process: over all processes each index occurs exactly once.
+
+    With a `batch_size` above 1, images of one size come together; the sizes are read from the files' heads.
+    """
+    indices = list(range(len(dataset)))
+    sizes = [None] * len(indices)
+    if batch_size > 1:
+        sizes = [_image_size(files_of(dataset, i)[0]) for i in indices]
+        indices.sort(key=lambda i: sizes[i])
+    batches: list[list[int]] = []
+    for i in indices:
+        if batches and len(batches[-1]) < batch_size and sizes[batches[-1][0]] == sizes[i]:
+            batches[-1].append(i)
+        else:
+            batches.append([i])
+    return batches[rank::ranks]
+
+
+def read(dataset: Any, batches: list[list[int]], num_workers: int = 0) -> Iterator[Batch]:
+    """Yield the planned batches; one whose images come out of the transforms in several sizes is split by size.
+
+    Args:
+        dataset: In PaddleSeg's form: `dataset[i]` is a dict with `img` (C, H, W), `label` and `trans_info`.
+        num_workers: Processes that read ahead; with 0, one thread does.
+
+    Close the iterator (`contextlib.closing`) where it may be left before its end.
+
+    Raises:
+        UserError: A file cannot be read; the message names it.
+    """
+    iterator = start(_Explained(dataset), batches, num_workers, _group)
+    try:
+        for groups in iterator:
+            for group in groups:
+                if "error" in group:
+                    raise UserError(np.asarray(group["error"]).tobytes().decode())
+                group["labels"] = [to_array(label) for label in group["labels"]]
+                yield Batch(**group)
+    finally:
+        del iterator  # ends its processes, which a traceback would keep alive
+
+
+class _Explained(paddle.io.Dataset):
+    """Samples with their index; an error becomes a sentence, which passes from a worker process like any data."""
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        try:
+            sample = self.dataset[index]
+            label = np.ascontiguousarray(sample["label"])
+        except Exception as error:  # whatever the transforms raise, the user needs the file's name
+            # as an array: Paddle's loader cannot pass on a batch without one
+            return {"error": np.frombuffer(explain(files_of(self.dataset, index), error).encode(), np.uint8)}
+        info = [(step, (int(size[0]), int(size[1]))) for step, size in sample.get("trans_info", ())]
+        return {"index": index, "image": sample["img"], "label": label, "trans_info": info}
+
+
+def _group(samples: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    groups = defaultdict(list)
+    for sample in samples:
+        if "error" in sample:
+            return [sample]
+        groups[sample["image"].shape].append(sample)
+    return [
+        {
+            "indices": [s["index"] for s in group],
+            "images": np.stack([s["image"] for s in group]),
+            "labels": [s["label"] for s in group],
+            "trans_infos": [s["trans_info"] for s in group],
+        }
+        for group in groups.values()
+    ]
+
+
+def _image_size(path: str) -> tuple[int, int]:
+    try:
+        with Image.open(path) as image:  # reads no pixels
+            return image.size
+    except OSError:
+        return 0, 0  # reading the sample will say what is wrong

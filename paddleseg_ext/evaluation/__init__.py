@@ -1,0 +1,1 @@
+"""Applying a network to images, and measuring how well it does."""

@@ -1,0 +1,99 @@
+"""An exported network in the place of the network itself, for evaluation and prediction."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import paddle
+from paddle import nn
+
+from paddleseg_ext.checkpoint.atomic import digest
+from paddleseg_ext.errors import UserError
+from paddleseg_ext.export.exporter import REPORT
+from paddleseg_ext.export.formats import ONNX_NAME
+from paddleseg_ext.export.runtimes import open_runner
+from paddleseg_ext.export.wrapper import OUTPUTS, Colours
+
+FILES = {"paddle": "model.pdiparams", "onnx": ONNX_NAME}
+SMALLEST = np.finfo(np.float32).tiny
+
+
+class ExportedModel(nn.Layer):
+    """A folder that the command `export` wrote, behind the interface of a model in evaluation mode.
+
+    Args:
+        folder: Holds ``export.json`` and what it names.
+        backend: ``paddle`` or ``onnx``; the first that was exported unless given.
+        transforms: Those of the data, which normalise. A network that normalises itself gets their colours undone.
+
+    Shape:
+        - x: (N, C, H, W), normalised
+        - output: a list of the scores (N, K, H, W), or of class ids (N, H, W) where `gives_ids`
+
+    Raises:
+        UserError: Something is missing or damaged, or the transforms end with no normalisation.
+    """
+
+    def __init__(self, folder: str | Path, backend: str | None = None, transforms: Sequence[Any] = ()) -> None:
+        super().__init__()
+        folder = Path(folder)
+        report = _read_report(folder)
+        self.output_op, self.sizes = report["output_op"], report["input"]["shape"]
+        self.gives_ids = self.output_op == "argmax"
+        there = [name for name, file in FILES.items() if file in report["files"]]
+        backend = backend or next(iter(there), None)
+        if backend not in there:
+            raise UserError(f"--exported {folder}: it holds {' and '.join(there) or 'nothing'}, not {backend}")
+        self.colours = Colours.of(transforms, self.sizes[1]) if report["input"]["uint8_nhwc_rgb"] else None
+        for name, expected in report["sha256"].items():  # Paddle Inference may crash on a damaged file
+            if not (folder / name).is_file():
+                raise UserError(f"{folder / name}: there is no such file; export again")
+            if digest(folder / name) != expected:
+                raise UserError(f"{folder / name}: damaged, or not what was exported; export again")
+        self.runner = open_runner(folder, backend)
+        self.folder = folder
+
+    def forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
+        if any(fixed not in (-1, given) for fixed, given in zip(self.sizes, x.shape)):
+            raise UserError(
+                f"{self.folder} was exported for inputs of {_sizes(self.sizes)}, but the images are {_sizes(x.shape)}; "
+                "export it without --input_shape, or set windows or transforms that give that size"
+            )
+        images = x.numpy()
+        if self.colours is not None:
+            images = self.colours.undone(images)
+        try:
+            result = self.runner(images)
+        except Exception as error:  # of Paddle Inference or ONNX Runtime
+            text = " ".join(str(error).split())[-300:]
+            raise UserError(f"{self.folder} fails on an input of {_sizes(x.shape)}: … {text}") from error
+        if self.output_op == "softmax":
+            # Up to a number a pixel the logarithms are the scores: what is averaged or resized has the same best class.
+            result = np.log(np.maximum(result, SMALLEST))
+        return [paddle.to_tensor(result)]
+
+
+def _read_report(folder: Path) -> dict[str, Any]:
+    path = folder / REPORT
+    if not path.is_file():
+        raise UserError(f"--exported {folder}: there is no {REPORT}; name a folder that `paddleseg-ext export` wrote")
+    try:
+        report = json.loads(path.read_text("utf-8"))
+        shape, files = report["input"]["shape"], report["files"]
+        fits = len(shape) == 4 and all(isinstance(n, int) for n in shape) and isinstance(files, dict)
+        # only bare names, so that nothing outside the folder is opened
+        fits = fits and report["sha256"].keys() == files.keys() and all(Path(name).name == name for name in files)
+        fits = fits and report["output_op"] in OUTPUTS and isinstance(report["input"]["uint8_nhwc_rgb"], bool)
+    except (ValueError, KeyError, TypeError, OSError):
+        fits = False
+    if not fits:
+        raise UserError(f"{path}: not a report of an export, or a damaged one")
+    return report
+
+
+def _sizes(shape: Sequence[int]) -> str:
+    return " × ".join("any" if n == -1 else str(n) for n in shape)

@@ -1,0 +1,1 @@
+"""How a run computes: precision, processes, random numbers. Knows no model and no data."""

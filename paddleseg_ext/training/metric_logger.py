@@ -1,0 +1,189 @@
+"""What a run tells while it trains: the progress line, ``metrics.jsonl`` and VisualDL."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import logging
+import math
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import paddle
+
+from paddleseg_ext.checkpoint.save import write_file
+from paddleseg_ext.errors import UserError
+from paddleseg_ext.training.step import NORM
+
+METRICS = "metrics.jsonl"
+logger = logging.getLogger(__name__)
+
+
+class Meter:
+    """Losses and times since the last line."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Start a new interval."""
+        self.iterations = 0
+        self.reader_seconds = 0.0
+        self.sums: dict[str, float] = {}
+        self._start = time.perf_counter()
+        self._paused = 0.0
+
+    def waited(self, seconds: float) -> None:
+        """Count seconds that an iteration waited for data."""
+        self.reader_seconds += seconds
+
+    def add(self, losses: dict[str, float]) -> None:
+        """Count one iteration and its loss by name; one that was skipped has none and does not count."""
+        self.iterations += bool(losses)
+        for name, value in losses.items():
+            if not math.isfinite(value):  # the norm of float16 gradients that overflowed
+                continue
+            self.sums[name] = self.sums.get(name, 0.0) + value
+
+    def pause(self, seconds: float) -> None:
+        """Leave out time spent on something else than iterating: an evaluation, a checkpoint."""
+        self._paused += seconds
+
+    def losses(self) -> dict[str, float]:
+        """The mean loss by name."""
+        return {name: value / self.iterations for name, value in self.sums.items()}
+
+    def seconds(self) -> float:
+        """Mean seconds an iteration."""
+        return (time.perf_counter() - self._start - self._paused) / self.iterations
+
+
+class Reporter:
+    """Writes the records of a run to the log, to ``metrics.jsonl`` and, if wanted, to VisualDL.
+
+    Args:
+        folder: Where the files go.
+        iteration: Records of later iterations, left by a run that was killed after its checkpoint, are dropped.
+        use_vdl: Also write VisualDL scalars, with PaddleSeg's tags.
+
+    Raises:
+        UserError: VisualDL is wanted but cannot be imported.
+    """
+
+    def __init__(self, folder: str | Path, iteration: int = 0, use_vdl: bool = False):
+        self.path = Path(folder) / METRICS
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.history = [record for record in read_history(self.path) if record["iter"] <= iteration]
+        lines = "".join(json.dumps(record) + "\n" for record in self.history)
+        write_file(self.path, lambda path: path.write_text(lines, encoding="utf-8"))
+        self._vdl = _log_writer(folder) if use_vdl else None
+
+    def training(self, record: dict, iters: int) -> None:
+        """Report a training interval; `record` is as `training_record` makes it."""
+        self._keep(record)
+        parts = ", ".join(f"{name} {value:.4f}" for name, value in record["losses"].items())
+        remaining = datetime.timedelta(seconds=round((iters - record["iter"]) * record["seconds"]))
+        logger.info(
+            f"epoch {record['epoch']}  iter {record['iter']}/{iters}  loss {record['loss']:.4f} ({parts})  "
+            f"lr {record['lr']:.3g}  {record['samples_per_second']:.1f} samples/s  "
+            f"reader {record['reader_seconds']:.3f} s  memory {record['memory_gib']:.1f} GiB  ETA {remaining}"
+        )
+        self._scalars(
+            record["iter"],
+            {
+                "Train/loss": record["loss"],
+                "Train/lr": record["lr"],
+                "Train/batch_cost": record["seconds"],
+                "Train/reader_cost": record["reader_seconds"],
+                **{f"Train/loss_{name}": value for name, value in record["losses"].items()},
+            },
+        )
+
+    def evaluation(self, record: dict) -> None:
+        """Report an evaluation: a record with ``iter``, ``miou`` and ``accuracy``."""
+        self._keep(record)
+        values = {
+            "Evaluate/mIoU": record["miou"],
+            "Evaluate/Acc": record["accuracy"],
+            "Evaluate/loss": record.get("val_loss"),
+        }
+        self._scalars(record["iter"], {tag: value for tag, value in values.items() if value is not None})
+
+    def picture(self, iteration: int, tag: str, picture: np.ndarray) -> None:
+        """Show an (H, W, 3) uint8 RGB picture in VisualDL."""
+        if self._vdl:
+            self._vdl.add_image(tag, picture, iteration)
+
+    def close(self) -> None:
+        """Flush what VisualDL holds back."""
+        if self._vdl:
+            self._vdl.close()
+
+    def _keep(self, record: dict) -> None:
+        self.history.append(record)
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def _scalars(self, iteration: int, values: dict[str, float]) -> None:
+        if self._vdl:
+            for tag, value in values.items():
+                self._vdl.add_scalar(tag, value, iteration)
+
+
+def training_record(iteration: int, epoch: int, lr: float, samples: int, meter: Meter) -> dict:
+    """The record of an interval.
+
+    Args:
+        samples: Samples an iteration, of all processes.
+    """
+    losses, seconds = meter.losses(), meter.seconds()
+    norm = losses.pop(NORM, None)
+    return {
+        "iter": iteration,
+        "epoch": epoch,
+        "loss": sum(losses.values()),
+        "losses": losses,
+        NORM: norm,
+        "lr": lr,
+        "seconds": seconds,
+        "samples_per_second": samples / seconds,
+        "reader_seconds": meter.reader_seconds / meter.iterations,
+        "memory_gib": peak_memory() / 2**30,
+    }
+
+
+def read_history(path: str | Path) -> list[dict]:
+    """The records of a ``metrics.jsonl``; a last line cut short by a kill is left out."""
+    records = []
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return []
+    for line in lines:
+        try:
+            records.append(json.loads(line))
+        except ValueError:
+            break
+    return records
+
+
+def peak_memory() -> int:
+    """Bytes: the most that Paddle allocated on the GPU or, without one, that the process had resident (0: unknown)."""
+    if paddle.get_device().startswith("gpu"):
+        return paddle.device.cuda.max_memory_allocated()
+    if sys.platform == "win32":
+        return 0
+    import resource  # not on Windows
+
+    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _log_writer(folder: str | Path) -> object:
+    try:
+        from visualdl import LogWriter
+    except ImportError as error:
+        raise UserError(f"--use_vdl: VisualDL cannot be imported ({error}); pip install visualdl") from error
+    return LogWriter(str(folder))

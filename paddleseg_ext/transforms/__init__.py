@@ -1,6 +1,0 @@
-"""Transforms of samples that PaddleSeg lacks or is slow at; importing the package registers them."""
-
-from paddleseg_ext.transforms.normalize import FastNormalize
-from paddleseg_ext.transforms.scale_crop_flip import ScaleCropFlip
-
-__all__ = ["FastNormalize", "ScaleCropFlip"]

@@ -1,0 +1,1 @@
+"""Pictures, comparisons and pages that show results."""

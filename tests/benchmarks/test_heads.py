@@ -1,0 +1,100 @@
+"""What the comparison with PaddleSeg's networks rests on; memory on a CPU is exact, so it is held here."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import paddle
+import pytest
+
+from benchmarks import heads
+from benchmarks.measure import MIB, Timing, count_macs, peak_memory
+from benchmarks.networks import LAYERS, SPECS, feature_maps, layers
+
+needs_reset = pytest.mark.skipif(
+    not hasattr(paddle.base.core, "host_memory_stat_reset_peak_value"), reason="Paddle < 3.0 cannot reset the peak"
+)
+
+
+@needs_reset
+@pytest.mark.parametrize("name", ["PSPHead", *LAYERS])  # the importers' tests compare the other heads
+def test_both_sides_compute_the_same(name: str) -> None:
+    compare = heads.compare_layer if name in LAYERS else heads.compare
+    results = list(compare(name, (4, 8), 2, rounds=1))
+    assert [result.mode for result in results] == ["evaluation", "training"]
+    for result in results:
+        assert result.difference <= heads.TOLERANCE
+        assert result.row()["speedup"] > 0
+
+
+@needs_reset
+def test_networks_that_differ_are_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs, channels = layers("Encoding")
+    ours.codewords.set_value(ours.codewords + 1)
+    monkeypatch.setattr(heads, "layers", lambda name: (ours, theirs, channels))
+    with pytest.raises(ArithmeticError, match="the outputs differ"):
+        list(heads.compare_layer("Encoding", (4, 4), 1, rounds=1))
+
+
+@needs_reset
+def test_encoding_needs_a_fortieth_of_the_memory() -> None:
+    results = list(heads.compare_layer("Encoding", (16, 16), 1, rounds=1))
+    for result in results:
+        assert result.memory[0] <= result.memory[1] / 40, result.mode
+
+
+@needs_reset
+def test_peak_memory_counts_what_a_call_holds_at_once() -> None:
+    x = paddle.ones([1000, 1000])
+
+    def run() -> None:
+        y = x + 1
+        del y
+        _ = x * 2 + x  # two of 4 MB at a time, beside x
+
+    run()
+    assert 8e6 <= peak_memory(run) <= 9e6
+
+
+def test_products_are_counted() -> None:
+    conv = paddle.nn.Conv2D(6, 4, 3, padding=1, groups=2)
+    with count_macs() as counts:
+        conv(paddle.ones([2, 6, 5, 7]))
+        paddle.matmul(paddle.ones([3, 2, 4]), paddle.ones([4, 5]))
+        paddle.bmm(paddle.ones([3, 2, 4]), paddle.ones([3, 4, 5]))
+    assert counts == [2 * 4 * 5 * 7 * 3 * 9, 3 * 2 * 4 * 5, 3 * 2 * 4 * 5]
+
+
+@needs_reset
+@pytest.mark.parametrize("name", SPECS)
+def test_no_head_is_larger_than_its_counterpart(name: str) -> None:
+    spec = SPECS[name]
+    feats = feature_maps((16, 32), 1, spec.strides)
+    image = paddle.zeros([1, 3, 128, 256])
+    for feat in feats:
+        feat.stop_gradient = False
+    peaks = []
+    for net in spec.build(feats):
+        net.train()
+        step = partial(heads._RUNS["training"], lambda net: net(image), net, feats)
+        step()  # the first makes what stays
+        peaks.append(peak_memory(step))
+    assert peaks[0] <= peaks[1]
+
+
+def test_the_mean_is_geometric_and_of_several_heads() -> None:
+    def result(seconds: float, mode: str) -> heads.Result:
+        ours, theirs = Timing([1.0]), Timing([seconds])
+        return heads.Result("A", mode, (4, 8), 1, ours, theirs, (2 * MIB, 4 * MIB), (1, 1), (1, 1), 0.0)
+
+    rows = heads.mean_rows([result(2.0, "training"), result(8.0, "training"), result(3.0, "evaluation")])
+    assert [(row["case"], row["mode"], row["map"]) for row in rows] == [
+        ("geometric mean of 2 heads", "training", "4x8")
+    ]
+    assert rows[0]["speedup"] == 4 and rows[0]["memory_ratio"] == 0.5
+    assert list(rows[0]) == list(result(2.0, "training").row())
+
+
+@pytest.mark.gpu
+def test_mixed_precision_on_a_gpu() -> None:
+    assert len(list(heads.compare("PSPHead", (8, 8), 1, rounds=1, amp=True))) == 2

@@ -1,0 +1,293 @@
+"""PyTorch's files are read without PyTorch, and nothing in a file is run, believed or copied without end."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import struct
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from paddle import nn
+
+from paddleseg_ext.checkpoint.load import load_weights, read_weights
+from paddleseg_ext.checkpoint.reader import read_checkpoint
+from paddleseg_ext.errors import UserError
+
+resource = pytest.importorskip("resource")  # Windows cannot limit a process
+DATA = Path(__file__).parents[1] / "data" / "importers"
+FORMATS = ["kinds_zip.pth", "kinds_legacy.pth"]
+CHECKPOINTS = ["mmseg_0x_legacy.pth", "mmseg_1x_zip.pth"]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_kind_of_tensor(name: str) -> None:
+    weights = read_weights(DATA / name)
+    numbers = np.arange(-6, 6)
+    for kind in ("float32", "float64", "float16", "int64", "int32", "int16", "int8"):
+        assert weights[kind].dtype == kind
+        np.testing.assert_array_equal(weights[kind], numbers)
+    assert weights["bfloat16"].dtype == "float32"
+    np.testing.assert_array_equal(weights["bfloat16"], numbers)
+    np.testing.assert_array_equal(weights["uint8"], abs(numbers))
+    np.testing.assert_array_equal(weights["bool"], numbers > 0)
+    table = numbers.reshape(3, 4)
+    np.testing.assert_array_equal(weights["transposed"], table.T)
+    np.testing.assert_array_equal(weights["window"], table[1:, 1:3])
+    np.testing.assert_array_equal(weights["tied"], table)
+    np.testing.assert_array_equal(weights["parameter"], table)
+    assert weights["scalar"].shape == () and weights["scalar"] == 0.75
+    assert weights["empty"].shape == (0, 3)
+    assert "note" not in weights and "size" not in weights
+
+
+def test_both_formats_of_a_checkpoint_hold_the_same() -> None:
+    old, new = (read_checkpoint(DATA / name) for name in CHECKPOINTS)
+    assert list(old.weights) == list(new.weights) and len(old.weights) > 100
+    for name, value in old.weights.items():
+        np.testing.assert_array_equal(value, new.weights[name])
+    assert old.meta["CLASSES"] == new.meta["dataset_meta"]["classes"] == ("road", "sky", "car")
+    assert old.meta["iter"] == new.meta["iter"] == 80000
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_pth_with_our_names_goes_into_a_model(name: str) -> None:
+    net = nn.Layer()
+    net.window = net.create_parameter([2, 2])
+    load_weights(net, DATA / name)
+    np.testing.assert_array_equal(net.window.numpy(), [[-1, 0], [3, 4]])
+
+
+def damaged(content: bytes, count: int) -> list[bytes]:
+    """The file cut short, with single bits flipped, and with runs of it overwritten."""
+    generator = np.random.default_rng(0)
+    results = [content[:cut] for cut in generator.integers(0, len(content), count)]
+    for _ in range(3 * count):
+        copy = bytearray(content)
+        copy[generator.integers(min(len(copy), 4000))] ^= 1 << generator.integers(8)
+        results.append(bytes(copy))
+    for _ in range(count):
+        copy, start = bytearray(content), generator.integers(len(content))
+        copy[start : start + 8] = generator.bytes(len(copy[start : start + 8]))
+        results.append(bytes(copy))
+    return results
+
+
+@pytest.mark.parametrize("name, count", [(FORMATS[0], 60), (FORMATS[1], 60), ("mmseg_0x_legacy.pth", 15)])
+def test_damaged_files_give_a_sentence(tmp_path: Path, name: str, count: int) -> None:
+    path, refused = tmp_path / name, 0
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for content in damaged((DATA / name).read_bytes(), count):
+        path.write_bytes(content)
+        try:
+            weights = read_weights(path)
+        except UserError as error:
+            assert str(path) in str(error) and "\n" not in str(error) and len(str(error)) < 500
+            refused += 1
+        else:
+            assert all(isinstance(value, np.ndarray) for value in weights.values())
+    assert refused > count
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 * 2**10  # KiB
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_cut_is_noticed(tmp_path: Path, name: str) -> None:
+    content, path = (DATA / name).read_bytes(), tmp_path / name
+    for cut in range(0, len(content) - 1, 13):
+        path.write_bytes(content[:cut])
+        with pytest.raises(UserError, match=name):
+            read_weights(path)
+
+
+def test_a_flipped_bit_in_the_numbers_of_a_zip_file_is_noticed(tmp_path: Path) -> None:
+    content = bytearray((DATA / "kinds_zip.pth").read_bytes())
+    content[content.index(struct.pack("<12f", *range(-6, 6))) + 5] ^= 1
+    (tmp_path / "flipped.pth").write_bytes(content)
+    with pytest.raises(UserError, match="Bad CRC-32"):
+        read_weights(tmp_path / "flipped.pth")
+
+
+def op(text: str, *parts: bytes) -> bytes:
+    return text.encode("latin1") + b"".join(parts)
+
+
+def name_of(module: str, attribute: str) -> bytes:
+    return f"c{module}\n{attribute}\n".encode()
+
+
+def word(text: str) -> bytes:
+    return b"X" + struct.pack("<I", len(text.encode())) + text.encode()
+
+
+def pickled(body: bytes) -> bytes:
+    """A dictionary with one entry, whose value the body makes."""
+    return b"\x80\x02}" + word("weight") + body + b"s."
+
+
+def zipped(body: bytes, storage: bytes = b"", **entry: int) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", **entry) as archive:
+        archive.writestr("a/data.pkl", pickled(body))
+        archive.writestr("a/data/0", storage)
+    return stream.getvalue()
+
+
+def tensor(offset: int, size: tuple, stride: tuple, count: int) -> bytes:
+    """A tensor of PyTorch over storage 0."""
+    numbers = lambda values: b"(" + b"".join(b"J" + struct.pack("<i", v) for v in values) + b"t"  # noqa: E731
+    storage = b"(" + word("storage") + name_of("torch", "FloatStorage") + word("0") + word("cpu")
+    storage += b"J" + struct.pack("<i", count) + b"tQ"
+    arguments = b"(" + storage + b"J" + struct.pack("<i", offset) + numbers(size) + numbers(stride) + b"\x89)t"
+    return name_of("torch._utils", "_rebuild_tensor_v2") + arguments + b"R"
+
+
+def array(shape: bytes, kind: str, data: bytes) -> bytes:
+    """A NumPy array, its shape and data as pickle instructions."""
+    start = name_of("numpy.core.multiarray", "_reconstruct") + name_of("numpy", "ndarray") + b"K\x00\x85" + word("b")
+    dtype = (
+        name_of("numpy", "dtype")
+        + word(kind)
+        + b"K\x00K\x01\x87R(K\x03"
+        + word("<")
+        + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+    )
+    return start + b"\x87R(K\x01" + shape + dtype + b"\x89" + data + b"tb"
+
+
+FOUR = b"J\x00\x00\x00\x40"  # 2³⁰
+ATTACKS = {
+    "function": (name_of("os", "system") + b"(" + word("touch ran") + b"tR", r"refers to os\.system"),
+    "posix": (name_of("posix", "system") + b"(" + word("touch ran") + b"tR", r"refers to posix\.system"),
+    "eval": (name_of("builtins", "eval") + b"(" + word("open('ran', 'w')") + b"tR", r"refers to builtins\.eval"),
+    "getattr": (name_of("builtins", "getattr") + b"(" + word("a") + word("b") + b"tR", r"refers to builtins\.getattr"),
+    "dotted": (
+        b"\x80\x04\x8c\x05numpy\x8c\x12ndarray.__reduce__\x93)R",
+        r"refers to numpy\.ndarray\.__reduce__",
+    ),
+    "long name": (name_of("os" * 10**5, "system"), r"refers to (os){20}"),
+    "nested load": (name_of("torch.storage", "_load_from_bytes") + b"C\x01a\x85R", r"torch\.storage\._load_from_bytes"),
+    "whole model": (name_of("mmseg.models", "EncoderDecoder") + b")\x81", r"refers to mmseg\.models\.EncoderDecoder"),
+    "instance": (b"(" + b"ios\nsystem\n", "pickle instruction INST"),
+    "extension": (b"\x82\x01", "pickle instruction EXT1"),
+    "text": (b"L" + b"9" * 50 + b"L\n", "pickle instruction LONG"),
+    "huge text": (b"\x8d" + struct.pack("<Q", 2**60), "unicodestring8"),
+    "huge bytes": (b"\x8e" + struct.pack("<Q", 2**60), "bytes8"),
+    "huge bytearray": (b"\x96" + struct.pack("<Q", 2**60), "bytearray8"),
+    "huge memo": (b"Nr\xff\xff\xff\xff", None),
+    "huge array": (array(b"(" + FOUR * 4 + b"t", "f4", b"C\x04aaaa"), r"an array of shape .* has 1 numbers"),
+    "array of objects": (array(b"K\x01\x85", "O8", b"]N" + b"a"), "an array of object"),
+    "array of an odd type": (array(b"K\x01\x85", "V1000000000", b"C\x01a"), "an array of"),
+    "unhashable key": (b"}]Ns", "uses a list as a key"),
+    "deep key": (b"}" + b")" + b"\x85" * 100_000 + b"Ns", "uses a tuple as a key"),
+    "deep list": (b"]" * 100_000 + b"a" * 99_999, None),
+    "copies": (
+        word("x" * 2**16)
+        + b"q\x000"
+        + (name_of("_codecs", "encode") + b"h\x00" + word("latin1") + b"\x86R0") * 2000
+        + b"N",
+        "copies its content over and over",
+    ),
+    "other text": (name_of("_codecs", "encode") + word("x") + word("zlib") + b"\x86R", "encodes text as zlib"),
+    "storage by call": (name_of("torch", "FloatStorage") + FOUR + b"\x85R", "storage out of nothing"),
+    "data elsewhere": (word("0") + b"Q", "data outside the pickle"),
+}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+@pytest.mark.parametrize("wrap", [pickled, zipped], ids=["plain", "zip"])
+def test_malicious_pickles(tmp_path: Path, attack: str, wrap: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    body, message = ATTACKS[attack]
+    path = tmp_path / "attack.pth"
+    path.write_bytes(wrap(body))
+    if message is None:
+        read_weights(path)
+    else:
+        with pytest.raises(
+            UserError, match=r"attack\.pth .*" + ("" if wrap is zipped and attack == "data elsewhere" else message)
+        ):
+            read_weights(path)
+    assert os.listdir(tmp_path) == ["attack.pth"]
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (zipped(tensor(0, (2**15, 2**15), (0, 0), 4), bytes(16)), "does not fit its 4 numbers"),
+        (zipped(tensor(2, (3,), (1,), 4), bytes(16)), "does not fit its 4 numbers"),
+        (zipped(tensor(-1, (3,), (1,), 4), bytes(16)), "does not fit its 4 numbers"),
+        (zipped(tensor(3, (3,), (-1,), 4), bytes(16)), "does not fit its 4 numbers"),
+        (zipped(tensor(0, (2, 2), (1,), 4), bytes(16)), "does not fit its 4 numbers"),
+        (zipped(tensor(0, (4,), (1,), 2**30), bytes(16)), "a storage of 4294967296 bytes has 16"),
+        (zipped(b"N", bytes(10**7), compression=zipfile.ZIP_DEFLATED), "it is compressed"),
+        (zipped(b"N")[:-30], "not a zip file"),
+    ],
+    ids=["expanded", "beyond", "before", "backwards", "axes", "size", "bomb", "no directory"],
+)
+def test_sizes_are_not_believed(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "sizes.pth"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        read_weights(path)
+
+
+def test_tensors_that_share_their_numbers_are_bounded(tmp_path: Path) -> None:
+    tied = tensor(0, (2**16,), (1,), 2**16)
+    many = b"}" + b"".join(word(f"w{i}") + tied + b"s" for i in range(200))
+    for count, body in [(1, b"}" + word("w") + tied + b"s"), (200, many)]:
+        stream = io.BytesIO()
+        with zipfile.ZipFile(stream, "w") as archive:
+            archive.writestr("a/data.pkl", b"\x80\x02" + body + b".")
+            archive.writestr("a/data/0", bytes(2**18))
+        path = tmp_path / f"{count}.pth"
+        path.write_bytes(stream.getvalue())
+    assert len(read_weights(tmp_path / "1.pth")) == 1
+    with pytest.raises(UserError, match="its tensors overlap"):
+        read_weights(tmp_path / "200.pth")
+
+
+def test_a_zip_file_of_another_kind(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "other.pth", "w") as archive:
+        archive.writestr("a.txt", "text")
+    with pytest.raises(UserError, match=r"other\.pth is a zip archive, but not one of PyTorch"):
+        read_weights(tmp_path / "other.pth")
+
+
+def test_attacks_stay_within_little_memory(tmp_path: Path) -> None:
+    """Every attack in a process that may only take half a gigabyte more than it has."""
+    for attack, (body, _) in ATTACKS.items():
+        (tmp_path / f"{attack}.pth").write_bytes(pickled(body))
+        (tmp_path / f"{attack}_zip.pth").write_bytes(zipped(body))
+    code = """
+import resource, sys
+from pathlib import Path
+from paddleseg_ext.errors import UserError
+from paddleseg_ext.checkpoint.load import read_weights
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 2**29, used + 2**29))
+for path in sorted(Path(sys.argv[1]).glob("*.pth")):
+    try:
+        read_weights(path)
+    except UserError as error:
+        assert "MemoryError" not in str(error), path
+print("done")
+"""
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("needs Linux")
+    result = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
+    assert result.stdout.endswith("done\n"), result.stderr[-2000:]
+
+
+def test_paddles_own_files_still_hold_arrays_of_every_protocol(tmp_path: Path) -> None:
+    state = {"a": np.arange(6, dtype="float32").reshape(2, 3).T, "b": np.array(True), "c": np.float64(1)}
+    for protocol in (2, 3, 4, 5):
+        path = tmp_path / f"{protocol}.pdparams"
+        path.write_bytes(pickle.dumps(state, protocol))
+        weights = read_weights(path)
+        np.testing.assert_array_equal(weights["a"], state["a"])
+        assert weights["b"].dtype == bool and set(weights) == {"a", "b"}

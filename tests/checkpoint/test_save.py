@@ -1,0 +1,142 @@
+"""Whatever instant a save is killed at, a whole checkpoint remains; and a checkpoint is read without running code."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import paddle
+import pytest
+
+from paddleseg_ext.checkpoint import save as checkpoint
+from paddleseg_ext.errors import UserError
+
+KILLED, FINISHED = 9, 0
+STEPS = {os: ["fsync", "replace", "rename", "mkdir", "symlink", "unlink", "rmdir"], checkpoint.paddle: ["save"]}
+
+
+def make(iteration: int) -> checkpoint.Checkpoint:
+    value = np.full([2, 3], iteration, "float32")
+    return checkpoint.Checkpoint(
+        {"conv.weight": value}, {"optimizer/velocity_0/conv.weight": value}, {"iteration": iteration}, "iters: 9\n"
+    )
+
+
+def assert_is(found: checkpoint.Checkpoint, iteration: int) -> None:
+    expected = make(iteration)
+    assert (found.record, found.config) == (expected.record, expected.config)
+    np.testing.assert_array_equal(found.weights["conv.weight"], expected.weights["conv.weight"])
+    np.testing.assert_array_equal(*(list(whole.arrays.values())[0] for whole in (found, expected)))
+
+
+def killed_at(step: int, work: Callable[[], None]) -> bool:
+    """Run `work` in a child that dies, cleaning nothing up, before write number `step`; False if it ended first."""
+    child = os.fork()
+    if child == 0:
+        calls = 0
+
+        def dying(call: Callable) -> Callable:
+            def counted(*args: object, **kwargs: object) -> object:
+                nonlocal calls
+                calls += 1
+                if calls > step:
+                    os._exit(KILLED)
+                return call(*args, **kwargs)
+
+            return counted
+
+        for module, names in STEPS.items():
+            for name in names:
+                setattr(module, name, dying(getattr(module, name)))
+        status = 1
+        try:
+            work()
+            status = FINISHED
+        finally:
+            os._exit(status)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert status in (KILLED, FINISHED)
+    return status == KILLED
+
+
+def test_a_checkpoint_remains_wherever_a_save_is_killed(tmp_path: Path) -> None:
+    keep = 1
+
+    def work() -> None:
+        newest = checkpoint.save(tmp_path, make(30), keep)
+        checkpoint.save_best(tmp_path, make(30).weights, "")
+        checkpoint.update_record(newest, {"iteration": 30})
+
+    steps = 0
+    while True:
+        for iteration in (10, 20):
+            checkpoint.save(tmp_path, make(iteration), keep)
+        checkpoint.save_best(tmp_path, make(20).weights, "")
+        died = killed_at(steps, work)
+        newest = checkpoint.latest(tmp_path)
+        assert newest.name in ("iter_20", "iter_30")
+        assert_is(checkpoint.read(newest), int(newest.name[5:]))
+        best = checkpoint.read_weights(tmp_path / "best_model" / checkpoint.WEIGHTS)["conv.weight"]
+        assert best[0, 0] in (20, 30)
+        if not died:
+            break
+        checkpoint.save(tmp_path, make(40), keep)  # the next run is not disturbed by what the killed one left
+        assert_is(checkpoint.read(tmp_path / "last"), 40)
+        assert not list(tmp_path.glob("*~"))
+        for path in checkpoint.checkpoints(tmp_path):
+            checkpoint._remove(path)
+        steps += 1
+    assert newest.name == "iter_30" and steps > 20
+
+
+def test_saved_and_read(tmp_path: Path) -> None:
+    path = checkpoint.save(tmp_path / "run", make(3))
+    assert path == tmp_path / "run" / "iter_3" == checkpoint.latest(tmp_path / "run")
+    assert_is(checkpoint.read(path), 3)
+    assert_is(checkpoint.read(tmp_path / "run" / "last"), 3)
+    np.testing.assert_array_equal(
+        paddle.load(str(path / "model.pdparams"))["conv.weight"].numpy(), np.full([2, 3], 3.0)
+    )
+
+
+def test_numbers_are_compared_not_names(tmp_path: Path) -> None:
+    for iteration in (9, 100, 20):
+        checkpoint.save(tmp_path, make(iteration), keep=2)
+    assert [path.name for path in checkpoint.checkpoints(tmp_path)] == ["iter_20", "iter_100"]
+
+
+def test_without_links_files_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("not on this file system")
+
+    monkeypatch.setattr(os, "symlink", refuse)
+    for iteration in (1, 2):
+        checkpoint.save(tmp_path, make(iteration))
+    assert not (tmp_path / "last").is_symlink()
+    assert_is(checkpoint.read(tmp_path / "last"), 2)
+
+
+@pytest.mark.parametrize("name", ["model.pdparams", "model.safetensors"])
+def test_the_best_model_in_both_formats(tmp_path: Path, name: str) -> None:
+    checkpoint.save_best(tmp_path, make(1).weights, "iters: 9\n")
+    checkpoint.save_best(tmp_path, make(2).weights, "iters: 9\n")
+    assert checkpoint.read_weights(tmp_path / "best_model" / name)["conv.weight"][0, 0] == 2
+
+
+@pytest.mark.parametrize("name", [checkpoint.WEIGHTS, checkpoint.ARRAYS, checkpoint.RECORD])
+def test_a_missing_or_damaged_file_is_named(tmp_path: Path, name: str) -> None:
+    path = checkpoint.save(tmp_path, make(1))
+    (path / name).write_bytes(b"\x80garbage")
+    with pytest.raises(UserError, match=name.replace(".", r"\.")):
+        checkpoint.read(path)
+    (path / name).unlink()
+    with pytest.raises(UserError, match=f"has no {name}"):
+        checkpoint.read(path)
+
+
+def test_a_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="there is no such folder"):
+        checkpoint.read(tmp_path / "iter_7")
+    assert checkpoint.latest(tmp_path / "nowhere") is None

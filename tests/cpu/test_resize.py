@@ -1,0 +1,77 @@
+"""Resizing by OpenCV gives Paddle's numbers, for what Paddle would have done, and only within its block."""
+
+from __future__ import annotations
+
+import numpy as np
+import paddle
+import pytest
+from paddle.nn import functional as F
+
+from paddleseg_ext.cpu import resize as resizing
+from paddleseg_ext.cpu.resize import resizing_by_opencv
+
+
+def maps(*shape: int) -> paddle.Tensor:
+    return paddle.to_tensor(np.random.default_rng(0).normal(size=shape).astype(np.float32))
+
+
+@pytest.fixture
+def by_opencv(monkeypatch: pytest.MonkeyPatch) -> list:
+    """Collects the sizes that OpenCV was asked for."""
+    sizes, resize = [], resizing._resize
+    monkeypatch.setattr(resizing, "_resize", lambda x, *size: sizes.append(size) or resize(x, *size))
+    return sizes
+
+
+@pytest.mark.parametrize("source", [(1, 1), (1, 7), (8, 12), (13, 17)])
+@pytest.mark.parametrize("target", [(2, 2), (4, 6), (13, 17), (26, 34), (65, 97)])
+def test_equals_paddle(source: tuple[int, int], target: tuple[int, int], by_opencv: list) -> None:
+    x = maps(2, 3, *source)
+    expected = F.interpolate(x, list(target), mode="bilinear").numpy()
+    with resizing_by_opencv():
+        found = F.interpolate(x, list(target), mode="bilinear").numpy()
+    assert by_opencv == [target]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [paddle.to_tensor([10, 12]), [paddle.to_tensor(10), paddle.to_tensor(12)], (10, 12)])
+def test_size_in_every_form_that_paddle_takes(size: object, by_opencv: list) -> None:
+    with resizing_by_opencv():
+        assert F.interpolate(maps(1, 2, 5, 6), size=size, mode="BILINEAR", align_corners=False).shape == [1, 2, 10, 12]
+    assert by_opencv == [(10, 12)]
+
+
+def test_a_view_is_read_as_it_looks(by_opencv: list) -> None:
+    x = maps(1, 6, 5, 2).transpose([0, 3, 2, 1])[:, :, ::-1]
+    expected = F.interpolate(x, [7, 9], mode="bilinear").numpy()
+    with resizing_by_opencv():
+        np.testing.assert_allclose(F.interpolate(x, [7, 9], mode="bilinear").numpy(), expected, rtol=0, atol=1e-6)
+    assert by_opencv
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"size": [9, 9], "mode": "bilinear", "align_corners": True},
+        {"size": [9, 9], "mode": "bilinear", "align_mode": 1},
+        {"size": [9, 9], "mode": "bilinear", "data_format": "NHWC"},
+        {"size": [1, 9], "mode": "bilinear"},
+        {"size": [9, 9], "mode": "nearest"},
+        {"size": [9, 9]},
+        {"scale_factor": 2, "mode": "bilinear"},
+    ],
+    ids=str,
+)
+def test_all_else_is_left_to_paddle(options: dict, by_opencv: list) -> None:
+    x = maps(1, 3, 4, 3)
+    expected = F.interpolate(x, **options).numpy()
+    with resizing_by_opencv():
+        np.testing.assert_array_equal(F.interpolate(x, **options).numpy(), expected)
+    assert not by_opencv
+
+
+def test_paddle_is_as_it_was_afterwards() -> None:
+    before = F.interpolate
+    with pytest.raises(KeyError), resizing_by_opencv(), resizing_by_opencv():
+        raise KeyError
+    assert F.interpolate is before

@@ -1,0 +1,38 @@
+"""Two processes of b images train, evaluate and stop as one process of 2b."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from paddleseg_ext.checkpoint import save as checkpoint
+from paddleseg_ext.cli.main import main
+from tests.processes import launch_two
+from tests.tiny_run import CLASSES, write_config, write_samples
+
+SCRIPT = Path(__file__).parent / "two_processes.py"
+FLAGS = ["--iters", "4", "--seed", "3", "--do_eval", "--save_interval", "2", "--log_iters", "1", "--use_ema"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="gloo")
+def test_two_processes_equal_one_of_twice_the_batch(tmp_path: Path) -> None:
+    write_samples(tmp_path)
+    config = write_config(tmp_path, model={"type": "TwoOutputs", "num_classes": CLASSES, "plain": True})
+    two, one = tmp_path / "two", tmp_path / "one"
+    done = launch_two(SCRIPT, tmp_path, *FLAGS, "--save_dir", str(two), "--batch_size", "1", "--accumulate", "2")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert main(["train", "--config", str(config), *FLAGS, "--save_dir", str(one), "--batch_size", "4"]) == 0
+    a, b = (checkpoint.read(path / "iter_4") for path in (two, one))
+    assert a.record["position"] == b.record["position"] == 16
+    for name in b.weights:
+        np.testing.assert_allclose(a.weights[name], b.weights[name], atol=1e-5, err_msg=name)
+    records = [[json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()] for path in (two, one)]
+    assert [r["iter"] for r in records[0]] == [r["iter"] for r in records[1]] == [1, 2, 2, 3, 4, 4]  # written once
+    for one_record, other in zip(*records):
+        for key in ("loss", "miou"):
+            if key in other:
+                assert one_record[key] == pytest.approx(other[key], abs=1e-4)

@@ -1,0 +1,109 @@
+"""Pictures of predictions, pixel by pixel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from paddleseg_ext.visualization.draw import (
+    colour,
+    curve,
+    legend,
+    overlay,
+    save_colour,
+    save_ids,
+    triptych,
+    with_legend,
+)
+
+PALETTE = np.array([[128, 64, 128], [0, 0, 142], [70, 130, 180], [220, 20, 60]], np.uint8)
+NAMES = ["road", "car", "sky", "person"]
+
+
+def test_colour_paints_classes_and_leaves_the_unlabelled_white() -> None:
+    ids = np.array([[0, 3], [255, 2]], np.uint8)
+    expected = [[PALETTE[0], PALETTE[3]], [(255, 255, 255), PALETTE[2]]]
+    np.testing.assert_array_equal(colour(ids, PALETTE), expected)
+
+
+def test_overlay_mixes_and_keeps_the_unlabelled() -> None:
+    image = np.full((1, 2, 3), 100, np.uint8)
+    mixed = overlay(image, np.array([[2, 255]], np.uint8), PALETTE, opacity=0.25)
+    np.testing.assert_allclose(mixed[0, 0], 0.75 * 100 + 0.25 * PALETTE[2], atol=1)
+    np.testing.assert_array_equal(mixed[0, 1], [100] * 3)
+
+
+def _colours(picture: np.ndarray) -> set[tuple]:
+    return set(map(tuple, picture.reshape(-1, 3).tolist()))
+
+
+def test_the_legend_holds_the_given_classes_and_breaks_its_lines() -> None:
+    wide, narrow = legend([0, 2], PALETTE, NAMES, 400), legend([0, 2], PALETTE, NAMES, 70)
+    for picture in (wide, narrow):
+        assert {tuple(PALETTE[0].tolist()), tuple(PALETTE[2].tolist())} <= _colours(picture)
+        assert tuple(PALETTE[3].tolist()) not in _colours(picture)
+    assert wide.shape[1] == 400 and narrow.shape[1] == 70
+    assert narrow.shape[0] > wide.shape[0]
+
+
+@pytest.mark.parametrize("size", [(24, 100), (300, 400)])
+def test_a_triptych_shows_three_pictures_and_the_classes_of_both(size: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (*size, 3), np.uint8)
+    truth, pred = np.full(size, 2, np.uint8), np.full(size, 1, np.uint8)
+    truth[0, 0] = 255
+    factor = 4 if size[1] == 100 else 1
+    picture = triptych(image, truth, pred, PALETTE, NAMES)
+    height, width = size[0] * factor, size[1] * factor
+    assert picture.shape[1] == 3 * width + 8 and picture.shape[0] > height
+    top = 20
+    panels = [picture[top : top + height, i * (width + 4) : i * (width + 4) + width] for i in range(3)]
+    np.testing.assert_array_equal(panels[0][::factor, ::factor], image)
+    np.testing.assert_array_equal(panels[1][::factor, ::factor], colour(truth, PALETTE))
+    np.testing.assert_array_equal(panels[2][::factor, ::factor], colour(pred, PALETTE))
+    below = _colours(picture[top + height :])
+    assert [tuple(c.tolist()) in below for c in PALETTE] == [False, True, True, False]
+
+
+def test_a_picture_is_widened_for_its_legend() -> None:
+    picture = with_legend(np.zeros((10, 20, 3), np.uint8), np.zeros((10, 20), np.uint8), PALETTE, NAMES)
+    assert picture.shape[1] == 320 and not picture[:10, :20].any() and picture[:10, 20:].min() == 255
+
+
+@pytest.mark.parametrize("highest, mode", [(18, "L"), (255, "L"), (256, "I;16"), (299, "I;16")])
+def test_ids_are_written_as_they_are(tmp_path: Path, highest: int, mode: str) -> None:
+    ids = np.array([[0, highest], [7, 1]], np.uint16)
+    save_ids(tmp_path / "deep" / "ids.png", ids)
+    with Image.open(tmp_path / "deep" / "ids.png") as file:
+        assert file.mode == mode
+        np.testing.assert_array_equal(np.asarray(file), ids)
+
+
+@pytest.mark.parametrize("classes, mode", [(4, "P"), (256, "P"), (300, "RGB")])
+def test_colour_files_show_the_palette(tmp_path: Path, classes: int, mode: str) -> None:
+    palette = np.random.default_rng(0).integers(0, 256, (classes, 3), np.uint8)
+    ids = np.array([[0, classes - 1], [3, 1]], np.uint16)
+    save_colour(tmp_path / "colour.png", ids, palette)
+    with Image.open(tmp_path / "colour.png") as file:
+        assert file.mode == mode
+        np.testing.assert_array_equal(np.asarray(file.convert("RGB")), palette[ids])
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        [],
+        [{"iter": 10, "loss": 2.0, "lr": 0.1}, {"iter": 20, "loss": float("nan")}, {"iter": 20, "miou": 0.25}],
+        [{"iter": 20, "miou": None, "mask": 1.0}],
+    ],
+)
+def test_a_curve_is_a_picture(tmp_path: Path, history: list) -> None:
+    curve(history, tmp_path / "new" / "curve.png")
+    with Image.open(tmp_path / "new" / "curve.png") as file:
+        picture = np.asarray(file.convert("RGB")).astype(int)
+    orange = (abs(picture - [255, 127, 14]).max(-1) < 20).any()
+    blue = (abs(picture - [31, 119, 180]).max(-1) < 20).any()
+    assert (blue, orange) == ((True, True) if len(history) == 3 else (False, False))
