@@ -20,9 +20,9 @@ from benchmarks.tables import Row, log
 from paddleseg_ext.data.transforms import FastNormalize, ScaleCropFlip
 from paddleseg_ext.errors import UserError
 
-TOLERANCE = 1e-5  # of the normalised image; its labels must be equal
+TOLERANCE = 1e-5  # of the normalized image; its labels must be equal
 SCALES = (0.5, 2.0, 0.25)
-COLOURS = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+COLORS = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 
 Sampler = Callable[[int], dict]
 
@@ -44,12 +44,12 @@ def run(args: argparse.Namespace) -> list[Row]:
     """
     if min(*args.size, *args.crop_size, args.images, args.rounds) < 1:
         raise UserError("--size, --crop_size, --images and --rounds are at least 1")
-    ours = [ScaleCropFlip(args.crop_size, *SCALES), FastNormalize(**COLOURS)]
+    ours = [ScaleCropFlip(args.crop_size, *SCALES), FastNormalize(**COLORS)]
     theirs = [
         ResizeStepScaling(*SCALES),
         RandomPaddingCrop(args.crop_size),
         RandomHorizontalFlip(),
-        Normalize(**COLOURS),
+        Normalize(**COLORS),
     ]
     with tempfile.TemporaryDirectory() as folder:
         write_images(Path(folder), args.images, *args.size)

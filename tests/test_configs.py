@@ -195,7 +195,7 @@ def test_base_that_is_missing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "path", [p for p in LEAVES if "paddleseg" in p.stem or "_v1c_" in p.stem], ids=lambda p: p.stem
 )
-def test_colours_are_scaled_as_where_the_weights_come_from(path: Path) -> None:
+def test_colors_are_scaled_as_where_the_weights_come_from(path: Path) -> None:
     """PaddleSeg trains on -1 … 1, mmsegmentation on ImageNet's mean and deviation; another lowers mIoU silently."""
     config = load_config(path)
     mean = [0.5, 0.5, 0.5] if "paddleseg" in path.stem else [0.485, 0.456, 0.406]

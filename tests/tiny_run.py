@@ -1,4 +1,4 @@
-"""A training run of seconds: a data set of coloured squares, a network of two convolutions, a YAML file."""
+"""A training run of seconds: a data set of colored squares, a network of two convolutions, a YAML file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SIZE, CLASSES = 32, 3
 
 @manager.MODELS.add_component
 class TwoOutputs(nn.Layer):
-    """Mask and auxiliary logits; with batch normalisation and dropout unless ``plain``."""
+    """Mask and auxiliary logits; with batch normalization and dropout unless ``plain``."""
 
     output_names = ["mask", "aux0"]
 
@@ -35,7 +35,7 @@ class TwoOutputs(nn.Layer):
 
 
 def write_samples(root: Path, count: int = 6, seed: int = 0) -> Path:
-    """Pictures of coloured rectangles whose colour tells the class, and the list ``train.txt``."""
+    """Pictures of colored rectangles whose color tells the class, and the list ``train.txt``."""
     generator = np.random.default_rng(seed)
     lines = []
     for number in range(count):
@@ -43,8 +43,8 @@ def write_samples(root: Path, count: int = 6, seed: int = 0) -> Path:
         for value in range(1, CLASSES):
             top, left = generator.integers(0, SIZE // 2, 2)
             label[top : top + SIZE // 2, left : left + SIZE // 2] = value
-        colours = np.array([[40, 40, 40], [200, 60, 60], [60, 60, 200]])
-        image = colours[label] + generator.integers(-20, 20, (SIZE, SIZE, 3))
+        colors = np.array([[40, 40, 40], [200, 60, 60], [60, 60, 200]])
+        image = colors[label] + generator.integers(-20, 20, (SIZE, SIZE, 3))
         cv2.imwrite(str(root / f"image{number}.png"), image.astype(np.uint8))
         cv2.imwrite(str(root / f"label{number}.png"), label)
         lines.append(f"image{number}.png label{number}.png\n")

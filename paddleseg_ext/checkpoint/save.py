@@ -137,7 +137,7 @@ def write_file(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def _point(link: Path, target: Path) -> None:
-    """Make `link` a symbolic link to its neighbour `target`, or a folder with its files where links are unknown."""
+    """Make `link` a symbolic link to its neighbor `target`, or a folder with its files where links are unknown."""
     temporary = link.with_name(link.name + TEMPORARY)
     if link.is_dir() and not link.is_symlink():
         _remove(link)

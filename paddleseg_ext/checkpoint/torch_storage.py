@@ -80,7 +80,7 @@ class Tensor:
         storage: The numbers.
         offset: Where the first one stands.
         size: The shape.
-        stride: Numbers between neighbours along each axis.
+        stride: Numbers between neighbors along each axis.
     """
 
     def __init__(self, storage: Storage, offset: int, size: tuple[int, ...], stride: tuple[int, ...]) -> None:

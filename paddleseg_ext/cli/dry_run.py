@@ -62,7 +62,7 @@ def _trace(model: nn.Layer, folder: Path) -> None:
     """Trace the model for images of any number and size; that it cannot be is no reason not to train it."""
     model.eval()
     try:
-        trace(model, input_spec([None, 3, None, None], with_colours=False), folder)
+        trace(model, input_spec([None, 3, None, None], with_colors=False), folder)
     except UserError as reason:
         logger.warning(f"warning: dry run: the model cannot be exported with dynamic sizes: {reason}")
     else:

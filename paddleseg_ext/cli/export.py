@@ -13,7 +13,7 @@ from paddleseg_ext.data.classes import class_names, palette
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.export.exporter import FORMATS, Export, VerificationError
 from paddleseg_ext.export.formats import OPSETS
-from paddleseg_ext.export.wrapper import OUTPUTS, Colours
+from paddleseg_ext.export.wrapper import OUTPUTS, Colors
 
 WRONG_RESULT = 1  # exit status
 
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--opset", type=int, default=17, help=f"of the ONNX file, {OPSETS[0]} to {OPSETS[-1]}")
     parser.add_argument(
-        "--with_normalize", action="store_true", help="normalise colours inside: the input is uint8, NHWC, RGB"
+        "--with_normalize", action="store_true", help="normalize colors inside: the input is uint8, NHWC, RGB"
     )
     parser.add_argument("--no_verify", action="store_true", help="leave the files without comparing them")
 
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         output_op=args.output_op,
         shape=shape,
         opset=args.opset,
-        colours=Colours.of(builder.val_transforms, channels) if args.with_normalize else None,
+        colors=Colors.of(builder.val_transforms, channels) if args.with_normalize else None,
         verify=not args.no_verify,
         transforms=transforms,
         about={"config": args.config, "model_path": args.model_path, "classes": _classes(builder)},
@@ -87,6 +87,6 @@ def _shape(given: list[int] | None, channels: int) -> tuple[int | None, ...]:
 
 
 def _classes(builder: Builder) -> list[dict]:
-    """Names and colours by class id, so that whoever has the exported folder can draw its masks."""
+    """Names and colors by class id, so that whoever has the exported folder can draw its masks."""
     source = class_source(builder)
-    return [{"name": name, "color": colour} for name, colour in zip(class_names(source), palette(source).tolist())]
+    return [{"name": name, "color": color} for name, color in zip(class_names(source), palette(source).tolist())]

@@ -15,7 +15,7 @@ from paddleseg_ext.errors import UserError
 COMMANDS = {
     "train": "train a network from a YAML file",
     "val": "evaluate a trained network: mIoU, accuracy and IoU by class",
-    "predict": "write raw-id, colour and overlay pictures for images",
+    "predict": "write raw-id, color and overlay pictures for images",
     "export": "export a trained network to Paddle Inference and ONNX, and verify it",
     "convert": "turn a checkpoint of mmsegmentation or PaddleSeg into weights of this package",
     "benchmark": "measure speed and memory against PaddleSeg",

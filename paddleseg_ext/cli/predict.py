@@ -1,4 +1,4 @@
-"""Predict pictures: class ids, colours and overlays of images or of a video, and files for test servers."""
+"""Predict pictures: class ids, colors and overlays of images or of a video, and files for test servers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from paddleseg_ext.errors import UserError
 from paddleseg_ext.evaluation.predictor import Inference, evaluating
 from paddleseg_ext.evaluation.submission import BENCHMARKS, Submission
 from paddleseg_ext.runtime import distributed as parallel
-from paddleseg_ext.visualization.draw import colour, overlay, save_colour, save_ids, save_picture, with_legend
+from paddleseg_ext.visualization.draw import color, overlay, save_color, save_ids, save_picture, with_legend
 
 KINDS = ("ids", "color", "overlay")  # folders below --save_dir
 Predict = Callable[[np.ndarray], np.ndarray]  # image as read, BGR, to (H, W) class ids
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     sources = [] if video else find_images(args.image_path)
     _refuse_overwriting([source.path for source in sources], [source.target for source in sources], save_dir)
     classes = class_source(builder)
-    names, colours = class_names(classes), _custom(palette(classes), args.custom_color)
+    names, colors = class_names(classes), _custom(palette(classes), args.custom_color)
     submission = None
     if args.submission:
         if video:
@@ -66,14 +66,14 @@ def run(args: argparse.Namespace) -> int:
 
     with evaluating(model):
         if video:
-            _predict_video(Path(args.image_path), save_dir, predict, colours)
+            _predict_video(Path(args.image_path), save_dir, predict, colors)
             return 0
         parallel.start()
         rank, ranks = parallel.rank(), parallel.ranks()
         for source in tqdm(sources[rank::ranks], unit="image", disable=True if rank > 0 else None, leave=False):
             image = read_image(source.path, channels)
             ids = predict(image)
-            _save(source, save_dir, image, ids, colours, names)
+            _save(source, save_dir, image, ids, colors, names)
             if submission:
                 submission.write(source.path, ids)
     if ranks > 1:
@@ -86,16 +86,16 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _save(
-    source: Source, save_dir: Path, image: np.ndarray, ids: np.ndarray, colours: np.ndarray, names: list[str]
+    source: Source, save_dir: Path, image: np.ndarray, ids: np.ndarray, colors: np.ndarray, names: list[str]
 ) -> None:
     rgb = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB if image.ndim == 2 else cv2.COLOR_BGR2RGB)
     save_ids(save_dir / "ids" / source.target, ids)
-    save_colour(save_dir / "color" / source.target, ids, colours)
-    save_picture(save_dir / "overlay" / source.target, with_legend(overlay(rgb, ids, colours), ids, colours, names))
+    save_color(save_dir / "color" / source.target, ids, colors)
+    save_picture(save_dir / "overlay" / source.target, with_legend(overlay(rgb, ids, colors), ids, colors, names))
 
 
-def _predict_video(path: Path, save_dir: Path, predict: Predict, colours: np.ndarray) -> None:
-    """Colour and overlay become videos, ids a folder of PNG files, since video compression would alter them."""
+def _predict_video(path: Path, save_dir: Path, predict: Predict, colors: np.ndarray) -> None:
+    """Color and overlay become videos, ids a folder of PNG files, since video compression would alter them."""
     video, writers = Video(path), {}
     targets = {kind: save_dir / kind / f"{path.stem}.mp4" for kind in KINDS[1:]}
     for target in targets.values():
@@ -109,7 +109,7 @@ def _predict_video(path: Path, save_dir: Path, predict: Predict, colours: np.nda
         ):
             ids = predict(frame)
             save_ids(save_dir / "ids" / path.stem / f"{number:06d}.png", ids)
-            painted = colour(ids, colours), overlay(frame[..., ::-1], ids, colours)
+            painted = color(ids, colors), overlay(frame[..., ::-1], ids, colors)
             for target, picture in zip(targets.values(), painted):
                 if target not in writers:
                     codec, size = cv2.VideoWriter_fourcc(*"mp4v"), frame.shape[1::-1]
@@ -131,13 +131,13 @@ def _refuse_overwriting(inputs: list[Path], targets: list[Path], save_dir: Path)
                 raise UserError(f"--save_dir {save_dir}: {save_dir / kind / target} is an input; choose another folder")
 
 
-def _custom(colours: np.ndarray, custom: list[int] | None) -> np.ndarray:
+def _custom(colors: np.ndarray, custom: list[int] | None) -> np.ndarray:
     if not custom:
-        return colours
-    if len(custom) % 3 or len(custom) > colours.size or not all(0 <= value < 256 for value in custom):
+        return colors
+    if len(custom) % 3 or len(custom) > colors.size or not all(0 <= value < 256 for value in custom):
         raise UserError(
-            f"--custom_color: {len(custom)} values; it takes three of 0…255 for each of at most {len(colours)} classes"
+            f"--custom_color: {len(custom)} values; it takes three of 0…255 for each of at most {len(colors)} classes"
         )
-    colours = colours.copy()
-    colours.reshape(-1)[: len(custom)] = custom
-    return colours
+    colors = colors.copy()
+    colors.reshape(-1)[: len(custom)] = custom
+    return colors

@@ -75,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FACTOR",
         help="learning rate outside the backbone, relative to it",
     )
-    add("--no_decay", action="store_true", help="no weight decay on biases and normalisation layers")
+    add("--no_decay", action="store_true", help="no weight decay on biases and normalization layers")
     add("--freeze", nargs="+", default=[], metavar="PATTERN", help="parameters that do not learn, e.g. 'backbone.*'")
     add("--clip_norm", type=float, help="longest gradient; a longer one is shortened")
     add("--use_ema", action="store_true", help="average the weights over time; evaluate and keep the average")
@@ -150,7 +150,7 @@ def build(
     Args:
         frozen: Patterns of parameters that do not learn.
         head_lr: Learning rate outside the backbone, relative to the backbone's.
-        no_decay: Take weight decay from biases and normalisation layers.
+        no_decay: Take weight decay from biases and normalization layers.
 
     Raises:
         UserError: Whatever is wrong with the configuration, its data sets or its weights.
@@ -163,7 +163,7 @@ def build(
     builder = Builder(config)
     train_dataset, val_dataset = builder.train_dataset, builder.val_dataset if do_eval else None
     seed_all(ITERATION, options.seed, 0)  # the initial weights; iterations count from 1
-    model = parallel.synchronise_batch_norm(builder.model)
+    model = parallel.synchronize_batch_norm(builder.model)
     freeze(model, frozen)
     optimizer = builder.optimizer
     if head_lr != 1:

@@ -1,7 +1,7 @@
 """Depthwise convolution on the CPU, several times as fast as Paddle's kernel.
 
 Paddle runs dilated and large depthwise kernels at about 2 GFLOP/s on a core. OpenCV filters a map with vector
-instructions; a map that is to be filtered with dilation d is laid out so that rows and columns d apart are neighbours.
+instructions; a map that is to be filtered with dilation d is laid out so that rows and columns d apart are neighbors.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The tables of published data sets lie in `tables/`, a line a class in the order of the ids: `red green blue name`.
 Sources: cityscapesScripts (train ids), the MIT scene parsing benchmark (ADE20K), the PASCAL VOC development kit,
-and the CamVid database (its colours for the 11 classes of the SegNet split).
+and the CamVid database (its colors for the 11 classes of the SegNet split).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 TABLES = Path(__file__).parent / "tables"
-# PaddleSeg's data set classes carry neither names nor colours, so the class name leads to the table.
+# PaddleSeg's data set classes carry neither names nor colors, so the class name leads to the table.
 STOCK_TABLES = {"Cityscapes": "cityscapes", "ADE20K": "ade20k", "PascalVOC": "voc"}
 
 
@@ -37,7 +37,7 @@ def class_names(dataset: Any) -> list[str]:
 
 
 def palette(dataset: Any) -> np.ndarray:
-    """Colours of the classes, in the order of their ids.
+    """Colors of the classes, in the order of their ids.
 
     Args:
         dataset: As for `class_names`; the attribute is `PALETTE`, the last resort `generic_palette`.
@@ -45,41 +45,41 @@ def palette(dataset: Any) -> np.ndarray:
     Returns:
         (num_classes, 3) uint8, RGB.
     """
-    colours = getattr(dataset, "PALETTE", None)
-    if colours is None:
-        colours = _stock(dataset)[1]
-    if colours is None:
-        colours = generic_palette(_num_classes(dataset))
-    return np.array(colours, np.uint8)
+    colors = getattr(dataset, "PALETTE", None)
+    if colors is None:
+        colors = _stock(dataset)[1]
+    if colors is None:
+        colors = generic_palette(_num_classes(dataset))
+    return np.array(colors, np.uint8)
 
 
 @cache
 def read_table(name: str) -> tuple[tuple[str, ...], tuple[tuple[int, int, int], ...]]:
-    """The names and RGB colours in `tables/NAME.txt`."""
+    """The names and RGB colors in `tables/NAME.txt`."""
     rows = [line.split(maxsplit=3) for line in (TABLES / f"{name}.txt").read_text(encoding="utf-8").splitlines()]
     return tuple(row[3] for row in rows), tuple((int(row[0]), int(row[1]), int(row[2])) for row in rows)
 
 
 def generic_palette(num_classes: int) -> np.ndarray:
-    """PASCAL VOC's colour map for any number of classes: (num_classes, 3) uint8, RGB; class 0 is black.
+    """PASCAL VOC's color map for any number of classes: (num_classes, 3) uint8, RGB; class 0 is black.
 
     Bits 0, 1 and 2 of the id become the highest bit of red, green and blue, bits 3, 4 and 5 the next, and so on.
     """
     ids = np.arange(num_classes)
-    colours = np.zeros((num_classes, 3), np.int64)
+    colors = np.zeros((num_classes, 3), np.int64)
     for level in range(8):
         for channel in range(3):
-            colours[:, channel] |= ((ids >> (3 * level + channel)) & 1) << (7 - level)
-    return colours.astype(np.uint8)
+            colors[:, channel] |= ((ids >> (3 * level + channel)) & 1) << (7 - level)
+    return colors.astype(np.uint8)
 
 
 def _stock(dataset: Any) -> tuple[Any, Any]:
-    """Names and colours of a PaddleSeg data set or a subclass of one that keeps its classes; else two Nones."""
+    """Names and colors of a PaddleSeg data set or a subclass of one that keeps its classes; else two Nones."""
     kind = dataset if isinstance(dataset, type) else type(dataset)
     for base in kind.__mro__:
         if base.__module__.startswith("paddleseg.") and base.__name__ in STOCK_TABLES:
-            names, colours = read_table(STOCK_TABLES[base.__name__])
-            return (names, colours) if len(names) == _num_classes(dataset) else (None, None)
+            names, colors = read_table(STOCK_TABLES[base.__name__])
+            return (names, colors) if len(names) == _num_classes(dataset) else (None, None)
     return None, None
 
 

@@ -33,7 +33,7 @@ class SampleStream(paddle.io.Dataset):
     def __init__(self, dataset: paddle.io.Dataset, seed: int):
         self.dataset = dataset
         self.seed = seed
-        self._order = lru_cache(maxsize=2)(self._shuffle)  # a batch touches at most two neighbouring epochs
+        self._order = lru_cache(maxsize=2)(self._shuffle)  # a batch touches at most two neighboring epochs
 
     def __len__(self) -> int:
         """Samples in an epoch."""

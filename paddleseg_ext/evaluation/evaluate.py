@@ -30,7 +30,7 @@ class EvalResult:
 
     Attributes:
         matrix: All pixels of all images.
-        image_miou: (images,) mIoU of each image by itself, NaN where nothing is labelled.
+        image_miou: (images,) mIoU of each image by itself, NaN where nothing is labeled.
         boundary: (K,) boundary IoU of each class, NaN for an absent one, or None where it was not asked for.
         seconds: Wall time.
         loss: Mean validation loss of the images, NaN where it could not be computed; None where it was not asked for
@@ -58,7 +58,7 @@ class EvalResult:
 
     @property
     def accuracy(self) -> float:
-        """Fraction of labelled pixels that are right."""
+        """Fraction of labeled pixels that are right."""
         return self.scores.accuracy
 
     @property

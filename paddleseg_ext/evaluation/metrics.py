@@ -17,7 +17,7 @@ NAMED_VALUES = 8  # an error message names at most as many wrong label values
 
 
 class ConfusionMatrix:
-    """Counts of (true class, predicted class) over the labelled pixels of any number of images.
+    """Counts of (true class, predicted class) over the labeled pixels of any number of images.
 
     Args:
         num_classes: K.

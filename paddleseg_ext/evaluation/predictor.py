@@ -108,7 +108,7 @@ class Inference:
             return [argmax(scores[0]) for scores in self._original_scores(model, images, trans_infos)]
 
     def predict_picture(self, model: nn.Layer, transforms: Callable[[dict], dict], picture: np.ndarray) -> np.ndarray:
-        """Class ids (H, W) of a picture as OpenCV reads it: (H, W, 3) BGR or (H, W) grey.
+        """Class ids (H, W) of a picture as OpenCV reads it: (H, W, 3) BGR or (H, W) gray.
 
         `transforms` is PaddleSeg's `Compose`; otherwise as `predict`.
         """

@@ -16,7 +16,7 @@ from paddleseg_ext.errors import UserError
 from paddleseg_ext.export.exporter import REPORT
 from paddleseg_ext.export.formats import ONNX_NAME
 from paddleseg_ext.export.runtimes import open_runner
-from paddleseg_ext.export.wrapper import OUTPUTS, Colours
+from paddleseg_ext.export.wrapper import OUTPUTS, Colors
 
 FILES = {"paddle": "model.pdiparams", "onnx": ONNX_NAME}
 SMALLEST = np.finfo(np.float32).tiny
@@ -28,14 +28,14 @@ class ExportedModel(nn.Layer):
     Args:
         folder: Holds ``export.json`` and what it names.
         backend: ``paddle`` or ``onnx``; the first that was exported unless given.
-        transforms: Those of the data, which normalise. A network that normalises itself gets their colours undone.
+        transforms: Those of the data, which normalize. A network that normalizes itself gets their colors undone.
 
     Shape:
-        - x: (N, C, H, W), normalised
+        - x: (N, C, H, W), normalized
         - output: a list of the scores (N, K, H, W), or of class ids (N, H, W) where `gives_ids`
 
     Raises:
-        UserError: Something is missing or damaged, or the transforms end with no normalisation.
+        UserError: Something is missing or damaged, or the transforms end with no normalization.
     """
 
     def __init__(self, folder: str | Path, backend: str | None = None, transforms: Sequence[Any] = ()) -> None:
@@ -48,7 +48,7 @@ class ExportedModel(nn.Layer):
         backend = backend or next(iter(there), None)
         if backend not in there:
             raise UserError(f"--exported {folder}: it holds {' and '.join(there) or 'nothing'}, not {backend}")
-        self.colours = Colours.of(transforms, self.sizes[1]) if report["input"]["uint8_nhwc_rgb"] else None
+        self.colors = Colors.of(transforms, self.sizes[1]) if report["input"]["uint8_nhwc_rgb"] else None
         for name, expected in report["sha256"].items():  # Paddle Inference may crash on a damaged file
             if not (folder / name).is_file():
                 raise UserError(f"{folder / name}: there is no such file; export again")
@@ -64,8 +64,8 @@ class ExportedModel(nn.Layer):
                 "export it without --input_shape, or set windows or transforms that give that size"
             )
         images = x.numpy()
-        if self.colours is not None:
-            images = self.colours.undone(images)
+        if self.colors is not None:
+            images = self.colors.undone(images)
         try:
             result = self.runner(images)
         except Exception as error:  # of Paddle Inference or ONNX Runtime

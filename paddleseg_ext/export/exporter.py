@@ -22,7 +22,7 @@ from paddleseg_ext.export import formats as saving
 from paddleseg_ext.export import verify as verifying
 from paddleseg_ext.export.fuse_bn import folded
 from paddleseg_ext.export.runtimes import open_runner
-from paddleseg_ext.export.wrapper import Colours
+from paddleseg_ext.export.wrapper import Colors
 
 FORMATS = {"paddle": ("paddle",), "onnx": ("onnx",), "both": ("paddle", "onnx")}
 DEPLOY, REPORT = "deploy.yaml", "export.json"
@@ -43,7 +43,7 @@ class Export:
         output_op: ``argmax``, ``softmax`` or ``none``.
         shape: (N, C, H, W) of the input with None for what stays free.
         opset: Of the ONNX file.
-        colours: Normalisation to put inside; the input is then uint8 (N, H, W, C), red first.
+        colors: Normalization to put inside; the input is then uint8 (N, H, W, C), red first.
         verify: Compare before the files are left.
         transforms: Of the validation data, as the configuration has them, for `deploy.yaml`.
         about: Further entries of the report.
@@ -53,7 +53,7 @@ class Export:
     output_op: str = "argmax"
     shape: Sequence[int | None] = FREE
     opset: int = 17
-    colours: Colours | None = None
+    colors: Colors | None = None
     verify: bool = True
     transforms: Sequence[Mapping[str, Any]] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
@@ -74,15 +74,15 @@ class Export:
         """
         versions = saving.check_onnx_packages() if "onnx" in self.formats else {}
         sizes = verifying.SIZES if self.verify else verifying.SIZES[:1]  # one shows what can be folded
-        probes = verifying.probes(model, self.shape, self.colours, sizes)
-        example = probes[0].images if self.colours is None else self.colours(probes[0].images)
+        probes = verifying.probes(model, self.shape, self.colors, sizes)
+        example = probes[0].images if self.colors is None else self.colors(probes[0].images)
         light, count = folded(model, paddle.to_tensor(example))
         with placing.beside(Path(folder)) as room:
             files = self._save(light, room / "final", self.output_op)
             cases = self._compared(light, room, probes) if self.verify else []
             self._refuse_wrong(cases, model, probes)
             report = {
-                "input": {"shape": [n or -1 for n in self.shape], "uint8_nhwc_rgb": self.colours is not None},
+                "input": {"shape": [n or -1 for n in self.shape], "uint8_nhwc_rgb": self.colors is not None},
                 "output_op": self.output_op,
                 "opset": self.opset if "onnx" in self.formats else None,
                 "folded_batch_norms": count,
@@ -99,7 +99,7 @@ class Export:
 
     def _save(self, model: nn.Layer, folder: Path, output_op: str) -> list[Path]:
         folder.mkdir()
-        files = saving.save_paddle(model, folder, output_op, self.shape, self.colours)
+        files = saving.save_paddle(model, folder, output_op, self.shape, self.colors)
         if "onnx" not in self.formats:
             return files
         target = folder / saving.ONNX_NAME
@@ -126,7 +126,7 @@ class Export:
     ) -> None:
         for case, probe in zip(cases, [*probes] * len(self.formats)):
             if not case.passed:
-                own = verifying.sensitivity(model, probe, self.colours)
+                own = verifying.sensitivity(model, probe, self.colors)
                 raise VerificationError(
                     f"the exported network is wrong, so no file was left: {case}; the network itself changes by "
                     f"{own:.1e} when its input changes in the last digit"
@@ -135,7 +135,7 @@ class Export:
     def _deploy_yaml(self, files: Sequence[Path]) -> str:
         """As PaddleSeg's deployment code reads it (`paddleseg.deploy.infer.DeployConfig`)."""
         transforms = [dict(entry) for entry in self.transforms]
-        if self.colours is not None:
+        if self.colors is not None:
             transforms = transforms[:-1]
         for entry in transforms:
             if entry["type"] == "FastNormalize":  # the same numbers under a name that PaddleSeg knows
@@ -145,7 +145,7 @@ class Export:
             "model": files[0].name,
             "params": files[1].name if len(files) > 1 else None,
             "transforms": transforms,
-            "input_shape": shape if self.colours is None else [shape[0], *shape[2:], shape[1]],
+            "input_shape": shape if self.colors is None else [shape[0], *shape[2:], shape[1]],
             "output_op": self.output_op,
             "output_dtype": "int32" if self.output_op == "argmax" else "float32",
         }

@@ -16,7 +16,7 @@ from paddle import nn
 from paddleseg.utils import logger as paddleseg_logger
 
 from paddleseg_ext.errors import UserError
-from paddleseg_ext.export.wrapper import Colours, Exportable, input_spec
+from paddleseg_ext.export.wrapper import Colors, Exportable, input_spec
 
 ONNX_NAME = "model.onnx"
 ONNX_PACKAGES = ("paddle2onnx", "onnx", "onnxruntime")
@@ -24,7 +24,7 @@ OPSETS = range(11, 20)
 
 
 def save_paddle(
-    model: nn.Layer, folder: Path, output_op: str, shape: Sequence[int | None], colours: Colours | None
+    model: nn.Layer, folder: Path, output_op: str, shape: Sequence[int | None], colors: Colors | None
 ) -> list[Path]:
     """Trace a model and write ``model.json`` (before Paddle 3 ``model.pdmodel``) and ``model.pdiparams``.
 
@@ -33,7 +33,7 @@ def save_paddle(
         folder: Exists and is empty.
         output_op: See `Exportable`.
         shape: (N, C, H, W) with None for what stays free.
-        colours: See `Exportable`.
+        colors: See `Exportable`.
 
     Returns:
         The graph's file and the weights'.
@@ -41,10 +41,10 @@ def save_paddle(
     Raises:
         UserError: The model cannot be traced.
     """
-    wrapped = Exportable(model, output_op, colours)
+    wrapped = Exportable(model, output_op, colors)
     wrapped.eval()
     try:
-        trace(wrapped, input_spec(shape, colours is not None), folder)
+        trace(wrapped, input_spec(shape, colors is not None), folder)
     except UserError as error:
         raise UserError(f"{type(model).__name__} cannot be traced with the input {list(shape)}: {error}") from error
     for by_product in folder.glob("*.info"):

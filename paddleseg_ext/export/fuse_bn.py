@@ -57,7 +57,7 @@ def folded(model: nn.Layer, example: paddle.Tensor, tolerance: float = 1e-4) -> 
     if not float(difference) <= tolerance * float(expected.abs().max()):
         result, pairs = copy.deepcopy(model), []
     for norm in [layer for layer in result.sublayers() if isinstance(layer, nn.SyncBatchNorm)]:
-        _replace(result, norm, _unsynchronised(norm))
+        _replace(result, norm, _unsynchronized(norm))
     return result, len(pairs)
 
 
@@ -107,8 +107,8 @@ def _fold(model: nn.Layer, conv: nn.Conv2D, norm: nn.Layer) -> None:
     _replace(model, norm, remainder)
 
 
-def _unsynchronised(norm: nn.SyncBatchNorm) -> nn.BatchNorm2D:
-    """The same in evaluation, but a CPU has no kernel for the synchronised one."""
+def _unsynchronized(norm: nn.SyncBatchNorm) -> nn.BatchNorm2D:
+    """The same in evaluation, but a CPU has no kernel for the synchronized one."""
     plain = nn.BatchNorm2D(len(norm._mean), epsilon=norm._epsilon, data_format=norm._data_format)
     plain.set_state_dict(norm.state_dict())
     plain.eval()

@@ -12,13 +12,13 @@ import paddle
 from paddle import nn
 
 from paddleseg_ext.errors import UserError
-from paddleseg_ext.export.wrapper import Colours
+from paddleseg_ext.export.wrapper import Colors
 
 SIZES = ((128, 192), (97, 161), (100, 140))  # a multiple of 32; odd; divisible by neither the strides nor all bins
 BATCHES = (1, 2)
 RELATIVE_DIFFERENCE = 1e-4
 EQUAL_PIXELS = 0.9999
-USUAL = Colours(np.float32([1 / 58]), np.float32([-2.1]))  # about what ImageNet's mean and deviation give
+USUAL = Colors(np.float32([1 / 58]), np.float32([-2.1]))  # about what ImageNet's mean and deviation give
 
 Run = Callable[[np.ndarray], np.ndarray]
 
@@ -71,14 +71,14 @@ class Probe:
 
 
 def probes(
-    model: nn.Layer, shape: Sequence[int | None], colours: Colours | None, sizes: Sequence[tuple[int, int]] = SIZES
+    model: nn.Layer, shape: Sequence[int | None], colors: Colors | None, sizes: Sequence[tuple[int, int]] = SIZES
 ) -> list[Probe]:
     """Images of several sizes in two batch sizes, or of those that a fixed input allows, and the network's scores.
 
     Args:
         model: In evaluation mode.
         shape: (N, C, H, W) with None for what is free.
-        colours: The exported network normalises, so it is fed uint8 (N, H, W, C).
+        colors: The exported network normalizes, so it is fed uint8 (N, H, W, C).
         sizes: Heights and widths.
 
     Raises:
@@ -87,7 +87,7 @@ def probes(
     found = []
     for count, height, width in _inputs(shape, sizes):
         pictures = _pictures(count, height, width, shape[1])
-        fed = (colours or USUAL)(pictures)
+        fed = (colors or USUAL)(pictures)
         try:
             with paddle.no_grad():
                 scores = model(paddle.to_tensor(fed))[0].numpy()
@@ -97,16 +97,16 @@ def probes(
                 f"the network itself fails on {count} images of {width}×{height} ({lines[-1].strip()}); if it takes "
                 "certain sizes only, name one: --input_shape N C H W"
             ) from error
-        found.append(Probe(fed if colours is None else pictures, scores))
+        found.append(Probe(fed if colors is None else pictures, scores))
     return found
 
 
-def sensitivity(model: nn.Layer, probe: Probe, colours: Colours | None) -> float:
+def sensitivity(model: nn.Layer, probe: Probe, colors: Colors | None) -> float:
     """How much the scores change, relative to the largest, when the input changes in float32's last digit.
 
     Where that is not far below what is allowed, no other order of summation can pass.
     """
-    images = probe.images if colours is None else colours(probe.images)
+    images = probe.images if colors is None else colors(probe.images)
     noise = np.random.default_rng(0).choice(np.float32([-1, 1]), images.shape) * np.finfo(np.float32).eps
     with paddle.no_grad():
         scores = model(paddle.to_tensor(images * (1 + noise)))[0].numpy()

@@ -1,4 +1,4 @@
-"""What goes into an exported graph around a network: colours before it, the wanted output behind it."""
+"""What goes into an exported graph around a network: colors before it, the wanted output behind it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ OUTPUTS = ("argmax", "softmax", "none")
 
 
 @dataclass(frozen=True)
-class Colours:
-    """Normalisation of colours as x · factor + offset, x in 0 … 255.
+class Colors:
+    """Normalization of colors as x · factor + offset, x in 0 … 255.
 
     Attributes:
         factor: (C,) float32.
@@ -31,11 +31,11 @@ class Colours:
     offset: np.ndarray
 
     @classmethod
-    def of(cls, transforms: Sequence[Any], channels: int = 3) -> Colours:
+    def of(cls, transforms: Sequence[Any], channels: int = 3) -> Colors:
         """Those of the validation transforms, which end with them.
 
         Raises:
-            UserError: The last transform is no normalisation, or another one is.
+            UserError: The last transform is no normalization, or another one is.
         """
         kinds = (Normalize, FastNormalize)
         if (
@@ -71,27 +71,27 @@ class Exportable(nn.Layer):
     Args:
         model: Gives a list with the mask's scores (N, K, H, W) first.
         output_op: ``argmax`` for class ids (int32), ``softmax`` for probabilities, ``none`` for scores.
-        colours: Normalise inside.
+        colors: Normalize inside.
 
     Shape:
-        - x: (N, C, H, W) float32, or with ``colours`` (N, H, W, C) uint8, red first
+        - x: (N, C, H, W) float32, or with ``colors`` (N, H, W, C) uint8, red first
         - output: (N, H, W) int32 with ``argmax``, otherwise (N, K, H, W) float32
     """
 
-    def __init__(self, model: nn.Layer, output_op: str, colours: Colours | None = None) -> None:
+    def __init__(self, model: nn.Layer, output_op: str, colors: Colors | None = None) -> None:
         super().__init__()
         if output_op not in OUTPUTS:
             raise ValueError(f"output_op={output_op!r} is not one of {', '.join(OUTPUTS)}.")
         self.model = model
         self.output_op = output_op
-        self.has_colours = colours is not None
-        if colours is not None:
+        self.has_colors = colors is not None
+        if colors is not None:
             for name in ("factor", "offset"):
-                values = paddle.to_tensor(getattr(colours, name)).reshape([1, -1, 1, 1])
+                values = paddle.to_tensor(getattr(colors, name)).reshape([1, -1, 1, 1])
                 self.register_buffer(name, values)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        if self.has_colours:
+        if self.has_colors:
             x = x.astype("float32").transpose([0, 3, 1, 2]) * self.factor + self.offset
         scores = self.model(x)[0]
         if self.output_op == "argmax":
@@ -99,9 +99,9 @@ class Exportable(nn.Layer):
         return F.softmax(scores, axis=1) if self.output_op == "softmax" else scores
 
 
-def input_spec(shape: Sequence[int | None], with_colours: bool) -> paddle.static.InputSpec:
+def input_spec(shape: Sequence[int | None], with_colors: bool) -> paddle.static.InputSpec:
     """Of an `Exportable`; ``shape`` is (N, C, H, W) with None for what stays free."""
     count, channels, height, width = shape
-    if with_colours:
+    if with_colors:
         return paddle.static.InputSpec([count, height, width, channels], "uint8", "x")
     return paddle.static.InputSpec([count, channels, height, width], "float32", "x")

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from paddleseg_ext.importers.naming import Rules, recognise, rename
+from paddleseg_ext.importers.naming import Rules, recognize, rename
 
 # Within a ConvModule or a BatchNorm, wherever it stands.
 NORM: Rules = [(r"\brunning_mean$", "_mean"), (r"\brunning_var$", "_variance")]
@@ -83,7 +83,7 @@ def names(source: Iterable[str]) -> dict[str, str]:
         UserError: the decode head is none of those in `TABLES`.
     """
     plain = {name: re.sub(r"^module\.", "", name) for name in source}
-    head = recognise(plain.values(), MARKS, "mmsegmentation")
+    head = recognize(plain.values(), MARKS, "mmsegmentation")
     behind_jpu = any(name.startswith("neck.") for name in plain.values())
     return {name: _ours(text, head, behind_jpu) for name, text in plain.items() if not text.endswith(COUNTER)}
 

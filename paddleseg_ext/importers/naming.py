@@ -19,7 +19,7 @@ def rename(name: str, rules: Rules) -> str:
     return name
 
 
-def recognise(names: Iterable[str], marks: Mapping[str, str], source: str) -> str:
+def recognize(names: Iterable[str], marks: Mapping[str, str], source: str) -> str:
     """The first network whose mark, a regular expression, is found in one of the names.
 
     Raises:

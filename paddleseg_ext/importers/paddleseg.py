@@ -13,7 +13,7 @@ from typing import Callable
 import numpy as np
 
 from paddleseg_ext.errors import UserError
-from paddleseg_ext.importers.naming import Rules, recognise, rename
+from paddleseg_ext.importers.naming import Rules, recognize, rename
 from paddleseg_ext.registry import closest
 
 COMMON: Rules = [
@@ -110,13 +110,13 @@ def names(source: Iterable[str], network: str | None = None) -> dict[str, str]:
 
     Args:
         source: PaddleSeg's names.
-        network: The class of the network; recognised by its names unless given.
+        network: The class of the network; recognized by its names unless given.
 
     Raises:
         UserError: none of the six networks.
     """
     source = list(source)
-    network = network or recognise(source, MARKS, "PaddleSeg")
+    network = network or recognize(source, MARKS, "PaddleSeg")
     if network not in TABLES:
         hint = closest(network, TABLES) or "."
         raise UserError(f"No importer for PaddleSeg's '{network}'{hint} Known: {', '.join(TABLES)}.")

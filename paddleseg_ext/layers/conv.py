@@ -1,4 +1,4 @@
-"""Convolution, normalisation and activation as one layer, plain and depthwise separable."""
+"""Convolution, normalization and activation as one layer, plain and depthwise separable."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from paddleseg_ext.cpu.winograd import conv3x3
 
 
 class ReLU(nn.ReLU):
-    """ReLU that overwrites its input when running eagerly: nothing else needs what a normalisation gives out."""
+    """ReLU that overwrites its input when running eagerly: nothing else needs what a normalization gives out."""
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         return F.relu_(x) if paddle.in_dynamic_mode() else F.relu(x)
@@ -49,7 +49,7 @@ def activation(name: str | None) -> nn.Layer:
 
 
 def kaiming_fan_out(out_channels: int, kernel_size: int, groups: int = 1) -> nn.initializer.Initializer:
-    """He initialisation by the number of outputs one input feeds (He et al., ICCV 2015, Sec. 2.2, backward case)."""
+    """He initialization by the number of outputs one input feeds (He et al., ICCV 2015, Sec. 2.2, backward case)."""
     return nn.initializer.KaimingNormal(fan_in=out_channels // groups * kernel_size**2)
 
 

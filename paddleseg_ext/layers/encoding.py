@@ -1,4 +1,4 @@
-"""Learned visual centres and the context they give (EncNet)."""
+"""Learned visual centers and the context they give (EncNet)."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class PyramidPooling(nn.Layer):
         channels: Channels of each branch.
         bin_sizes: Grid sides k, one branch each.
         norm: BatchNorm in the branches. The 1×1 grid holds one value an image and channel, on which
-            BatchNorm has nothing to normalise when the batch is 1; ``False`` leaves it out.
+            BatchNorm has nothing to normalize when the batch is 1; ``False`` leaves it out.
         act: Activation of the branches.
 
     Shape:

@@ -51,7 +51,7 @@ def local(network: nn.Layer) -> AbstractContextManager:
     return network.no_sync() if isinstance(network, paddle.DataParallel) else nullcontext()
 
 
-def synchronise_batch_norm(model: nn.Layer) -> nn.Layer:
+def synchronize_batch_norm(model: nn.Layer) -> nn.Layer:
     """On several GPUs, let BatchNorm take its statistics over all of them.
 
     The layers' parameters, buffers and names stay, so a checkpoint is the same with and without.

@@ -68,7 +68,7 @@ def check_labels(dataset: paddle.io.Dataset, num_classes: int, key: str = "train
 
     Raises:
         UserError: A file cannot be read, an image and its label differ in size, or a label has other values or
-            colours; the sentence names the file.
+            colors; the sentence names the file.
     """
     plain = _without_transforms(dataset)
     ignore_index = getattr(dataset, "ignore_index", 255)
@@ -82,7 +82,7 @@ def check_labels(dataset: paddle.io.Dataset, num_classes: int, key: str = "train
         if label.ndim != 2:
             raise UserError(
                 f"{key}: {files[-1]}: a label has one channel of class indices, this one has the shape {label.shape}; "
-                "convert colours to indices first"
+                "convert colors to indices first"
             )
         _, height, width = sample["img"].shape
         if label.shape != (height, width):
@@ -114,7 +114,7 @@ def watch_batch_norm(model: nn.Layer) -> Iterator[None]:
     """Warn about BatchNorm layers that saw one value a channel in the block's forward passes.
 
     That happens to a batch of 1 behind a global pooling. The variance of one value is 0: Paddle silently skips the
-    normalisation then, while evaluation, which uses running statistics, does not.
+    normalization then, while evaluation, which uses running statistics, does not.
     """
     kinds = tuple(getattr(nn, f"BatchNorm{suffix}") for suffix in ("", "1D", "2D", "3D"))
     found: dict[str, None] = {}
@@ -137,7 +137,7 @@ def watch_batch_norm(model: nn.Layer) -> Iterator[None]:
     if found:
         logger.warning(
             "warning: with one image a batch, BatchNorm after global pooling sees one value a channel, so Paddle skips "
-            f"it: {', '.join(found)}; use a batch_size of 2 or more, or no normalisation in these branches"
+            f"it: {', '.join(found)}; use a batch_size of 2 or more, or no normalization in these branches"
         )
 
 

@@ -33,7 +33,7 @@ def check_count(names: Sequence[str], losses: dict) -> None:
 
 
 def compute(model: nn.Layer, outputs: Sequence[paddle.Tensor], batch: dict, losses: dict) -> dict[str, paddle.Tensor]:
-    """The weighted loss of each output, by the output's name; their sum is what training minimises.
+    """The weighted loss of each output, by the output's name; their sum is what training minimizes.
 
     Args:
         model: Names the outputs. One with a `loss_computation` of its own (PaddleSeg's MaskFormer) computes them too.

@@ -24,7 +24,7 @@ def learnable(model: nn.Layer) -> Iterator[tuple[str, paddle.Tensor]]:
 def freeze(model: nn.Layer, patterns: Sequence[str]) -> None:
     """Stop the parameters whose names match a shell pattern (``backbone.*``) from learning.
 
-    Normalisation layers whose parameters are all frozen keep their statistics too: see `train_mode`.
+    Normalization layers whose parameters are all frozen keep their statistics too: see `train_mode`.
 
     Raises:
         UserError: A pattern matches no parameter, or together they match all.
@@ -41,7 +41,7 @@ def freeze(model: nn.Layer, patterns: Sequence[str]) -> None:
 
 
 def train_mode(model: nn.Layer) -> None:
-    """Training mode, except for normalisation layers that are frozen."""
+    """Training mode, except for normalization layers that are frozen."""
     model.train()
     for layer in model.sublayers():
         parameters = [parameter for _, parameter in learnable(layer)]
@@ -63,7 +63,7 @@ def scale_head(model: nn.Layer, factor: float) -> None:
 
 
 def exempt_from_decay(model: nn.Layer, optimizer: paddle.optimizer.Optimizer) -> None:
-    """Take weight decay from biases and from normalisation layers."""
+    """Take weight decay from biases and from normalization layers."""
     exempt = {parameter.name for parameter in _biases_and_norms(model)}
     if isinstance(optimizer, paddle.optimizer.AdamW):  # its decay is no regulariser
         before = optimizer._apply_decay_param_fun or (lambda name: True)

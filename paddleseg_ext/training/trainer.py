@@ -228,8 +228,8 @@ class Trainer:
 
     def _show(self, how: Inference) -> None:
         data = self.val_dataset
-        chosen, names, colours = evenly_spaced(len(data), PICTURES), class_names(data), palette(data)
-        for index, picture in triptychs(self.model, data, chosen, names, colours, how, PICTURE_WIDTH):
+        chosen, names, colors = evenly_spaced(len(data), PICTURES), class_names(data), palette(data)
+        for index, picture in triptychs(self.model, data, chosen, names, colors, how, PICTURE_WIDTH):
             self.reporter.picture(self.iteration, f"Evaluate/image_{index}", picture)
 
     def _record(self, evaluated: bool) -> dict:

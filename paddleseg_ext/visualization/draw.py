@@ -15,21 +15,21 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-UNLABELLED = (255, 255, 255)  # colour of ids that no class has
+UNLABELED = (255, 255, 255)  # color of ids that no class has
 PAPER, INK = (255, 255, 255), (20, 20, 20)
 FONT_SIZE, ROW, GAP = 13, 20, 8  # pixels
 PANEL = 320  # panels of a triptych are at least so wide
 
 
-def colour(ids: np.ndarray, palette: np.ndarray) -> np.ndarray:
-    """Paint each pixel in the colour of its class; ids beyond the palette become white. Returns (H, W, 3)."""
-    table = np.vstack([palette, np.array([UNLABELLED])]).astype(np.uint8)
+def color(ids: np.ndarray, palette: np.ndarray) -> np.ndarray:
+    """Paint each pixel in the color of its class; ids beyond the palette become white. Returns (H, W, 3)."""
+    table = np.vstack([palette, np.array([UNLABELED])]).astype(np.uint8)
     return table[np.minimum(ids, len(palette))]
 
 
 def overlay(image: np.ndarray, ids: np.ndarray, palette: np.ndarray, opacity: float = 0.5) -> np.ndarray:
-    """Lay the classes' colours over an image; pixels of no class stay as they are. Returns (H, W, 3)."""
-    blended = cv2.addWeighted(image, 1 - opacity, colour(ids, palette), opacity, 0)
+    """Lay the classes' colors over an image; pixels of no class stay as they are. Returns (H, W, 3)."""
+    blended = cv2.addWeighted(image, 1 - opacity, color(ids, palette), opacity, 0)
     return np.where((np.asarray(ids) < len(palette))[..., None], blended, image)
 
 
@@ -68,10 +68,10 @@ def triptych(
     """Image, truth and prediction side by side under their titles, over the legend of the classes in both.
 
     The picture is enlarged by a whole factor where it is narrower than 320 pixels, so that it stays sharp.
-    Where nothing is labelled the truth is white. Returns (h, w, 3).
+    Where nothing is labeled the truth is white. Returns (h, w, 3).
     """
     factor = -(-PANEL // image.shape[1])
-    panels = [image, colour(truth, palette), colour(pred, palette)]
+    panels = [image, color(truth, palette), color(pred, palette)]
     if factor > 1:
         panels = [panel.repeat(factor, 0).repeat(factor, 1) for panel in panels]
     titled = [np.vstack([_title(title, panel.shape[1]), panel]) for title, panel in zip(titles, panels)]
@@ -88,16 +88,16 @@ def save_picture(path: str | Path, picture: np.ndarray) -> None:
 
 
 def save_ids(path: str | Path, ids: np.ndarray) -> None:
-    """Write class ids as a grey PNG file of 8 bits, or of 16 where an id exceeds 255."""
+    """Write class ids as a gray PNG file of 8 bits, or of 16 where an id exceeds 255."""
     wide = ids.dtype.itemsize > 1 and int(ids.max(initial=0)) > 255
     save_picture(path, ids.astype(np.uint16 if wide else np.uint8))
 
 
-def save_colour(path: str | Path, ids: np.ndarray, palette: np.ndarray) -> None:
-    """Write class ids as a colour PNG file: one with a palette, whose pixels are the ids, up to 256 classes."""
+def save_color(path: str | Path, ids: np.ndarray, palette: np.ndarray) -> None:
+    """Write class ids as a color PNG file: one with a palette, whose pixels are the ids, up to 256 classes."""
     _open(path)
     if len(palette) > 256:
-        save_picture(path, colour(ids, palette))
+        save_picture(path, color(ids, palette))
         return
     picture = Image.fromarray(ids.astype(np.uint8)).convert("P")
     picture.putpalette(np.vstack([palette, np.full((256 - len(palette), 3), 255)]).astype(np.uint8).tobytes())
@@ -129,14 +129,12 @@ def curve(history: Sequence[Mapping[str, Any]], path: str | Path) -> None:
     figure.savefig(path, format="png", dpi=120)
 
 
-def _line(
-    axes: Any, history: Sequence[Mapping[str, Any]], key: str, label: str, colour: str, **style: Any
-) -> list[Any]:
+def _line(axes: Any, history: Sequence[Mapping[str, Any]], key: str, label: str, color: str, **style: Any) -> list[Any]:
     points = [(record["iter"], record[key]) for record in history if _number(record.get(key))]
     if not points:
         return []
-    axes.set_ylabel(label, color=colour)
-    return axes.plot(*zip(*points), color=colour, label=label, **style)
+    axes.set_ylabel(label, color=color)
+    return axes.plot(*zip(*points), color=color, label=label, **style)
 
 
 def _number(value: Any) -> bool:

@@ -51,7 +51,7 @@ def write_report(
     folder.mkdir(parents=True, exist_ok=True)
     draw_confusion(result.matrix.counts, names, folder / "confusion.png")
     draw_classes(result.class_iou, names, palette, folder / "classes.png")
-    # images in which nothing is labelled have no score, and come last in numpy's order
+    # images in which nothing is labeled have no score, and come last in numpy's order
     worst = [int(i) for i in np.argsort(result.image_miou)[:WORST] if not np.isnan(result.image_miou[i])]
     pictures = draw_triptychs(model, dataset, worst, folder / "worst", names, palette, Inference(**settings))
     columns = {"IoU": result.class_iou, "precision": result.scores.precision, "recall": result.scores.recall}
@@ -86,7 +86,7 @@ def draw_confusion(counts: np.ndarray, names: Sequence[str], path: Path) -> None
     figure = Figure(figsize=(size + 1, size))
     axes = figure.add_subplot(xlabel="prediction", ylabel="truth")
     picture = axes.imshow(share, cmap="Blues", vmin=0, vmax=100)
-    axes.set_facecolor("lightgrey")  # classes that are nowhere true
+    axes.set_facecolor("lightgray")  # classes that are nowhere true
     axes.set_xticks(range(len(names)), names, rotation=90)
     axes.set_yticks(range(len(names)), names)
     if len(names) <= LEGIBLE:
@@ -98,7 +98,7 @@ def draw_confusion(counts: np.ndarray, names: Sequence[str], path: Path) -> None
 
 
 def draw_classes(iou: np.ndarray, names: Sequence[str], palette: np.ndarray, path: Path) -> None:
-    """Draw a bar of each class's IoU, best first, in the class's colour; classes without one come last. PNG file."""
+    """Draw a bar of each class's IoU, best first, in the class's color; classes without one come last. PNG file."""
     order = np.argsort(-iou)  # NaN last
     figure = Figure(figsize=(8, 1.5 + 0.24 * len(names)))
     axes = figure.add_subplot(xlabel="IoU, %", xlim=(0, 110))

@@ -118,7 +118,7 @@ def test_bad_input_is_told(root: Path, arguments: list[str], words: str, capsys:
     assert words in capsys.readouterr().err
 
 
-def test_normalising_inside_needs_a_normalisation_last(root: Path, capsys: pytest.CaptureFixture) -> None:
+def test_normalizing_inside_needs_a_normalization_last(root: Path, capsys: pytest.CaptureFixture) -> None:
     write_config(
         root, val_dataset={**load_config(root / "config.yml").dic["val_dataset"], "transforms": RESIZING[::-1]}
     )

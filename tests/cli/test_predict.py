@@ -60,9 +60,9 @@ def test_a_folder_keeps_its_structure(root: Path) -> None:
         ids = np.asarray(Image.open(root / "out" / "ids" / name))
         np.testing.assert_array_equal(ids, ids_by_hand(root, root / "in" / source))
         assert ids.dtype == np.uint8 and len(np.unique(ids)) > 1
-        colour = Image.open(root / "out" / "color" / name)
-        assert colour.mode == "P"
-        np.testing.assert_array_equal(np.asarray(colour), ids)
+        color = Image.open(root / "out" / "color" / name)
+        assert color.mode == "P"
+        np.testing.assert_array_equal(np.asarray(color), ids)
         overlay = np.asarray(Image.open(root / "out" / "overlay" / name))
         assert overlay.shape[0] > ids.shape[0] and overlay.shape[1] >= 320  # the legend
 
@@ -84,11 +84,11 @@ def test_a_list_may_name_images_elsewhere(root: Path) -> None:
     assert len(files(root / "out" / "ids")) == 2
 
 
-def test_windows_scales_and_own_colours(root: Path) -> None:
+def test_windows_scales_and_own_colors(root: Path) -> None:
     assert predict(root, root / "in" / "a.png") == 0
     flags = ["--aug_pred", "--scales", "0.5", "2", "--flip_horizontal", "--is_slide", "--crop_size", "16", "16"]
-    colours = ["--custom_color", "1", "2", "3", "4", "5", "6"]
-    assert predict(root, root / "in" / "a.png", *flags, "--stride", "8", "8", *colours, save_dir=root / "aug") == 0
+    colors = ["--custom_color", "1", "2", "3", "4", "5", "6"]
+    assert predict(root, root / "in" / "a.png", *flags, "--stride", "8", "8", *colors, save_dir=root / "aug") == 0
     plain, augmented = (np.asarray(Image.open(root / name / "ids" / "a.png")) for name in ("out", "aug"))
     assert plain.shape == augmented.shape and (plain != augmented).any()
     painted = np.asarray(Image.open(root / "aug" / "color" / "a.png").convert("RGB"))

@@ -12,7 +12,7 @@ from paddleseg_ext.data.datasets import StreetScenes, class_names, palette
 
 
 @pytest.mark.parametrize(
-    "dataset, index, name, colour",
+    "dataset, index, name, color",
     [
         (Cityscapes, 18, "bicycle", (119, 11, 32)),
         (StreetScenes, 10, "sky", (70, 130, 180)),
@@ -21,21 +21,21 @@ from paddleseg_ext.data.datasets import StreetScenes, class_names, palette
         (PascalVOC, 15, "person", (192, 128, 128)),
     ],
 )
-def test_known_data_sets(dataset, index, name, colour):
+def test_known_data_sets(dataset, index, name, color):
     assert class_names(dataset)[index] == name
-    assert tuple(palette(dataset)[index]) == colour
+    assert tuple(palette(dataset)[index]) == color
     assert len(class_names(dataset)) == len(palette(dataset)) == dataset.NUM_CLASSES
     assert palette(dataset).dtype == np.uint8
 
 
 @pytest.mark.parametrize("name, count", [("cityscapes", 19), ("ade20k", 150), ("camvid", 11), ("voc", 21)])
 def test_tables_are_whole(name, count):
-    names, colours = read_table(name)
+    names, colors = read_table(name)
     assert len(names) == len(set(names)) == count
-    assert all(0 <= value <= 255 for colour in colours for value in colour)
+    assert all(0 <= value <= 255 for color in colors for value in color)
 
 
-def test_voc_colours_follow_the_bit_rule():
+def test_voc_colors_follow_the_bit_rule():
     assert np.array_equal(generic_palette(21), np.array(read_table("voc")[1]))
 
 
@@ -44,7 +44,7 @@ def test_the_generic_palette_is_that_of_paddleseg_after_the_background():
     assert np.array_equal(generic_palette(256)[1:], stock)
 
 
-def test_unknown_data_sets_get_numbers_and_distinct_colours():
+def test_unknown_data_sets_get_numbers_and_distinct_colors():
     assert class_names(OpticDiscSeg) == ["class 0", "class 1"]
     assert palette(OpticDiscSeg).tolist() == [[0, 0, 0], [128, 0, 0]]
 

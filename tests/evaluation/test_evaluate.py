@@ -27,7 +27,7 @@ CLASSES = 4
 SIZES = [(20, 30), (33, 17), (20, 30), (30, 20), (33, 17), (20, 30), (41, 40)]
 
 
-class Colours(nn.Layer):
+class Colors(nn.Layer):
     """Scores by the brightness of a channel, pixel by pixel, so that every way to cut an image agrees."""
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ def test_every_way_gives_the_counts_of_a_plain_loop(
 ) -> None:
     if not on_host:  # as on other devices
         monkeypatch.setattr(arrays, "on_host", lambda tensor: False)
-    model, dataset = Colours(), data(root)
+    model, dataset = Colors(), data(root)
     expected = _by_hand(model, dataset)
     model.batches.clear()
     loading = {"batch_size": batch_size, "num_workers": num_workers}
@@ -97,7 +97,7 @@ def test_every_way_gives_the_counts_of_a_plain_loop(
 
 
 def test_image_scores_are_those_of_each_image_alone(root: Path) -> None:
-    model, dataset = Colours(), data(root)
+    model, dataset = Colors(), data(root)
     result = evaluate(model, dataset, batch_size=2, progress=False)
     for i, pair in enumerate(list(dataset.file_list)):
         dataset.file_list = [pair]
@@ -106,11 +106,11 @@ def test_image_scores_are_those_of_each_image_alone(root: Path) -> None:
 
 @pytest.mark.parametrize("transform", [Resize((24, 36)), Padding((50, 60))])
 def test_the_truth_is_compared_at_its_own_size(root: Path, transform: object) -> None:
-    model, dataset = Colours(), data(root, transform)
+    model, dataset = Colors(), data(root, transform)
     result = evaluate(model, dataset, batch_size=8, progress=False)
     assert model.batches == [3, 2, 1, 1] or sorted(model.batches) == [1, 1, 2, 3]
-    labelled = sum((h - i - 1) * w for i, (h, w) in enumerate(SIZES))
-    assert result.matrix.counts.sum() == labelled
+    labeled = sum((h - i - 1) * w for i, (h, w) in enumerate(SIZES))
+    assert result.matrix.counts.sum() == labeled
     if isinstance(transform, Padding):
         np.testing.assert_array_equal(result.matrix.counts, _by_hand(model, data(root)))
 
@@ -125,14 +125,14 @@ def test_images_of_several_sizes_may_come_out_of_one_size(root: Path) -> None:
                 sample["img"] = np.pad(sample["img"], ((0, 4), (0, 0), (0, 0)))
             return sample
 
-    model = Colours()
+    model = Colors()
     result = evaluate(model, data(root, Growing()), batch_size=8, progress=False)
     assert model.batches != [3, 2, 1, 1] and sum(model.batches) == 7
     np.testing.assert_array_equal(result.matrix.counts, _by_hand(model, data(root)))
 
 
 def test_the_model_keeps_its_mode_and_the_loop_needs_no_gradient(root: Path) -> None:
-    model = nn.Sequential(Colours(), nn.Identity())
+    model = nn.Sequential(Colors(), nn.Identity())
     model.train()
     evaluate(model, data(root), progress=False)
     assert model.training and model[0].training
@@ -140,7 +140,7 @@ def test_the_model_keeps_its_mode_and_the_loop_needs_no_gradient(root: Path) -> 
 
 @pytest.mark.parametrize("transform", [[], [Padding((50, 60))]])
 def test_the_loss_is_that_of_a_plain_loop(root: Path, transform: list) -> None:
-    model, plain = Colours(), data(root)
+    model, plain = Colors(), data(root)
     losses = {"types": [CrossEntropyLoss()], "coef": [0.5]}
     expected = []
     for sample in (plain[i] for i in range(len(plain))):
@@ -162,14 +162,14 @@ def test_a_loss_that_fails_is_left_out(root: Path, caplog: pytest.LogCaptureFixt
         def forward(self, scores: paddle.Tensor, label: paddle.Tensor) -> paddle.Tensor:
             raise KeyError("embedding")
 
-    model = Colours()
+    model = Colors()
     result = evaluate(model, data(root), progress=False, loss=of_mask(model, {"types": [Picky()], "coef": [1]}))
     assert result.to_dict()["val_loss"] is None and result.miou > 0
     assert caplog.text.count("no validation loss: Picky: KeyError: 'embedding'") == 1
 
 
 def test_boundary_iou_is_reported(root: Path) -> None:
-    result = evaluate(Colours(), data(root), boundary=True, progress=False)
+    result = evaluate(Colors(), data(root), boundary=True, progress=False)
     names = ["a", "b", "c", "d"]
     assert "boundary" in result.table(names)
     assert result.to_dict(names)["classes"]["a"]["boundary_iou"] == pytest.approx(result.boundary[0])
@@ -187,9 +187,9 @@ import json, sys
 from pathlib import Path
 import paddleseg_ext  # before Paddle, as in the command line's own modules
 from paddle import distributed
-from tests.evaluation.test_evaluate import Colours, data, evaluate
+from tests.evaluation.test_evaluate import Colors, data, evaluate
 
-root, model = Path(sys.argv[1]), Colours()
+root, model = Path(sys.argv[1]), Colors()
 result = evaluate(model, data(root), batch_size=2, boundary=True, progress=False)
 record = {
     "ranks": distributed.get_world_size(),
@@ -212,7 +212,7 @@ def test_two_processes_give_the_result_of_one(root: Path) -> None:
     assert first.pop("ranks") == second.pop("ranks") == 2
     shares = first.pop("seen"), second.pop("seen")
     assert sum(shares) == len(SIZES) and min(shares) > 0
-    alone = evaluate(Colours(), data(root), boundary=True, progress=False)
+    alone = evaluate(Colors(), data(root), boundary=True, progress=False)
     assert first == second
     assert first["counts"] == alone.matrix.counts.tolist()
     np.testing.assert_array_equal(first["image_miou"], alone.image_miou)
@@ -234,7 +234,7 @@ def _cut_label(root: Path) -> str:
     return r"4_label\.png: .* 17 wide and 33 high"
 
 
-def _colour_label(root: Path) -> str:
+def _color_label(root: Path) -> str:
     cv2.imwrite(str(root / "5_label.png"), np.zeros((20, 30, 3), np.uint8))
     return r"5_label\.png: .* 1×20×30×3"
 
@@ -244,20 +244,20 @@ def _wrong_class(root: Path) -> str:
     return r"6_label\.png: label values 4 are not allowed"
 
 
-@pytest.mark.parametrize("damage", [_break_image, _remove_label, _cut_label, _colour_label, _wrong_class])
+@pytest.mark.parametrize("damage", [_break_image, _remove_label, _cut_label, _color_label, _wrong_class])
 @pytest.mark.parametrize("num_workers", [0, 1])
 def test_bad_files_are_named(root: Path, damage: Callable[[Path], str], num_workers: int) -> None:
     dataset = data(root)
     message = damage(root)
     with pytest.raises(UserError, match=message):
-        evaluate(Colours(), dataset, batch_size=2, num_workers=num_workers, progress=False)
+        evaluate(Colors(), dataset, batch_size=2, num_workers=num_workers, progress=False)
 
 
 def test_an_empty_set_and_a_foreign_model_are_refused(root: Path) -> None:
     dataset = data(root)
     dataset.num_classes = 3
     with pytest.raises(UserError, match="class id 3.*num_classes"):
-        evaluate(Colours(), dataset, progress=False)
+        evaluate(Colors(), dataset, progress=False)
     dataset.file_list = []
     with pytest.raises(UserError, match="no images"):
-        evaluate(Colours(), dataset, progress=False)
+        evaluate(Colors(), dataset, progress=False)

@@ -21,7 +21,7 @@ CLASSES = 5
 
 
 class Net(nn.Layer):
-    """Scores that depend on a neighbourhood and on where the window ends; `reduce` gives them at half the size."""
+    """Scores that depend on a neighborhood and on where the window ends; `reduce` gives them at half the size."""
 
     def __init__(self, reduce: bool = False) -> None:
         super().__init__()

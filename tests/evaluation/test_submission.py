@@ -40,7 +40,7 @@ def test_class_iou_equals_the_official_evaluation(case: str, tmp_path: Path, cap
     submission = Submission(CITYSCAPES, images, 19, tmp_path / "results", count=3)
     matrix = ConfusionMatrix(19)
     predictions, truths = [], []
-    # every label id that the benchmark ignores stands for 255: unlabelled, ego vehicle, trailer, …
+    # every label id that the benchmark ignores stands for 255: unlabeled, ego vehicle, trailer, …
     ignored = [label.id for label in labels.labels if label.ignoreInEval and label.id >= 0]
     for image, (truth, pred) in zip(images, CASES[case]):
         truth, pred = (rng.choice(list(ids), (64, 128)).astype(np.uint8) for ids in (truth, pred))

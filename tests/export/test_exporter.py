@@ -18,7 +18,7 @@ from paddleseg_ext.export import formats as saving
 from paddleseg_ext.export import verify as verifying
 from paddleseg_ext.export.exporter import Export, VerificationError
 from paddleseg_ext.export.runtimes import open_runner
-from paddleseg_ext.export.wrapper import Colours
+from paddleseg_ext.export.wrapper import Colors
 from paddleseg_ext.layers.criss_cross import CrissCrossAttention
 from paddleseg_ext.registry import HEADS
 from tests.export.test_fuse_bn import with_statistics
@@ -58,12 +58,12 @@ def test_every_head_is_exported_with_free_sizes(name: str, tmp_path: Path) -> No
         assert np.abs(found - expected).max() <= 1e-4 * np.abs(expected).max()
 
 
-def test_normalisation_inside_and_class_ids_out(tmp_path: Path) -> None:
-    net, colours = trained("PSPHead"), Colours.of([FastNormalize([0.5], [0.25])])
-    report = Export(formats=FORMATS, colours=colours, transforms=[{"type": "FastNormalize"}]).write(net, tmp_path)
+def test_normalization_inside_and_class_ids_out(tmp_path: Path) -> None:
+    net, colors = trained("PSPHead"), Colors.of([FastNormalize([0.5], [0.25])])
+    report = Export(formats=FORMATS, colors=colors, transforms=[{"type": "FastNormalize"}]).write(net, tmp_path)
     assert all(case["relative_difference"] <= 1e-4 for case in report["verified"])
     pictures = np.random.default_rng(0).integers(0, 256, (2, 40, 56, 3), np.uint8)
-    expected = net(paddle.to_tensor(colours(pictures)))[0].numpy().argmax(1)
+    expected = net(paddle.to_tensor(colors(pictures)))[0].numpy().argmax(1)
     for backend in FORMATS:
         ids = open_runner(tmp_path, backend)(pictures)
         assert ids.dtype == np.int32 and (ids == expected).mean() >= 0.9999

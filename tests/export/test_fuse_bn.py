@@ -7,7 +7,7 @@ import paddle
 import pytest
 from paddle import nn
 
-from paddleseg_ext.export.fuse_bn import NORMS, Shift, _fold, _unsynchronised, folded
+from paddleseg_ext.export.fuse_bn import NORMS, Shift, _fold, _unsynchronized, folded
 from paddleseg_ext.registry import HEADS
 from tests.test_segmentor import model
 
@@ -59,18 +59,18 @@ def test_a_norm_behind_a_convolution_goes(bias: bool) -> None:
     assert all((net.state_dict()[key].numpy() == value).all() for key, value in before.items()), "the original changed"
 
 
-def test_a_synchronised_norm_is_folded_or_becomes_a_plain_one() -> None:
+def test_a_synchronized_norm_is_folded_or_becomes_a_plain_one() -> None:
     """Nothing else can be seen of it here: on a CPU it has no kernel."""
     plain = with_statistics(Net(bias=True))
-    synchronised = with_statistics(Net(bias=True, norm=nn.SyncBatchNorm))
-    synchronised.set_state_dict(plain.state_dict())
+    synchronized = with_statistics(Net(bias=True, norm=nn.SyncBatchNorm))
+    synchronized.set_state_dict(plain.state_dict())
     x = paddle.randn([1, 3, 8, 8])
-    _fold(synchronised, synchronised.first, synchronised.norm)
-    assert difference(plain, synchronised, x) <= 1e-5
+    _fold(synchronized, synchronized.first, synchronized.norm)
+    assert difference(plain, synchronized, x) <= 1e-5
     norm = nn.SyncBatchNorm(4)
     norm.set_state_dict(plain.norm.state_dict())
     np.testing.assert_array_equal(
-        _unsynchronised(norm)(paddle.ones([1, 4, 2, 2])), plain.norm(paddle.ones([1, 4, 2, 2]))
+        _unsynchronized(norm)(paddle.ones([1, 4, 2, 2])), plain.norm(paddle.ones([1, 4, 2, 2]))
     )
 
 

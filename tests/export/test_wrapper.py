@@ -10,13 +10,13 @@ from paddleseg.transforms import Normalize, Resize
 
 from paddleseg_ext.data.transforms import FastNormalize
 from paddleseg_ext.errors import UserError
-from paddleseg_ext.export.wrapper import Colours, Exportable
+from paddleseg_ext.export.wrapper import Colors, Exportable
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 
 class Scores(nn.Layer):
-    """Three classes: the colours themselves, and a second output that is nobody's."""
+    """Three classes: the colors themselves, and a second output that is nobody's."""
 
     def forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
         return [x, x.mean()]
@@ -28,19 +28,19 @@ def picture() -> np.ndarray:
 
 @pytest.mark.parametrize("kind", [Normalize, FastNormalize])
 @pytest.mark.parametrize("numbers", [{"mean": MEAN, "std": STD}, {}], ids=["three", "one"])
-def test_colours_are_those_of_the_transform(kind: type, numbers: dict) -> None:
-    colours = Colours.of([Resize(), kind(**numbers)])
-    found = colours(picture())
+def test_colors_are_those_of_the_transform(kind: type, numbers: dict) -> None:
+    colors = Colors.of([Resize(), kind(**numbers)])
+    found = colors(picture())
     for image, result in zip(picture(), found):
         expected = kind(**numbers)({"img": image.astype("float32")})["img"]
         np.testing.assert_allclose(result, expected.transpose(2, 0, 1), rtol=0, atol=1e-5)
-    np.testing.assert_array_equal(colours.undone(found), picture())
+    np.testing.assert_array_equal(colors.undone(found), picture())
 
 
 @pytest.mark.parametrize("transforms", [[], [Resize()], [Normalize(), Resize()], [Normalize(), FastNormalize()]])
-def test_transforms_without_one_normalisation_at_the_end_are_refused(transforms: list) -> None:
+def test_transforms_without_one_normalization_at_the_end_are_refused(transforms: list) -> None:
     with pytest.raises(UserError, match="--with_normalize: val_dataset.transforms must end with"):
-        Colours.of(transforms)
+        Colors.of(transforms)
 
 
 def test_outputs() -> None:
@@ -54,7 +54,7 @@ def test_outputs() -> None:
         Exportable(Scores(), "max")
 
 
-def test_normalising_inside_takes_pictures() -> None:
-    colours = Colours.of([FastNormalize(MEAN, STD)])
-    inside = Exportable(Scores(), "none", colours)(paddle.to_tensor(picture()))
-    np.testing.assert_allclose(inside.numpy(), colours(picture()), rtol=0, atol=1e-6)
+def test_normalizing_inside_takes_pictures() -> None:
+    colors = Colors.of([FastNormalize(MEAN, STD)])
+    inside = Exportable(Scores(), "none", colors)(paddle.to_tensor(picture()))
+    np.testing.assert_allclose(inside.numpy(), colors(picture()), rtol=0, atol=1e-6)

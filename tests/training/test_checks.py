@@ -71,7 +71,7 @@ def _text_for_label(root: Path) -> None:
     (root / "label1.png").write_text("not a picture", encoding="utf-8")
 
 
-def _colour_label(root: Path) -> None:
+def _color_label(root: Path) -> None:
     cv2.imwrite(str(root / "label1.png"), np.zeros((SIZE, SIZE, 3), np.uint8))
 
 
@@ -86,7 +86,7 @@ def _small_label(root: Path) -> None:
         (_missing_label, r"label1\.png: the label file does not exist"),
         (_broken_image, r"image1\.png: the image file cannot be read as a picture"),
         (_text_for_label, r"label1\.png: the label file cannot be read as a picture"),
-        (_colour_label, r"label1\.png: .* shape \(32, 32, 3\)"),
+        (_color_label, r"label1\.png: .* shape \(32, 32, 3\)"),
         (_small_label, r"label1\.png is 30x32, but its image .*image1\.png is 32x32"),
     ],
 )

@@ -87,11 +87,11 @@ def test_a_head_needs_a_backbone_beside_it() -> None:
         parameters.scale_head(nn.Sequential(nn.Linear(2, 2)), 10)
 
 
-def test_synchronised_batch_norm_saves_as_plain() -> None:
+def test_synchronized_batch_norm_saves_as_plain() -> None:
     plain = TwoOutputs(CLASSES)
-    synchronised = nn.SyncBatchNorm.convert_sync_batchnorm(TwoOutputs(CLASSES))
-    assert isinstance(synchronised.norm, nn.SyncBatchNorm)
-    arrays = state.model_arrays(synchronised)
+    synchronized = nn.SyncBatchNorm.convert_sync_batchnorm(TwoOutputs(CLASSES))
+    assert isinstance(synchronized.norm, nn.SyncBatchNorm)
+    arrays = state.model_arrays(synchronized)
     state.load_model(plain, arrays, "checkpoint")
     for name, value in state.model_arrays(plain).items():
         np.testing.assert_array_equal(value, arrays[name])

@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 from paddleseg_ext.visualization.draw import (
-    colour,
+    color,
     curve,
     legend,
     overlay,
-    save_colour,
+    save_color,
     save_ids,
     triptych,
     with_legend,
@@ -23,28 +23,28 @@ PALETTE = np.array([[128, 64, 128], [0, 0, 142], [70, 130, 180], [220, 20, 60]],
 NAMES = ["road", "car", "sky", "person"]
 
 
-def test_colour_paints_classes_and_leaves_the_unlabelled_white() -> None:
+def test_color_paints_classes_and_leaves_the_unlabeled_white() -> None:
     ids = np.array([[0, 3], [255, 2]], np.uint8)
     expected = [[PALETTE[0], PALETTE[3]], [(255, 255, 255), PALETTE[2]]]
-    np.testing.assert_array_equal(colour(ids, PALETTE), expected)
+    np.testing.assert_array_equal(color(ids, PALETTE), expected)
 
 
-def test_overlay_mixes_and_keeps_the_unlabelled() -> None:
+def test_overlay_mixes_and_keeps_the_unlabeled() -> None:
     image = np.full((1, 2, 3), 100, np.uint8)
     mixed = overlay(image, np.array([[2, 255]], np.uint8), PALETTE, opacity=0.25)
     np.testing.assert_allclose(mixed[0, 0], 0.75 * 100 + 0.25 * PALETTE[2], atol=1)
     np.testing.assert_array_equal(mixed[0, 1], [100] * 3)
 
 
-def _colours(picture: np.ndarray) -> set[tuple]:
+def _colors(picture: np.ndarray) -> set[tuple]:
     return set(map(tuple, picture.reshape(-1, 3).tolist()))
 
 
 def test_the_legend_holds_the_given_classes_and_breaks_its_lines() -> None:
     wide, narrow = legend([0, 2], PALETTE, NAMES, 400), legend([0, 2], PALETTE, NAMES, 70)
     for picture in (wide, narrow):
-        assert {tuple(PALETTE[0].tolist()), tuple(PALETTE[2].tolist())} <= _colours(picture)
-        assert tuple(PALETTE[3].tolist()) not in _colours(picture)
+        assert {tuple(PALETTE[0].tolist()), tuple(PALETTE[2].tolist())} <= _colors(picture)
+        assert tuple(PALETTE[3].tolist()) not in _colors(picture)
     assert wide.shape[1] == 400 and narrow.shape[1] == 70
     assert narrow.shape[0] > wide.shape[0]
 
@@ -62,9 +62,9 @@ def test_a_triptych_shows_three_pictures_and_the_classes_of_both(size: tuple[int
     top = 20
     panels = [picture[top : top + height, i * (width + 4) : i * (width + 4) + width] for i in range(3)]
     np.testing.assert_array_equal(panels[0][::factor, ::factor], image)
-    np.testing.assert_array_equal(panels[1][::factor, ::factor], colour(truth, PALETTE))
-    np.testing.assert_array_equal(panels[2][::factor, ::factor], colour(pred, PALETTE))
-    below = _colours(picture[top + height :])
+    np.testing.assert_array_equal(panels[1][::factor, ::factor], color(truth, PALETTE))
+    np.testing.assert_array_equal(panels[2][::factor, ::factor], color(pred, PALETTE))
+    below = _colors(picture[top + height :])
     assert [tuple(c.tolist()) in below for c in PALETTE] == [False, True, True, False]
 
 
@@ -83,11 +83,11 @@ def test_ids_are_written_as_they_are(tmp_path: Path, highest: int, mode: str) ->
 
 
 @pytest.mark.parametrize("classes, mode", [(4, "P"), (256, "P"), (300, "RGB")])
-def test_colour_files_show_the_palette(tmp_path: Path, classes: int, mode: str) -> None:
+def test_color_files_show_the_palette(tmp_path: Path, classes: int, mode: str) -> None:
     palette = np.random.default_rng(0).integers(0, 256, (classes, 3), np.uint8)
     ids = np.array([[0, classes - 1], [3, 1]], np.uint16)
-    save_colour(tmp_path / "colour.png", ids, palette)
-    with Image.open(tmp_path / "colour.png") as file:
+    save_color(tmp_path / "color.png", ids, palette)
+    with Image.open(tmp_path / "color.png") as file:
         assert file.mode == mode
         np.testing.assert_array_equal(np.asarray(file.convert("RGB")), palette[ids])
 

@@ -15,9 +15,9 @@ from PIL import Image
 from paddleseg_ext.evaluation.evaluate import evaluate
 from paddleseg_ext.evaluation.predictor import Inference
 from paddleseg_ext.visualization.comparisons import draw_triptychs, evenly_spaced
-from paddleseg_ext.visualization.draw import colour
+from paddleseg_ext.visualization.draw import color
 from paddleseg_ext.visualization.report import draw_classes, draw_confusion, write_report
-from tests.evaluation.test_evaluate import CLASSES, SIZES, Colours, data, write_data
+from tests.evaluation.test_evaluate import CLASSES, SIZES, Colors, data, write_data
 
 PALETTE = np.array([[128, 64, 128], [0, 0, 142], [70, 130, 180], [220, 20, 60]], np.uint8)
 NAMES = ["road", "car & <van>", "sky", "person"]
@@ -42,7 +42,7 @@ class Sources(HTMLParser):
 
 
 def test_the_page_holds_everything_and_shows_the_worst_first(root: Path) -> None:
-    model, dataset = Colours(), data(root)
+    model, dataset = Colors(), data(root)
     settings = {"is_slide": True, "crop_size": [16, 16], "stride": [8, 8]}
     result = evaluate(model, dataset, boundary=True, progress=False, **settings)
     page = write_report(root / "report", result, model, dataset, NAMES, PALETTE, settings)
@@ -62,7 +62,7 @@ def test_the_page_holds_everything_and_shows_the_worst_first(root: Path) -> None
 
 
 def test_triptychs_show_image_truth_and_prediction(root: Path) -> None:
-    model, dataset = Colours(), data(root)
+    model, dataset = Colors(), data(root)
     paths = draw_triptychs(model, dataset, [6, 1], root / "new", NAMES, PALETTE, Inference())
     assert [path.name for path in paths] == ["00006_6.jpg.png", "00001_1.jpg.png"]
     picture = np.asarray(Image.open(paths[0]))
@@ -72,7 +72,7 @@ def test_triptychs_show_image_truth_and_prediction(root: Path) -> None:
         picture[20:, i * (width * factor + 4) :][: height * factor : factor, : width * factor : factor] for i in (0, 1)
     ]
     np.testing.assert_array_equal(panels[0], cv2.imread(str(root / "6.jpg.png"))[..., ::-1])
-    np.testing.assert_array_equal(panels[1], colour(cv2.imread(str(root / "6_label.png"), 0), PALETTE))
+    np.testing.assert_array_equal(panels[1], color(cv2.imread(str(root / "6_label.png"), 0), PALETTE))
 
 
 @pytest.mark.parametrize("classes", [2, 19, 150])

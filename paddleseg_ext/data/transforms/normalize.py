@@ -1,4 +1,4 @@
-"""Normalisation of colours, many times as fast as PaddleSeg's."""
+"""Normalization of colors, many times as fast as PaddleSeg's."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ class ScaleCropFlip:
 
     Those resize the whole picture, by up to 2, and then keep a crop of it. Here the crop is taken from the source and
     resized alone. Scales of a few steps are ratios of small numbers, p source pixels to q of the result, so source and
-    result can be cut at multiples of p and q and every pixel is interpolated from the same neighbours by the same
+    result can be cut at multiples of p and q and every pixel is interpolated from the same neighbors by the same
     weights: for the same random draws the result is that of the three, but for float rounding in the image. Where the
     ratio has no small terms (continuous scales, sides without common factors), more of the picture is resized, at worst
     all of it.
@@ -145,7 +145,7 @@ def scaled_crop(
 
 
 def _block(length: int, scaled: int, wanted: range) -> tuple[slice, int, int]:
-    """A stretch of the source that scales to whole pixels around `wanted`, with a neighbour on either side.
+    """A stretch of the source that scales to whole pixels around `wanted`, with a neighbor on either side.
 
     Returns:
         The stretch, its scaled length, and where in that `wanted` starts.

@@ -47,7 +47,7 @@ def test_transforms_follow(root):
     assert np.array_equal(plain[0]["label"][:, ::-1], flipped[0]["label"])
 
 
-def test_names_and_colours(root):
+def test_names_and_colors(root):
     dataset = CamVid([], str(root))
     assert class_names(dataset)[:3] == ["sky", "building", "pole"] and len(class_names(dataset)) == 11
     assert palette(dataset)[3].tolist() == [128, 64, 128]

@@ -71,23 +71,23 @@ def test_no_class_fills_the_data_set_and_little_is_ignored():
     assert 0.005 < shares[255] < 0.15
 
 
-def test_colour_alone_does_not_tell_the_classes_apart():
-    """The most frequent class of each of 4096 colours, learnt on other pictures, gives a low mIoU."""
+def test_color_alone_does_not_tell_the_classes_apart():
+    """The most frequent class of each of 4096 colors, learnt on other pictures, gives a low mIoU."""
     counts = np.zeros((4096, 19), np.int64)
     for index in range(16):
-        colours, label = _coarse_colours("train", index)
-        np.add.at(counts, (colours, label), 1)
+        colors, label = _coarse_colors("train", index)
+        np.add.at(counts, (colors, label), 1)
     guess = counts.argmax(axis=1)
     confusion = np.zeros((19, 19), np.int64)
     for index in range(8):
-        colours, label = _coarse_colours("val", index)
-        np.add.at(confusion, (label, guess[colours]), 1)
+        colors, label = _coarse_colors("val", index)
+        np.add.at(confusion, (label, guess[colors]), 1)
     hits = np.diag(confusion)
     union = confusion.sum(0) + confusion.sum(1) - hits
     assert (hits[list(DRAWN)] / union[list(DRAWN)]).mean() < 0.3
 
 
-def _coarse_colours(split, index):
+def _coarse_colors(split, index):
     image, label = render(split, index)
     red, green, blue = np.moveaxis(image.astype(np.int64) >> 4, -1, 0)
     return (red * 256 + green * 16 + blue)[label != 255], label[label != 255]

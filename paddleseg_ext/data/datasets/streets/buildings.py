@@ -8,8 +8,8 @@ from paddleseg_ext.data.datasets.streets.canvas import Canvas, shaded
 from paddleseg_ext.data.datasets.streets.rng import Chance
 from paddleseg_ext.data.datasets.streets.street import BUILDING, END, VEGETATION, Side, Street
 
-# Some walls are as grey as the road, as pale as the sky or as green as a hedge.
-WALL_COLOURS = (
+# Some walls are as gray as the road, as pale as the sky or as green as a hedge.
+WALL_COLORS = (
     (146, 92, 74),
     (182, 164, 132),
     (124, 122, 120),
@@ -21,26 +21,26 @@ WALL_COLOURS = (
     (178, 138, 122),
     (122, 130, 108),
 )
-ROOF_COLOURS = ((112, 70, 60), (78, 76, 80), (96, 88, 82), (130, 84, 66))
-GLASS_COLOURS = ((52, 60, 70), (78, 90, 104), (110, 128, 146), (40, 42, 46))
+ROOF_COLORS = ((112, 70, 60), (78, 76, 80), (96, 88, 82), (130, 84, 66))
+GLASS_COLORS = ((52, 60, 70), (78, 90, 104), (110, 128, 146), (40, 42, 46))
 LAMPLIGHT = (236, 204, 130)
 
 
 @dataclass(frozen=True)
 class House:
-    """A house from depth `near` to `far` with its front `front` metres beside the camera's axis."""
+    """A house from depth `near` to `far` with its front `front` meters beside the camera's axis."""
 
     side: Side
     near: float
     far: float
     front: float
-    storeys: int
-    colour: tuple
+    floors: int
+    color: tuple
     roof: tuple | None
 
     @property
     def height(self) -> float:
-        return 3.1 * self.storeys + 0.6
+        return 3.1 * self.floors + 0.6
 
 
 def plan_houses(street: Street, side: Side, chance: Chance) -> list[House]:
@@ -52,11 +52,11 @@ def plan_houses(street: Street, side: Side, chance: Chance) -> list[House]:
     near = chance.real(-6, 3)
     while near < END:
         far = near + (chance.real(8, 20) if side.kind == "city" else chance.real(7, 12))
-        storeys = max(1, tall + chance.whole(-1, 2)) if side.kind == "city" else chance.whole(1, 2)
+        floors = max(1, tall + chance.whole(-1, 2)) if side.kind == "city" else chance.whole(1, 2)
         pitched = chance.happens(0.2 if side.kind == "city" else 0.85)
-        roof = chance.near(chance.of(ROOF_COLOURS)) if pitched else None
+        roof = chance.near(chance.of(ROOF_COLORS)) if pitched else None
         front = side.front + chance.real(0.3, 0.8)
-        house = House(side, near, far, front, storeys, chance.near(chance.of(WALL_COLOURS), 18), roof)
+        house = House(side, near, far, front, floors, chance.near(chance.of(WALL_COLORS), 18), roof)
         if not street.is_crossed(near - 2, far + 2):
             houses.append(house)
         near = far + (chance.of((0, 0, 0, 4)) if side.kind == "city" else chance.real(2, 7))
@@ -72,24 +72,22 @@ def paint_house(canvas: Canvas, house: House, lit: bool, dusk: bool, chance: Cha
     """
     s, x, near, far, top = house.side.sign, house.front, max(house.near, 0.5), house.far, house.height
     back = x + 9
-    front_colour, end_colour = (house.colour, shaded(house.colour, 0.78))
+    front_color, end_color = (house.color, shaded(house.color, 0.78))
     if not lit:
-        front_colour, end_colour = shaded(house.colour, 0.72), shaded(house.colour, 0.9)
-    canvas.face(
-        [(s * x, 0, near), (s * back, 0, near), (s * back, top, near), (s * x, top, near)], end_colour, BUILDING
-    )
+        front_color, end_color = shaded(house.color, 0.72), shaded(house.color, 0.9)
+    canvas.face([(s * x, 0, near), (s * back, 0, near), (s * back, top, near), (s * x, top, near)], end_color, BUILDING)
     if house.roof is not None:
         ridge_x, ridge_y = (x + back) / 2, top + 2.6
-        canvas.face([(s * x, top, near), (s * ridge_x, ridge_y, near), (s * back, top, near)], end_colour, BUILDING)
+        canvas.face([(s * x, top, near), (s * ridge_x, ridge_y, near), (s * back, top, near)], end_color, BUILDING)
         eaves = [(s * (x - 0.3), top, near), (s * (x - 0.3), top, far)]
         canvas.face([*eaves, (s * ridge_x, ridge_y, far), (s * ridge_x, ridge_y, near)], house.roof, BUILDING)
-    canvas.face([(s * x, 0, near), (s * x, 0, far), (s * x, top, far), (s * x, top, near)], front_colour, BUILDING)
-    _paint_windows(canvas, house, front_colour, dusk, chance)
+    canvas.face([(s * x, 0, near), (s * x, 0, far), (s * x, top, far), (s * x, top, near)], front_color, BUILDING)
+    _paint_windows(canvas, house, front_color, dusk, chance)
 
 
 def _paint_windows(canvas: Canvas, house: House, wall: tuple, dusk: bool, chance: Chance) -> None:
     s, x = house.side.sign, house.front
-    glass = chance.near(chance.of(GLASS_COLOURS))
+    glass = chance.near(chance.of(GLASS_COLORS))
     width, height, sill = chance.real(0.9, 1.6), chance.real(1.2, 1.9), chance.real(0.8, 1.1)
     pitch = width + chance.real(0.7, 1.8)
     frame = shaded(wall, chance.of((0.8, 1.2)))
@@ -97,9 +95,9 @@ def _paint_windows(canvas: Canvas, house: House, wall: tuple, dusk: bool, chance
     balcony = chance.happens(0.25)
     count = int((house.far - house.near - 0.8) / pitch)
     margin = (house.far - house.near - count * pitch) / 2
-    for storey in range(house.storeys):
-        floor = 3.1 * storey
-        if shop and storey == 0:
+    for floor in range(house.floors):
+        floor = 3.1 * floor
+        if shop and floor == 0:
             _pane(canvas, s * x, house.near + 0.5, house.far - 0.5, 0.4, 2.5, shaded(glass, 0.9))
             _pane(canvas, s * x, house.near + 0.3, house.far - 0.3, 2.5, 3.0, chance.near((140, 90, 90), 60))
             continue
@@ -108,9 +106,9 @@ def _paint_windows(canvas: Canvas, house: House, wall: tuple, dusk: bool, chance
             start = house.near + margin + column * pitch + (pitch - width) / 2
             if canvas.camera.scale(max(start, 1)) > 6:  # the frame shows only from nearby
                 _pane(canvas, s * x, start - 0.1, start + width + 0.1, low - 0.1, high + 0.1, frame)
-            colour = LAMPLIGHT if dusk and chance.happens(0.3) else chance.near(glass, 12)
-            _pane(canvas, s * x, start, start + width, low, high, colour)
-        if balcony and storey:
+            color = LAMPLIGHT if dusk and chance.happens(0.3) else chance.near(glass, 12)
+            _pane(canvas, s * x, start, start + width, low, high, color)
+        if balcony and floor:
             _pane(canvas, s * x, house.near + 0.8, house.far - 0.8, floor - 0.1, floor + 0.8, shaded(wall, 0.82))
     if chance.happens(0.5):
         _paint_end_windows(canvas, house, glass, (sill, sill + height))
@@ -122,19 +120,19 @@ def _paint_windows(canvas: Canvas, house: House, wall: tuple, dusk: bool, chance
 def _paint_end_windows(canvas: Canvas, house: House, glass: tuple, rise: tuple[float, float]) -> None:
     """Two columns of windows in the end wall; `rise` is their lower and upper edge above the floor."""
     s, near = house.side.sign, max(house.near, 0.5)
-    for storey in range(house.storeys):
-        low, high = (3.1 * storey + edge for edge in rise)
+    for floor in range(house.floors):
+        low, high = (3.1 * floor + edge for edge in rise)
         for start in (house.front + 1.6, house.front + 5.2):
             left, right = s * start, s * (start + 1.3)
             canvas.face([(left, low, near), (right, low, near), (right, high, near), (left, high, near)], glass)
 
 
-def _pane(canvas: Canvas, x: float, near: float, far: float, bottom: float, top: float, colour: tuple) -> None:
+def _pane(canvas: Canvas, x: float, near: float, far: float, bottom: float, top: float, color: tuple) -> None:
     """A rectangle on a wall along the street, without a class of its own."""
     if far < 1.2:
         return
     near = max(near, 1.0)
-    canvas.face([(x, bottom, near), (x, bottom, far), (x, top, far), (x, top, near)], colour)
+    canvas.face([(x, bottom, near), (x, bottom, far), (x, top, far), (x, top, near)], color)
 
 
 def paint_skyline(canvas: Canvas, chance: Chance) -> None:
@@ -142,7 +140,7 @@ def paint_skyline(canvas: Canvas, chance: Chance) -> None:
     z = END * 1.6
     x = -220.0
     woods = chance.happens(0.4)
-    green, grey = chance.near((78, 92, 62)), chance.near(chance.of(WALL_COLOURS))
+    green, gray = chance.near((78, 92, 62)), chance.near(chance.of(WALL_COLORS))
     while x < 220:
         width = chance.real(6, 22)
         if chance.happens(0.75 if woods else 0.3):
@@ -152,5 +150,5 @@ def paint_skyline(canvas: Canvas, chance: Chance) -> None:
                 canvas.blob(*place, (radius, radius), chance.near(green), VEGETATION)
         else:
             height = chance.real(6, 22)
-            canvas.plate(x + width / 2, z, width, 0, height, chance.near(grey, 20), BUILDING)
+            canvas.plate(x + width / 2, z, width, 0, height, chance.near(gray, 20), BUILDING)
         x += width * chance.real(0.6, 1.0)

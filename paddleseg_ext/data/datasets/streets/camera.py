@@ -7,40 +7,40 @@ from dataclasses import dataclass
 
 import numpy as np
 
-NEAR = 0.8  # metres; what lies nearer is drawn at this depth, outside the picture
+NEAR = 0.8  # meters; what lies nearer is drawn at this depth, outside the picture
 
 
 @dataclass(frozen=True)
 class Camera:
-    """Projects metres (x right, y up, z forward along the street) to canvas pixels.
+    """Projects meters (x right, y up, z forward along the street) to canvas pixels.
 
     Args:
         width, height: Size of the canvas in pixels.
         focal: Focal length in pixels.
-        centre, horizon: Column and row of the vanishing point.
-        eye: Height of the camera above the road in metres.
-        bend: The street's centre line lies at x = bend·z² (1/m); objects keep their place relative to the street.
+        center, horizon: Column and row of the vanishing point.
+        eye: Height of the camera above the road in meters.
+        bend: The street's center line lies at x = bend·z² (1/m); objects keep their place relative to the street.
     """
 
     width: int
     height: int
     focal: float
-    centre: float
+    center: float
     horizon: float
     eye: float
     bend: float
 
     def project(self, points: Sequence[tuple[float, float, float]]) -> list[tuple[float, float]]:
-        """Points in metres -> columns and rows. (Plain Python: for a handful of points NumPy is the slower.)"""
+        """Points in meters -> columns and rows. (Plain Python: for a handful of points NumPy is the slower.)"""
         pixels = []
         for x, y, z in points:
             z = max(z, NEAR)
             scale = self.focal / z
-            pixels.append((self.centre + scale * (x + self.bend * z * z), self.horizon + scale * (self.eye - y)))
+            pixels.append((self.center + scale * (x + self.bend * z * z), self.horizon + scale * (self.eye - y)))
         return pixels
 
     def scale(self, z: float) -> float:
-        """Pixels of one metre at depth z."""
+        """Pixels of one meter at depth z."""
         return self.focal / max(z, NEAR)
 
     @property
@@ -57,5 +57,5 @@ class Camera:
         rows = np.arange(self.first_row, self.height, dtype=np.float64)[:, None] + 0.5
         z = self.focal * self.eye / (rows - self.horizon)
         columns = np.arange(self.width, dtype=np.float64)[None] + 0.5
-        x = (columns - self.centre) * z / self.focal - self.bend * z * z
+        x = (columns - self.center) * z / self.focal - self.bend * z * z
         return x, np.broadcast_to(z, x.shape)

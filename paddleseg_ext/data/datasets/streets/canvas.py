@@ -1,4 +1,4 @@
-"""What the painter draws on: colour, class and depth of every pixel, at twice the final size."""
+"""What the painter draws on: color, class and depth of every pixel, at twice the final size."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from paddleseg_ext.data.datasets.streets.camera import Camera
 
 IGNORE = 255
-FAR = 1000.0  # metres; the depth of the sky
+FAR = 1000.0  # meters; the depth of the sky
 SUPERSAMPLING = 2
 
 
@@ -16,49 +16,49 @@ class Canvas:
     """Layers of one picture. Nearer things are drawn later and cover farther ones.
 
     Attributes:
-        camera: Projects the metres in which everything is drawn.
-        colour: (height, width, 3) uint8, RGB, in neutral light.
+        camera: Projects the meters in which everything is drawn.
+        color: (height, width, 3) uint8, RGB, in neutral light.
         label: (height, width) uint8, Cityscapes train ids or 255.
-        depth: (height, width) float32, metres.
+        depth: (height, width) float32, meters.
     """
 
     def __init__(self, camera: Camera) -> None:
         self.camera = camera
-        self.colour = np.zeros((camera.height, camera.width, 3), np.uint8)
+        self.color = np.zeros((camera.height, camera.width, 3), np.uint8)
         self.label = np.full((camera.height, camera.width), IGNORE, np.uint8)
         self.depth = np.full((camera.height, camera.width), FAR, np.float32)
 
-    def face(self, points: list, colour: tuple, label: int | None = None) -> None:
-        """Fill a convex polygon of points in metres; without a label it is a detail of what it is painted on."""
+    def face(self, points: list, color: tuple, label: int | None = None) -> None:
+        """Fill a convex polygon of points in meters; without a label it is a detail of what it is painted on."""
         depth = min(point[2] for point in points)
-        self.polygon(self.camera.project(points), colour, label, depth)
+        self.polygon(self.camera.project(points), color, label, depth)
 
-    def polygon(self, corners: list, colour: tuple, label: int | None, depth: float) -> None:
+    def polygon(self, corners: list, color: tuple, label: int | None, depth: float) -> None:
         """Fill a convex polygon of (n, 2) pixel corners."""
         corners = np.rint(np.asarray(corners)).astype(np.int32)
-        cv2.fillConvexPoly(self.colour, corners, clipped(colour))
+        cv2.fillConvexPoly(self.color, corners, clipped(color))
         if label is not None:
             cv2.fillConvexPoly(self.label, corners, label)
             cv2.fillConvexPoly(self.depth, corners, float(depth))
 
     def blob(
-        self, x: float, y: float, z: float, radii: tuple[float, float], colour: tuple, label: int | None = None
+        self, x: float, y: float, z: float, radii: tuple[float, float], color: tuple, label: int | None = None
     ) -> None:
-        """Fill an upright ellipse: its centre and two radii in metres."""
+        """Fill an upright ellipse: its center and two radii in meters."""
         column, row = self.camera.project([(x, y, z)])[0]
         scale = self.camera.scale(z)
         axes = (max(round(radii[0] * scale), 1), max(round(radii[1] * scale), 1))
         shape = ((round(column), round(row)), axes, 0, 0, 360)
-        cv2.ellipse(self.colour, *shape, clipped(colour), -1)
+        cv2.ellipse(self.color, *shape, clipped(color), -1)
         if label is not None:
             cv2.ellipse(self.label, *shape, label, -1)
             cv2.ellipse(self.depth, *shape, float(z), -1)
 
-    def plate(self, x: float, z: float, width: float, bottom: float, top: float, colour: tuple, label: int) -> None:
+    def plate(self, x: float, z: float, width: float, bottom: float, top: float, color: tuple, label: int) -> None:
         """Fill an upright rectangle that faces the camera and is at least one pixel wide."""
         (left, upper), (right, lower) = self.camera.project([(x - width / 2, top, z), (x + width / 2, bottom, z)])
         right = max(right, left + 1)
-        self.polygon([(left, upper), (right, upper), (right, lower), (left, lower)], colour, label, z)
+        self.polygon([(left, upper), (right, upper), (right, lower), (left, lower)], color, label, z)
 
     def reduced_label(self) -> np.ndarray:
         """(height / 2, width / 2) uint8: the commonest class of each 2×2 block, 255 where classes share it evenly."""
@@ -71,12 +71,12 @@ class Canvas:
         return np.where(tie, IGNORE, np.where(b == c, b, np.where(a == b, a, d))).astype(np.uint8)
 
 
-def clipped(colour: tuple) -> tuple[int, int, int]:
-    """An RGB colour that OpenCV accepts: whole numbers from 0 to 255."""
-    red, green, blue = colour
+def clipped(color: tuple) -> tuple[int, int, int]:
+    """An RGB color that OpenCV accepts: whole numbers from 0 to 255."""
+    red, green, blue = color
     return int(min(max(red, 0), 255)), int(min(max(green, 0), 255)), int(min(max(blue, 0), 255))
 
 
-def shaded(colour: tuple, factor: float) -> tuple[float, float, float]:
-    """The colour, lighter or darker."""
-    return colour[0] * factor, colour[1] * factor, colour[2] * factor
+def shaded(color: tuple, factor: float) -> tuple[float, float, float]:
+    """The color, lighter or darker."""
+    return color[0] * factor, color[1] * factor, color[2] * factor

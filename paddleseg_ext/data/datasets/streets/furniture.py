@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from paddleseg_ext.data.datasets.streets.buildings import WALL_COLOURS
+from paddleseg_ext.data.datasets.streets.buildings import WALL_COLORS
 from paddleseg_ext.data.datasets.streets.canvas import IGNORE, Canvas, shaded
 from paddleseg_ext.data.datasets.streets.rng import Chance
 from paddleseg_ext.data.datasets.streets.street import FENCE, LIGHT, POLE, SIGN, WALL
 
-METAL_COLOURS = ((112, 114, 116), (148, 150, 150), (78, 82, 84), (70, 84, 74))
-FENCE_COLOURS = ((120, 96, 72), (96, 98, 98), (172, 168, 160), (62, 74, 64))
-LAMP_COLOURS = ((214, 60, 46), (228, 176, 60), (64, 190, 116))
+METAL_COLORS = ((112, 114, 116), (148, 150, 150), (78, 82, 84), (70, 84, 74))
+FENCE_COLORS = ((120, 96, 72), (96, 98, 98), (172, 168, 160), (62, 74, 64))
+LAMP_COLORS = ((214, 60, 46), (228, 176, 60), (64, 190, 116))
 
 
 class Boundary:
@@ -18,7 +18,7 @@ class Boundary:
     def __init__(self, kind: str, chance: Chance) -> None:
         self.label = FENCE if kind == "fence" else WALL
         self.height = chance.real(0.9, 1.5) if kind == "fence" else chance.real(0.8, 2.0)
-        self.colour = chance.near(chance.of(FENCE_COLOURS if kind == "fence" else WALL_COLOURS))
+        self.color = chance.near(chance.of(FENCE_COLORS if kind == "fence" else WALL_COLORS))
         self.pickets = kind == "fence"
         self.spacing = chance.real(0.14, 0.3)
 
@@ -26,53 +26,53 @@ class Boundary:
         """The piece at x between two depths. What shows between the pickets counts as fence, as in Cityscapes."""
         corners = [(x, 0, near), (x, 0, far), (x, self.height, far), (x, self.height, near)]
         if not self.pickets:
-            canvas.face(corners, self.colour, self.label)
+            canvas.face(corners, self.color, self.label)
             cap = [(x, self.height, near), (x, self.height, far)]
-            canvas.face([*cap, (x, self.height * 0.92, far), (x, self.height * 0.92, near)], shaded(self.colour, 1.15))
+            canvas.face([*cap, (x, self.height * 0.92, far), (x, self.height * 0.92, near)], shaded(self.color, 1.15))
             return
-        canvas.face(corners, shaded(self.colour, 0.62), self.label)
+        canvas.face(corners, shaded(self.color, 0.62), self.label)
         for level in (0.25, 0.85):
             bottom, top = self.height * level, self.height * (level + 0.09)
-            canvas.face([(x, bottom, near), (x, bottom, far), (x, top, far), (x, top, near)], self.colour)
+            canvas.face([(x, bottom, near), (x, bottom, far), (x, top, far), (x, top, near)], self.color)
         z = near
         while z < far and canvas.camera.scale(near) > 8:
             end = z + self.spacing / 2
-            canvas.face([(x, 0, z), (x, 0, end), (x, self.height, end), (x, self.height, z)], self.colour)
+            canvas.face([(x, 0, z), (x, 0, end), (x, self.height, end), (x, self.height, z)], self.color)
             z += self.spacing
 
 
 def paint_lamp(canvas: Canvas, x: float, z: float, chance: Chance) -> None:
     """A street lamp whose arm reaches over the road."""
-    colour, height = chance.near(chance.of(METAL_COLOURS)), chance.real(5.5, 8.0)
-    canvas.plate(x, z, chance.real(0.14, 0.24), 0, height, colour, POLE)
+    color, height = chance.near(chance.of(METAL_COLORS)), chance.real(5.5, 8.0)
+    canvas.plate(x, z, chance.real(0.14, 0.24), 0, height, color, POLE)
     reach = chance.real(0.8, 1.8) * (-1 if x > 0 else 1)
-    canvas.plate(x + reach / 2, z, abs(reach), height - 0.12, height, colour, POLE)
-    canvas.plate(x + reach, z, 0.6, height - 0.18, height, shaded(colour, 1.25), POLE)
+    canvas.plate(x + reach / 2, z, abs(reach), height - 0.12, height, color, POLE)
+    canvas.plate(x + reach, z, 0.6, height - 0.18, height, shaded(color, 1.25), POLE)
 
 
 def paint_traffic_light(canvas: Canvas, x: float, z: float, chance: Chance) -> None:
     """A traffic light on its pole; one of its three lamps is lit."""
-    canvas.plate(x, z, 0.16, 0, 3.1, chance.near(chance.of(METAL_COLOURS)), POLE)
+    canvas.plate(x, z, 0.16, 0, 3.1, chance.near(chance.of(METAL_COLORS)), POLE)
     canvas.plate(x, z, 0.52, 2.2, 3.5, chance.near((44, 46, 46), 8), LIGHT)
     on = chance.whole(0, 2)
-    for lamp, colour in enumerate(LAMP_COLOURS):
-        shown = colour if lamp == on else shaded(colour, 0.25)
+    for lamp, color in enumerate(LAMP_COLORS):
+        shown = color if lamp == on else shaded(color, 0.25)
         canvas.blob(x, 3.27 - 0.42 * lamp, z, (0.15, 0.15), shown)
 
 
 def paint_sign(canvas: Canvas, x: float, z: float, chance: Chance) -> None:
     """A traffic sign on its pole: a ringed disc, a triangle, a blue disc or a board."""
-    canvas.plate(x, z, 0.1, 0, 2.4, chance.near(chance.of(METAL_COLOURS)), POLE)
+    canvas.plate(x, z, 0.1, 0, 2.4, chance.near(chance.of(METAL_COLORS)), POLE)
     kind = chance.of(("ring", "triangle", "blue", "board", "board"))
     middle = 2.5
     if kind == "triangle":
-        for size, colour in ((0.5, (176, 48, 44)), (0.32, (222, 220, 212))):
+        for size, color in ((0.5, (176, 48, 44)), (0.32, (222, 220, 212))):
             corners = [(x - size, middle - size * 0.8, z), (x + size, middle - size * 0.8, z), (x, middle + size, z)]
-            canvas.face(corners, chance.near(colour, 8), SIGN)
+            canvas.face(corners, chance.near(color, 8), SIGN)
     elif kind == "board":
-        colour = chance.near(chance.of(((222, 218, 206), (56, 84, 140), (204, 178, 60), (70, 110, 84))), 8)
-        canvas.plate(x, z, chance.real(0.6, 1.5), 2.0, chance.real(2.7, 3.2), colour, SIGN)
-        canvas.plate(x, z, 0.4, 2.3, 2.45, shaded(colour, 0.6), SIGN)
+        color = chance.near(chance.of(((222, 218, 206), (56, 84, 140), (204, 178, 60), (70, 110, 84))), 8)
+        canvas.plate(x, z, chance.real(0.6, 1.5), 2.0, chance.real(2.7, 3.2), color, SIGN)
+        canvas.plate(x, z, 0.4, 2.3, 2.45, shaded(color, 0.6), SIGN)
     else:
         outer, inner = ((176, 48, 44), (222, 220, 212)) if kind == "ring" else ((50, 80, 142), (74, 104, 164))
         canvas.blob(x, middle, z, (0.42, 0.42), chance.near(outer, 8), SIGN)
@@ -81,6 +81,6 @@ def paint_sign(canvas: Canvas, x: float, z: float, chance: Chance) -> None:
 
 def paint_bin(canvas: Canvas, x: float, z: float, chance: Chance) -> None:
     """A bin: none of the 19 classes, hence ignored."""
-    colour = chance.near((96, 98, 92), 40)
-    canvas.plate(x, z, chance.real(0.5, 0.9), 0, chance.real(0.9, 1.3), colour, IGNORE)
-    canvas.plate(x, z, 0.5, 0.8, 0.9, shaded(colour, 0.7), IGNORE)
+    color = chance.near((96, 98, 92), 40)
+    canvas.plate(x, z, chance.real(0.5, 0.9), 0, chance.real(0.9, 1.3), color, IGNORE)
+    canvas.plate(x, z, 0.5, 0.8, 0.9, shaded(color, 0.7), IGNORE)

@@ -1,4 +1,4 @@
-"""Road, sidewalk and grass: the flat ground, painted per pixel in metres."""
+"""Road, sidewalk and grass: the flat ground, painted per pixel in meters."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from paddleseg_ext.data.datasets.streets.canvas import Canvas
 from paddleseg_ext.data.datasets.streets.rng import Chance
 from paddleseg_ext.data.datasets.streets.street import ROAD, SIDEWALK, TERRAIN, Side, Street
 
-# Grey road, grey paving: on purpose the two overlap, so that colour alone does not tell them apart.
-ROAD_COLOURS = ((88, 88, 90), (104, 103, 102), (122, 120, 118), (74, 75, 80), (112, 106, 98))
-PAVING_COLOURS = ((104, 104, 104), (124, 121, 117), (142, 138, 132), (128, 104, 92), (92, 92, 96))
-GRASS_COLOURS = ((92, 112, 58), (112, 118, 70), (132, 122, 84), (80, 98, 58))
+# Gray road, gray paving: on purpose the two overlap, so that color alone does not tell them apart.
+ROAD_COLORS = ((88, 88, 90), (104, 103, 102), (122, 120, 118), (74, 75, 80), (112, 106, 98))
+PAVING_COLORS = ((104, 104, 104), (124, 121, 117), (142, 138, 132), (128, 104, 92), (92, 92, 96))
+GRASS_COLORS = ((92, 112, 58), (112, 118, 70), (132, 122, 84), (80, 98, 58))
 PAINT = np.array((196.0, 194.0, 184.0))
 
 
@@ -23,34 +23,34 @@ def paint_ground(canvas: Canvas, street: Street, chance: Chance) -> None:
     crossed = np.zeros(x.shape, bool)
     if street.crossing is not None:
         crossed = (z > street.crossing) & (z < street.crossing + street.CROSSING)
-    colour = _asphalt(x, z, chance)
-    _mark_lanes(colour, x, z, street, crossed, chance)
+    color = _asphalt(x, z, chance)
+    _mark_lanes(color, x, z, street, crossed, chance)
     for side in street.sides:
-        _lay_side(label, colour, side, side.sign * x, z, crossed, chance)
+        _lay_side(label, color, side, side.sign * x, z, crossed, chance)
     canvas.label[first:] = label
     canvas.depth[first:] = z
-    canvas.colour[first:] = np.clip(colour, 0, 255).astype(np.uint8)
+    canvas.color[first:] = np.clip(color, 0, 255).astype(np.uint8)
 
 
 def speckle(x: np.ndarray, z: np.ndarray, cell: float, chance: Chance) -> np.ndarray:
-    """Noise from −1 to 1 that is fixed to the ground, constant in cells of that many metres; shape of x."""
+    """Noise from −1 to 1 that is fixed to the ground, constant in cells of that many meters; shape of x."""
     tile = chance.octets(256, 256).astype(np.float64) / 127.5 - 1
     return tile[np.floor(x / cell).astype(np.int64) & 255, np.floor(z / cell).astype(np.int64) & 255]
 
 
 def _asphalt(x: np.ndarray, z: np.ndarray, chance: Chance) -> np.ndarray:
-    colour = np.array(chance.near(chance.of(ROAD_COLOURS))) + np.zeros((*x.shape, 1))
+    color = np.array(chance.near(chance.of(ROAD_COLORS))) + np.zeros((*x.shape, 1))
     grain = 9 * speckle(x, z, 0.06, chance) + 5 * speckle(x, z, 0.4, chance)
-    colour += grain[..., None]
+    color += grain[..., None]
     for _ in range(chance.whole(0, 3)):  # repaired patches
         left, near = chance.real(-6, 4), chance.real(3, 30)
         patch = (x > left) & (x < left + chance.real(0.8, 3)) & (z > near) & (z < near + chance.real(2, 9))
-        colour[patch] += chance.real(-24, 20)
-    return colour
+        color[patch] += chance.real(-24, 20)
+    return color
 
 
 def _mark_lanes(
-    colour: np.ndarray, x: np.ndarray, z: np.ndarray, street: Street, crossed: np.ndarray, chance: Chance
+    color: np.ndarray, x: np.ndarray, z: np.ndarray, street: Street, crossed: np.ndarray, chance: Chance
 ) -> None:
     paint = np.zeros(x.shape, bool)
     left = -street.left.kerb + (2.2 if street.left.parking else 0)
@@ -68,12 +68,12 @@ def _mark_lanes(
         stripes = np.mod(x, 1.0) < 0.5
         paint |= (z > street.crossing - 4) & (z < street.crossing - 1) & stripes
     worn = speckle(x, z, 0.15, chance) > chance.real(-1.0, 0.2)
-    colour[paint & worn] = PAINT * chance.real(0.85, 1.1)
+    color[paint & worn] = PAINT * chance.real(0.85, 1.1)
 
 
 def _lay_side(
     label: np.ndarray,
-    colour: np.ndarray,
+    color: np.ndarray,
     side: Side,
     x: np.ndarray,
     z: np.ndarray,
@@ -90,13 +90,13 @@ def _lay_side(
     if grown.any():
         at_x, at_z = x[grown], z[grown]
         grain = 22 * speckle(at_x, at_z, 0.12, chance) + 14 * speckle(at_x, at_z, 1.3, chance)
-        label[grown], colour[grown] = TERRAIN, np.array(chance.near(chance.of(GRASS_COLOURS))) + grain[:, None]
+        label[grown], color[grown] = TERRAIN, np.array(chance.near(chance.of(GRASS_COLORS))) + grain[:, None]
 
     at_x, at_z, slab = x[paved], z[paved], chance.of((0.4, 0.6, 1.0))
     grain = 6 * speckle(at_x, at_z, slab, chance) + 6 * speckle(at_x, at_z, 0.08, chance)
     joint = (np.mod(at_x, slab) < 0.05) | (np.mod(at_z, slab) < 0.06)
     grain[joint] -= chance.real(6, 26)
-    label[paved], colour[paved] = SIDEWALK, np.array(chance.near(chance.of(PAVING_COLOURS))) + grain[:, None]
+    label[paved], color[paved] = SIDEWALK, np.array(chance.near(chance.of(PAVING_COLORS))) + grain[:, None]
 
     label[kerb] = SIDEWALK
-    colour[kerb] = np.array(chance.near((140, 138, 132))) + 5 * speckle(x[kerb], z[kerb], 0.5, chance)[:, None]
+    color[kerb] = np.array(chance.near((140, 138, 132))) + 5 * speckle(x[kerb], z[kerb], 0.5, chance)[:, None]

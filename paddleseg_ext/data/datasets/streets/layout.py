@@ -12,12 +12,12 @@ from paddleseg_ext.data.datasets.streets.furniture import (
 )
 from paddleseg_ext.data.datasets.streets.objects import Residents
 from paddleseg_ext.data.datasets.streets.people import paint_person
-from paddleseg_ext.data.datasets.streets.plants import LEAF_COLOURS, paint_bush, paint_hedge, paint_tree
+from paddleseg_ext.data.datasets.streets.plants import LEAF_COLORS, paint_bush, paint_hedge, paint_tree
 from paddleseg_ext.data.datasets.streets.street import END, Side
 from paddleseg_ext.data.datasets.streets.vehicles import paint_bus, paint_car
 
-NEAREST = 3.0  # metres; nothing stands nearer to the camera
-PIECE = 2.5  # metres; fences, walls and hedges are painted in pieces of that length
+NEAREST = 3.0  # meters; nothing stands nearer to the camera
+PIECE = 2.5  # meters; fences, walls and hedges are painted in pieces of that length
 
 
 def furnish(residents: Residents, side: Side) -> None:
@@ -65,7 +65,7 @@ def _add_boundary(residents: Residents, side: Side) -> None:
     if side.boundary == "none":
         return
     boundary = Boundary(side.boundary, chance)
-    leaf, height = chance.near(chance.of(LEAF_COLOURS)), chance.real(0.9, 1.8)
+    leaf, height = chance.near(chance.of(LEAF_COLORS)), chance.real(0.9, 1.8)
     x = side.sign * (side.footway_end + 0.15)
     z = 1.0
     while z < END * 0.7:

@@ -21,7 +21,7 @@ class Light:
     """One time of day.
 
     Attributes:
-        zenith, rim: Colours of the sky above and at the horizon.
+        zenith, rim: Colors of the sky above and at the horizon.
         tint: What the light multiplies red, green and blue with.
         sun: How much darker a shadow is, from 0 (overcast) to 1.
         clouds: How much of the sky clouds cover, from 0 to 1.
@@ -51,16 +51,16 @@ def paint_sky(canvas: Canvas, light: Light, chance: Chance) -> None:
     height = canvas.camera.height
     rise = np.clip(1 - np.arange(height, dtype=np.float32) / np.float32(canvas.camera.horizon), 0, 1)[:, None, None]
     zenith, rim = np.array(light.zenith, np.float32), np.array(light.rim, np.float32)
-    colour = rim + (zenith - rim) * rise
+    color = rim + (zenith - rim) * rise
     clouds = 0.65 * _cloud(canvas, 5, 9, chance) + 0.35 * _cloud(canvas, 14, 24, chance)
     cover = np.clip((clouds - (0.75 - 0.5 * light.clouds)) * 3, 0, 1) * light.clouds * 0.8
     white = rim / 2 + np.float32(chance.real(100, 122))
-    canvas.colour[:] = np.clip(colour + (white - colour) * cover[..., None], 0, 255).astype(np.uint8)
+    canvas.color[:] = np.clip(color + (white - color) * cover[..., None], 0, 255).astype(np.uint8)
     canvas.label[:] = SKY
 
 
 def cast_shadows(canvas: Canvas, outlines: list, strength: float) -> None:
-    """Darken the ground below polygons given as points in metres; call before any object is drawn."""
+    """Darken the ground below polygons given as points in meters; call before any object is drawn."""
     if not strength:
         return
     mask = np.zeros(canvas.label.shape, np.uint8)
@@ -71,7 +71,7 @@ def cast_shadows(canvas: Canvas, outlines: list, strength: float) -> None:
     # Blue sky lights what the sun does not.
     for channel, part in enumerate((1.0, 0.97, 0.9)):
         remaining = 1 - np.arange(256) / 255 * strength * part
-        ground = canvas.colour[first:, :, channel]
+        ground = canvas.color[first:, :, channel]
         ground[:] = (ground * remaining.astype(np.float32)[mask]).astype(np.uint8)
 
 
@@ -82,7 +82,7 @@ def expose(canvas: Canvas, light: Light, chance: Chance) -> np.ndarray:
         (height / 2, width / 2, 3) uint8, RGB.
     """
     height, width = canvas.label.shape
-    pixels = canvas.colour.astype(np.float32)
+    pixels = canvas.color.astype(np.float32)
     fine, coarse = np.zeros(256, np.float32), np.zeros(256, np.float32)
     for label, amount in FINE.items():
         fine[label], coarse[label] = amount, COARSE[label]
@@ -92,7 +92,7 @@ def expose(canvas: Canvas, light: Light, chance: Chance) -> np.ndarray:
     sky = (canvas.label == SKY)[..., None]
     tint = np.array(light.tint, np.float32) * chance.real(0.88, 1.12)
     pixels = np.where(sky, pixels, pixels * tint)
-    reach = chance.of((150.0, 300.0, 600.0))  # metres at which half of the light is haze
+    reach = chance.of((150.0, 300.0, 600.0))  # meters at which half of the light is haze
     haze = (canvas.depth / (canvas.depth + np.float32(reach)))[..., None]
     pixels = np.where(sky, pixels, pixels + (np.array(light.rim, np.float32) * 0.95 - pixels) * haze)
     small = pixels.reshape(height // SUPERSAMPLING, 2, width // SUPERSAMPLING, 2, 3)
@@ -101,7 +101,7 @@ def expose(canvas: Canvas, light: Light, chance: Chance) -> np.ndarray:
 
 
 def _sense(pixels: np.ndarray, chance: Chance) -> np.ndarray:
-    """Exposure, colour cast, vignetting, blur and noise of (height, width, 3) float pixels -> uint8."""
+    """Exposure, color cast, vignetting, blur and noise of (height, width, 3) float pixels -> uint8."""
     height, width = pixels.shape[:2]
     cast = np.array([chance.real(0.94, 1.06) for _ in range(3)], np.float32)
     across = (np.arange(width, dtype=np.float32) / width - 0.5)[None, :, None]

@@ -14,7 +14,7 @@ class Residents:
     """Collects what is to be painted, then paints it from far to near.
 
     Attributes:
-        footprints, shadows: Polygons on the ground in metres: what lies under things, and in their shadow.
+        footprints, shadows: Polygons on the ground in meters: what lies under things, and in their shadow.
     """
 
     def __init__(self, street: Street, light: Light, chance: Chance) -> None:
@@ -30,7 +30,7 @@ class Residents:
         self.painters.append((depth, lambda canvas: painter(canvas, *args, chance=self.chance, **kwargs)))
 
     def shade(self, x: float, z: float, width: float, length: float, height: float) -> None:
-        """The shadow of a box that is centred at x and whose nearest face lies at depth z."""
+        """The shadow of a box that is centerd at x and whose nearest face lies at depth z."""
         left, right, far = x - width / 2, x + width / 2, z + length
         dx, dz = self.sun_x * height, self.sun_z * height
         base = [(left, 0, z), (right, 0, z), (right, 0, far), (left, 0, far)]

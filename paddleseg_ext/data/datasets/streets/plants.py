@@ -6,13 +6,13 @@ from paddleseg_ext.data.datasets.streets.canvas import Canvas, shaded
 from paddleseg_ext.data.datasets.streets.rng import Chance
 from paddleseg_ext.data.datasets.streets.street import VEGETATION
 
-LEAF_COLOURS = ((70, 92, 48), (86, 104, 58), (58, 80, 56), (112, 116, 60), (148, 112, 58), (98, 88, 58))
+LEAF_COLORS = ((70, 92, 48), (86, 104, 58), (58, 80, 56), (112, 116, 60), (148, 112, 58), (98, 88, 58))
 BARK = (84, 72, 60)
 
 
 def paint_tree(canvas: Canvas, x: float, z: float, height: float, bare: bool, chance: Chance) -> None:
-    """A tree of `height` metres: a trunk (vegetation, as in Cityscapes) and a crown with holes; bare in winter."""
-    leaf = chance.near(chance.of(LEAF_COLOURS))
+    """A tree of `height` meters: a trunk (vegetation, as in Cityscapes) and a crown with holes; bare in winter."""
+    leaf = chance.near(chance.of(LEAF_COLORS))
     trunk = 0.1 + 0.02 * height
     crown = height * chance.real(0.28, 0.38)
     middle = height - crown
@@ -27,24 +27,24 @@ def paint_tree(canvas: Canvas, x: float, z: float, height: float, bare: bool, ch
             continue
         radius = crown * chance.real(0.12, 0.34)
         # Light comes from above: the lower and the earlier leaves are the darker ones.
-        colour = chance.near(shaded(leaf, 0.72 + 0.25 * up + 0.3 * step / leaves), 12)
+        color = chance.near(shaded(leaf, 0.72 + 0.25 * up + 0.3 * step / leaves), 12)
         place = (x + across * crown * 0.85, middle + up * crown * 0.9, z)
-        canvas.blob(*place, (radius, radius * 0.8), colour, VEGETATION)
+        canvas.blob(*place, (radius, radius * 0.8), color, VEGETATION)
 
 
 def _paint_twigs(canvas: Canvas, x: float, z: float, middle: float, crown: float, chance: Chance) -> None:
-    colour = chance.near(BARK)
+    color = chance.near(BARK)
     for _ in range(26):
         across, up = chance.real(-1, 1) * crown, chance.real(-0.6, 1) * crown
         thick = 0.06 + 0.05 * chance.real()
         start = middle - crown * chance.real(0, 0.6)
         ends = [(x - thick, start, z), (x + thick, start, z), (x + across, middle + up, z)]
-        canvas.face(ends, chance.near(colour), VEGETATION)
+        canvas.face(ends, chance.near(color), VEGETATION)
 
 
 def paint_bush(canvas: Canvas, x: float, z: float, size: float, chance: Chance) -> None:
-    """A bush, `size` metres high."""
-    leaf = chance.near(chance.of(LEAF_COLOURS))
+    """A bush, `size` meters high."""
+    leaf = chance.near(chance.of(LEAF_COLORS))
     for step in range(14):
         place = (x + chance.real(-0.7, 0.7) * size, chance.real(0.2, 0.8) * size, z)
         radius = size * chance.real(0.2, 0.35)

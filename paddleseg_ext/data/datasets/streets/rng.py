@@ -39,11 +39,11 @@ class Chance:
         """One of the items."""
         return items[self.whole(0, len(items) - 1)]
 
-    def near(self, colour: tuple, spread: float = 14.0) -> tuple[float, float, float]:
-        """A colour like the given one: lighter or darker as a whole, and each channel a little by itself."""
+    def near(self, color: tuple, spread: float = 14.0) -> tuple[float, float, float]:
+        """A color like the given one: lighter or darker as a whole, and each channel a little by itself."""
         shift, real = self.real(-spread, spread), self.real
         small = spread / 3
-        red, green, blue = colour
+        red, green, blue = color
         return (
             red + shift + real(-small, small),
             green + shift + real(-small, small),

@@ -12,12 +12,12 @@ ROAD, SIDEWALK, BUILDING, WALL, FENCE, POLE, LIGHT, SIGN = 0, 1, 2, 3, 4, 5, 6, 
 VEGETATION, TERRAIN, SKY, PERSON, CAR, BUS = 8, 9, 10, 11, 13, 15
 DRAWN = (ROAD, SIDEWALK, BUILDING, WALL, FENCE, POLE, LIGHT, SIGN, VEGETATION, TERRAIN, SKY, PERSON, CAR, BUS)
 
-END = 130.0  # metres; nothing but the skyline stands beyond
+END = 130.0  # meters; nothing but the skyline stands beyond
 
 
 @dataclass(frozen=True)
 class Side:
-    """One side of the street, from the kerb outwards. Lengths in metres.
+    """One side of the street, from the kerb outwards. Lengths in meters.
 
     Attributes:
         sign: −1 for the left side, 1 for the right.
@@ -83,7 +83,7 @@ def place_camera(chance: Chance, width: int, height: int) -> Camera:
         width=width,
         height=height,
         focal=width * chance.real(0.55, 0.8),
-        centre=width * chance.real(0.4, 0.6),
+        center=width * chance.real(0.4, 0.6),
         horizon=height * chance.real(0.36, 0.52),
         eye=chance.real(1.25, 2.1),
         bend=chance.real(-0.0016, 0.0016),

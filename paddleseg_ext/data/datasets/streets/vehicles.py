@@ -8,7 +8,7 @@ from paddleseg_ext.data.datasets.streets.canvas import IGNORE, Canvas, clipped, 
 from paddleseg_ext.data.datasets.streets.rng import Chance
 from paddleseg_ext.data.datasets.streets.street import BUS, CAR
 
-# Greens like the trees, greys like the road, reds like brick: the colour says little about the class.
+# Greens like the trees, grays like the road, reds like brick: the color says little about the class.
 PAINTS = (
     (66, 88, 58),
     (118, 118, 118),
@@ -27,7 +27,7 @@ TYRE = (30, 30, 31)
 
 
 def paint_car(canvas: Canvas, x: float, z: float, along: bool, receding: bool, chance: Chance) -> None:
-    """A car centred at x whose nearest face lies at depth z.
+    """A car centerd at x whose nearest face lies at depth z.
 
     Args:
         along: Whether it stands along the street, else across it.
@@ -52,7 +52,7 @@ def paint_car(canvas: Canvas, x: float, z: float, along: bool, receding: bool, c
 
 
 def paint_bus(canvas: Canvas, x: float, z: float, along: bool, chance: Chance) -> None:
-    """A bus centred at x whose nearest face lies at depth z."""
+    """A bus centerd at x whose nearest face lies at depth z."""
     paint = chance.near(chance.of(BUS_PAINTS), 16)
     length, width, height = chance.real(9, 12), 2.5, chance.real(2.9, 3.3)
     x_half, z_long = (width / 2, length) if along else (length / 2, width)
@@ -81,13 +81,13 @@ def paint_bonnet(canvas: Canvas, chance: Chance) -> None:
         return
     camera, paint = canvas.camera, chance.near(chance.of(PAINTS))
     rise = int(camera.height * chance.real(0.05, 0.12))
-    centre = (int(camera.width * chance.real(0.45, 0.55)), camera.height + rise)
+    center = (int(camera.width * chance.real(0.45, 0.55)), camera.height + rise)
     for shrink, shade in ((0, 0.75), (3, 1.0), (8, 1.12)):
         axes = (int(camera.width * 0.55) - 4 * shrink, 2 * rise - shrink)
-        cv2.ellipse(canvas.colour, centre, axes, 0, 180, 360, clipped(shaded(paint, shade)), -1)
+        cv2.ellipse(canvas.color, center, axes, 0, 180, 360, clipped(shaded(paint, shade)), -1)
         if shrink == 0:
-            cv2.ellipse(canvas.label, centre, axes, 0, 180, 360, IGNORE, -1)
-            cv2.ellipse(canvas.depth, centre, axes, 0, 180, 360, 1.0, -1)
+            cv2.ellipse(canvas.label, center, axes, 0, 180, 360, IGNORE, -1)
+            cv2.ellipse(canvas.depth, center, axes, 0, 180, 360, 1.0, -1)
 
 
 def _paint_box(canvas: Canvas, x: tuple, y: tuple, z: tuple, paint: tuple, label: int) -> None:
