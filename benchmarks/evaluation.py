@@ -1,10 +1,9 @@
-"""Metric, sliding windows and whole evaluation against PaddleSeg's (with `compat`'s repairs, where it needs them)."""
+"""Metric, sliding windows and whole evaluation against PaddleSeg's, repaired where it needs to be."""
 
 from __future__ import annotations
 
 import argparse
 import multiprocessing
-import resource
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -29,8 +28,9 @@ from benchmarks.tables import Row, log
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.evaluation.evaluate import evaluate
 from paddleseg_ext.evaluation.metrics import ConfusionMatrix
-from paddleseg_ext.evaluation.predictor import Inference, evaluating
+from paddleseg_ext.evaluation.predictor import Predictor, evaluating
 from paddleseg_ext.evaluation.sliding_window import window_starts
+from paddleseg_ext.runtime.device import peak_memory
 
 CLASSES = 19
 
@@ -95,15 +95,15 @@ def _windows(args: argparse.Namespace) -> list[Row]:
     (height, width), (crop_w, crop_h), (stride_w, stride_h) = args.size, args.crop_size, args.stride
     log(f"windows of {crop_w}×{crop_h} over {width}×{height}")
     model, image = _model(args.model), paddle.rand([1, 3, height, width])
-    how = Inference(is_slide=True, crop_size=args.crop_size, stride=args.stride, window_batch=args.window_batch)
+    predictor = Predictor(is_slide=True, crop_size=args.crop_size, stride=args.stride, window_batch=args.window_batch)
     lefts, tops = window_starts(width, crop_w, stride_w), window_starts(height, crop_h, stride_h)
     number = len(lefts) * len(tops)
-    batch = how.windows_at_once(image)
+    batch = predictor.windows_at_once(image)
     cuts = [paddle.rand([min(batch, number - i), 3, crop_h, crop_w]) for i in range(0, number, batch)]
     settings = {"is_slide": True, "crop_size": args.crop_size, "stride": args.stride}
 
     def ours() -> None:
-        how.predict(model, image, [[]])
+        predictor.predict(model, image, [[]])
 
     with evaluating(model):
         total, network = interleaved_timing(ours, lambda: [model(cut) for cut in cuts], rounds=args.repeats)
@@ -163,18 +163,7 @@ def _evaluate_side(
     start = time.perf_counter()
     iou = evaluation(data())
     seconds = time.perf_counter() - start
-    if device != "cpu":
-        return seconds, paddle.device.cuda.max_memory_allocated() / 2**20, iou
-    return seconds, _peak_resident(), iou
-
-
-def _peak_resident() -> float:
-    """Peak resident memory of this process in MiB."""
-    status = Path("/proc/self/status")
-    if status.exists():  # getrusage counts in what the parent held when it started this process
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) / 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    return seconds, peak_memory() / 2**20, iou
 
 
 def _regions(seed: int, classes: int, height: int, width: int) -> np.ndarray:

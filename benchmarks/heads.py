@@ -13,7 +13,7 @@ from typing import Any
 import paddle
 from paddle import nn
 
-from benchmarks.measure import MIB, Timing, count_macs, interleaved_timing, peak_memory
+from benchmarks.measure import MIB, Timing, count_macs, interleaved_timing, peak_allocation
 from benchmarks.networks import LAYERS, SPECS, feature_maps, layers
 from benchmarks.tables import Row, log
 from paddleseg_ext.errors import UserError
@@ -197,7 +197,7 @@ def both_modes(
             tensor.stop_gradient = mode == "evaluation"
         runs = [partial(_RUNS[mode], forward, net, inputs) for net in nets]
         timings = interleaved_timing(*runs, rounds=rounds)
-        memory = tuple(peak_memory(run) for run in runs)
+        memory = tuple(peak_allocation(run) for run in runs)
         products = []
         for net in nets:
             with paddle.no_grad(), count_macs() as counts:

@@ -13,6 +13,8 @@ from typing import Any
 
 import paddle
 
+from paddleseg_ext.compat.paddle import allocated_memory, observe_operators, reset_peak_memory
+
 MIB = 2**20
 
 
@@ -58,27 +60,25 @@ def interleaved_timing(*runs: Callable[[], Any], rounds: int) -> tuple[Timing, .
     return timings
 
 
-def peak_memory(run: Callable[[], None]) -> int:
+def peak_allocation(run: Callable[[], Any]) -> int:
     """Bytes that a call holds at its peak beyond what was allocated before it; call it warmed up.
 
-    Exact on a CPU, and on a GPU too, but for what its libraries allocate by themselves.
+    Exact on a CPU, and on a GPU too, but for what its libraries allocate by themselves. Needs Paddle ≥ 3.0.
     """
-    core = paddle.base.core
-    kind = "device" if paddle.get_device().startswith("gpu") else "host"
     gc.collect()
     synchronize()
-    getattr(core, f"{kind}_memory_stat_reset_peak_value")("Allocated", 0)  # since Paddle 3.0
-    before = getattr(core, f"{kind}_memory_stat_current_value")("Allocated", 0)
+    reset_peak_memory()
+    before = allocated_memory()
     run()
     synchronize()
-    return getattr(core, f"{kind}_memory_stat_peak_value")("Allocated", 0) - before
+    return allocated_memory(peak=True) - before
 
 
-def _conv_products(_: paddle.Tensor, weight: paddle.Tensor, out: paddle.Tensor) -> int:
+def _conv_macs(_: paddle.Tensor, weight: paddle.Tensor, out: paddle.Tensor) -> int:
     return out.size * prod(weight.shape[1:])  # each output sums over the kernel and the group's channels
 
 
-def _matmul_products(x: paddle.Tensor, y: paddle.Tensor, out: paddle.Tensor) -> int:
+def _matmul_macs(x: paddle.Tensor, y: paddle.Tensor, out: paddle.Tensor) -> int:
     # Of b products (m, k)·(k, n): |x| = b·m·k, |y| = b·k·n, |out| = b·m·n, hence k² = |x|·|y| / (|out|·b).
     batch = prod(out.shape[:-2])
     sizes = [t.size * batch // prod(t.shape[:-2]) for t in (x, y)]  # an operand without batch serves every product
@@ -86,35 +86,24 @@ def _matmul_products(x: paddle.Tensor, y: paddle.Tensor, out: paddle.Tensor) -> 
 
 
 COUNTED = {
-    "conv2d": _conv_products,
-    "depthwise_conv2d": _conv_products,
-    "matmul": _matmul_products,
-    "bmm": _matmul_products,
-    "linear": _matmul_products,
+    "conv2d": _conv_macs,
+    "depthwise_conv2d": _conv_macs,
+    "matmul": _matmul_macs,
+    "bmm": _matmul_macs,
+    "linear": _matmul_macs,
 }
 
 
 @contextmanager
 def count_macs() -> Iterator[list[int]]:
-    """Multiply-adds of the convolutions and matrix products run meanwhile, one number a call.
+    """Multiply-adds of the convolutions and matrix products run meanwhile, one number per call.
 
     Counted where they are executed, so that those written as functions count as layers do.
     """
-    ops, counts = paddle._C_ops, []
-    originals = {name: getattr(ops, name) for name in COUNTED if hasattr(ops, name)}
+    counts: list[int] = []
 
-    def counting(name: str) -> Callable[..., paddle.Tensor]:
-        def call(*args: Any, **keywords: Any) -> paddle.Tensor:
-            out = originals[name](*args, **keywords)
-            counts.append(COUNTED[name](args[0], args[1], out))
-            return out
+    def count(name: str, args: tuple, out: paddle.Tensor) -> None:
+        counts.append(COUNTED[name](args[0], args[1], out))
 
-        return call
-
-    for name in originals:
-        setattr(ops, name, counting(name))
-    try:
+    with observe_operators(list(COUNTED), count):
         yield counts
-    finally:
-        for name, original in originals.items():
-            setattr(ops, name, original)

@@ -14,7 +14,7 @@ from paddleseg.models import ccnet, dmnet, encnet
 from paddleseg_ext.heads import CCHead, DeepLabV3PlusHead, DMHead, EncHead, FastFCNHead, FCNHead, PSPHead
 from paddleseg_ext.importers.paddleseg import convert
 from paddleseg_ext.layers.criss_cross import CrissCrossAttention
-from paddleseg_ext.layers.dcm import DynamicConvs
+from paddleseg_ext.layers.dcm import MultiScaleDynamicConv
 from paddleseg_ext.layers.encoding import Encoding
 from paddleseg_ext.segmentor import EncoderDecoder
 
@@ -117,14 +117,14 @@ def feature_maps(size: tuple[int, int], batch: int, strides: Sequence[int]) -> l
     return [paddle.randn([batch, c, -(-height // s), -(-width // s)]) for c, s in zip(CHANNELS, strides)]
 
 
-LAYERS = ("Encoding", "CrissCrossAttention", "DynamicConvs")
+LAYERS = ("Encoding", "CrissCrossAttention", "MultiScaleDynamicConv")
 
 
 def layers(name: str) -> tuple[nn.Layer, nn.Layer, int]:
     """Our layer, PaddleSeg's and the channels of the map they read, for a name of `LAYERS`.
 
-    ``Encoding`` has 512 channels and 32 codes, ``CrissCrossAttention`` 512 channels, and ``DynamicConvs`` reduces
-    2048 channels to 512 for k = 1, 3, 5 and 7.
+    ``Encoding`` has 512 channels and 32 codes, ``CrissCrossAttention`` 512 channels, and ``MultiScaleDynamicConv``
+    reduces 2048 channels to 512 for k = 1, 3, 5 and 7.
     """
     if name == "Encoding":
         ours, theirs = Encoding(512, 32), encnet.Encoding(512, 32)
@@ -141,7 +141,7 @@ def layers(name: str) -> tuple[nn.Layer, nn.Layer, int]:
         return ours, theirs, 512
     sizes = (1, 3, 5, 7)
     theirs = _Parallel([dmnet.DCM(k, False, 2048, 512) for k in sizes])
-    ours = DynamicConvs(2048, 512, sizes)
+    ours = MultiScaleDynamicConv(2048, 512, sizes)
     state = {f"dcm_modules.{key[7:]}": value.numpy() for key, value in theirs.state_dict().items()}
     prefix = "decode_head.dynamic."
     ours.set_state_dict({key[len(prefix) :]: paddle.to_tensor(v) for key, v in convert(state, "DMNet").items()})

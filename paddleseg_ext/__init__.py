@@ -40,9 +40,12 @@ import paddleseg_ext.backbones  # noqa: E402, F401  # importing registers them, 
 import paddleseg_ext.data.datasets  # noqa: E402, F401
 import paddleseg_ext.data.transforms  # noqa: E402, F401
 import paddleseg_ext.heads  # noqa: E402, F401
+from paddleseg_ext import cpu  # noqa: E402
 from paddleseg_ext.builder import Builder, build_model, load_config  # noqa: E402
 from paddleseg_ext.checkpoint.load import load_weights  # noqa: E402
 from paddleseg_ext.errors import UserError  # noqa: E402
 from paddleseg_ext.segmentor import EncoderDecoder  # noqa: E402
+
+cpu.install()
 
 __all__ = ["Builder", "EncoderDecoder", "UserError", "build_model", "load_config", "load_weights"]

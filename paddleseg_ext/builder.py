@@ -1,4 +1,4 @@
-"""PaddleSeg's configuration and builder, with every failure told in one sentence."""
+"""PaddleSeg's builder, with every failure told in one sentence."""
 
 from __future__ import annotations
 
@@ -7,71 +7,20 @@ import logging
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Callable
-from unittest.mock import patch
 from urllib.parse import urlparse
 
 import paddle
-import yaml
 from paddle import nn
-from paddleseg.cvlibs import Config, SegBuilder, manager
-from paddleseg.utils import logger as paddleseg_logger
+from paddleseg.cvlibs import SegBuilder
 from paddleseg.utils import utils as paddleseg_utils
 
 from paddleseg_ext.checkpoint.load import load_weights
-from paddleseg_ext.errors import UserError
+from paddleseg_ext.compat.paddleseg import quiet
+from paddleseg_ext.config.load import load_config
+from paddleseg_ext.errors import UserError, reason
 from paddleseg_ext.registry import argument_names, closest, unknown_argument
 
 logger = logging.getLogger(__name__)
-
-
-def load_config(
-    path: str | Path,
-    learning_rate: float | None = None,
-    batch_size: int | None = None,
-    iters: int | None = None,
-    opts: list[str] | None = None,
-) -> Config:
-    """Read a YAML file with its ``_base_`` files.
-
-    Args:
-        path: The YAML file.
-        learning_rate: Replaces ``lr_scheduler.learning_rate``.
-        batch_size: Replaces ``batch_size``, the images a device.
-        iters: Replaces ``iters``.
-        opts: ``key.subkey=value`` replacements.
-
-    Raises:
-        UserError: the file is missing, is not YAML, or breaks one of PaddleSeg's rules.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"Configuration not found: {path} is not a file.")
-    try:
-        config = Config(str(path), learning_rate=learning_rate, batch_size=batch_size, iters=iters, opts=opts)
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not valid YAML: {_one_line(error)}.") from error
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: its _base_ file {error.filename} does not exist.") from error
-    except (AssertionError, AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: {_one_line(error)}") from error
-    _write_out_defaults(config)
-    return config
-
-
-def _write_out_defaults(config: Config) -> None:
-    """Copy what the data set's class knows into the configuration, as PaddleSeg does with a warning for each."""
-    dataset = manager.DATASETS.components_dict.get(config.train_dataset_cfg.get("type"))
-    if dataset is None:
-        return
-    if hasattr(dataset, "NUM_CLASSES"):
-        config.dic["model"].setdefault("num_classes", dataset.NUM_CLASSES)
-    if hasattr(dataset, "IMG_CHANNELS"):
-        backbone = config.dic["model"].get("backbone", config.dic["model"])
-        backbone.setdefault("in_channels", dataset.IMG_CHANNELS)
-    if hasattr(dataset, "IGNORE_INDEX"):
-        for loss in config.dic["loss"]["types"]:
-            for term in loss.get("losses", [loss]):
-                term.setdefault("ignore_index", dataset.IGNORE_INDEX)
 
 
 class Builder(SegBuilder):
@@ -93,7 +42,7 @@ class Builder(SegBuilder):
 
     def build_component(self, cfg: dict[str, Any]) -> Any:
         try:
-            with _quiet():
+            with quiet():
                 return super().build_component(cfg)
         except UserError:
             raise
@@ -108,7 +57,7 @@ class Builder(SegBuilder):
         cause = error.__context__ or error
         if isinstance(cause, UserError):
             return str(cause)
-        text = _one_line(cause)
+        text = reason(cause)
         if isinstance(cause, TypeError) and "unexpected keyword argument" in text:
             key = text.rsplit("'", 2)[1]
             component = self.load_component_class(name)
@@ -130,7 +79,8 @@ class Builder(SegBuilder):
             ("model.pretrained", model, model_weights),
         ]:
             if source and layer is not None:
-                logger.info(f"{key}: {load_weights(layer, local_file(source, key), complete=False).summary()}")
+                file = local_file(source, key)
+                logger.info(f"{key}: {file}: {load_weights(layer, file, complete=False).summary()}")
         return model
 
     @cached_property
@@ -160,19 +110,14 @@ class Builder(SegBuilder):
     def _in_section(self, name: str, build: Callable[[SegBuilder], Any]) -> Any:
         """Build a section as PaddleSeg does, and name it and its folder when that fails."""
         try:
-            with _quiet():
+            with quiet():
                 return build(self)
         except (AssertionError, UserError, RuntimeError, KeyError, ValueError, OSError) as error:
-            text = _one_line(error)
+            text = reason(error)
             root = self.config.dic.get(name, {}).get("dataset_root") if name.endswith("_dataset") else None
             if root and str(root) not in text:
                 text += f" (dataset_root: {root})"
             raise UserError(f"{name}: {text}") from error
-
-
-def _quiet() -> Any:
-    """Keeps PaddleSeg from telling each step of building; its warnings and errors stay."""
-    return patch.object(paddleseg_logger, "info", lambda *_, **__: None)
 
 
 def build_model(path: str | Path, **overrides: Any) -> nn.Layer:
@@ -192,14 +137,6 @@ def local_file(source: str, key: str) -> str:
         return paddleseg_utils.download_pretrained_model(source)
     except Exception as error:  # the network fails in many ways
         raise UserError(
-            f"{key}: {source} cannot be downloaded ({_one_line(error)}). "
+            f"{key}: {source} cannot be downloaded ({reason(error)}). "
             f"Fetch it elsewhere and set {key} to the file's path, or to nothing to train from scratch."
         ) from error
-
-
-def _one_line(error: BaseException) -> str:
-    """The message as one line; PaddleSeg's own wrap the cause in several, the last of which tells it."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if not lines:
-        return type(error).__name__
-    return lines[-1] if isinstance(error, RuntimeError) else " ".join(lines)

@@ -27,6 +27,7 @@ HEADS: dict[str, type] = {}
 """Registered heads by name; tests and listings walk over it."""
 
 T = TypeVar("T", bound=type)
+C = TypeVar("C", bound=Callable[..., Any])
 
 
 def closest(name: str, allowed: Iterable[str]) -> str:
@@ -70,30 +71,72 @@ def bind(cls: type, keywords: dict[str, Any]) -> Callable[..., Any]:
     return functools.partial(cls, **keywords)
 
 
-def _refuse_taken(name: str) -> None:
-    if name in manager.MODELS.components_dict:
-        raise ValueError(f"'{name}' is already registered in PaddleSeg's models; choose another class name.")
+REGISTRIES = {
+    "model": manager.MODELS,
+    "backbone": manager.BACKBONES,
+    "dataset": manager.DATASETS,
+    "transform": manager.TRANSFORMS,
+    "loss": manager.LOSSES,
+    "optimizer": manager.OPTIMIZERS,
+}
+
+
+def _add(kind: str, component: Callable[..., Any]) -> None:
+    """Enter a class or function under its name.
+
+    Raises:
+        ValueError: a component of any kind has the name: PaddleSeg's manager would overwrite it silently, and its
+            builder looks through all registries.
+    """
+    name = component.__name__
+    for other, registry in REGISTRIES.items():
+        if name in registry.components_dict:
+            raise ValueError(f"'{name}' is already registered, as a {other}; choose another name for this {kind}.")
+    REGISTRIES[kind].add_component(component)
 
 
 def register_head(cls: T) -> T:
     """Class decorator: make ``type: <ClassName>`` available in PaddleSeg's YAML files.
 
     Raises:
-        ValueError: the name is taken (PaddleSeg's own manager would overwrite it silently).
+        ValueError: the name is taken.
     """
-    _refuse_taken(cls.__name__)
 
     def factory(**keywords: Any) -> Callable[..., Any]:
         return bind(cls, keywords)
 
     factory.__name__ = cls.__name__
     factory.__doc__ = cls.__doc__
-    manager.MODELS.add_component(factory)
+    _add("model", factory)
     HEADS[cls.__name__] = cls
     return cls
 
 
-def register_model(cls: T) -> T:
-    """Class decorator: register a whole model, refusing a taken name as `register_head` does."""
-    _refuse_taken(cls.__name__)
-    return manager.MODELS.add_component(cls)
+def register_model(component: C) -> C:
+    """Decorator: register a whole model, refusing a taken name as `register_head` does."""
+    _add("model", component)
+    return component
+
+
+def register_backbone(component: C) -> C:
+    """Decorator: register a backbone (a class with ``feat_channels``, or a function that returns one)."""
+    _add("backbone", component)
+    return component
+
+
+def register_dataset(component: C) -> C:
+    """Decorator: register a data set in PaddleSeg's form."""
+    _add("dataset", component)
+    return component
+
+
+def register_transform(component: C) -> C:
+    """Decorator: register a transform of samples."""
+    _add("transform", component)
+    return component
+
+
+def register_loss(component: C) -> C:
+    """Decorator: register a loss."""
+    _add("loss", component)
+    return component

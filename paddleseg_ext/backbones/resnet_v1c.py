@@ -11,10 +11,10 @@ from typing import Any
 
 import paddle
 from paddle import nn
-from paddleseg.cvlibs import manager
 
 from paddleseg_ext.checkpoint.load import load_weights
 from paddleseg_ext.layers.conv import kaiming_fan_out
+from paddleseg_ext.registry import register_backbone
 
 # Strides and dilations of the four stages by output stride.
 SCALES = {
@@ -190,25 +190,25 @@ def stage(
     )
 
 
-@manager.BACKBONES.add_component
+@register_backbone
 def ResNet18_v1c(**keywords: Any) -> ResNetV1c:
     """`ResNetV1c` of 18 layers."""
     return ResNetV1c(BasicBlock, (2, 2, 2, 2), **keywords)
 
 
-@manager.BACKBONES.add_component
+@register_backbone
 def ResNet34_v1c(**keywords: Any) -> ResNetV1c:
     """`ResNetV1c` of 34 layers."""
     return ResNetV1c(BasicBlock, (3, 4, 6, 3), **keywords)
 
 
-@manager.BACKBONES.add_component
+@register_backbone
 def ResNet50_v1c(**keywords: Any) -> ResNetV1c:
     """`ResNetV1c` of 50 layers."""
     return ResNetV1c(Bottleneck, (3, 4, 6, 3), **keywords)
 
 
-@manager.BACKBONES.add_component
+@register_backbone
 def ResNet101_v1c(**keywords: Any) -> ResNetV1c:
     """`ResNetV1c` of 101 layers."""
     return ResNetV1c(Bottleneck, (3, 4, 23, 3), **keywords)

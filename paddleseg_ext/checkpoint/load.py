@@ -2,35 +2,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import paddle
 from paddle import nn
 
-from paddleseg_ext.checkpoint.reader import read_checkpoint
+from paddleseg_ext.checkpoint.reader import read_weight_file
 from paddleseg_ext.errors import UserError
 
 
 @dataclass
-class LoadReport:
-    """What became of each weight when a file was loaded into a model."""
+class WeightMatch:
+    """The names of a file's weights beside those of a model.
 
-    path: str
-    loaded: list[str] = field(default_factory=list)
+    Attributes:
+        matching: In both, in the same shape; in the model's order, as are the next two.
+        missing: In the model alone.
+        mismatched: In both: name, shape in the file, shape in the model.
+        unexpected: In the file alone.
+    """
+
+    matching: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
-    mismatched: list[str] = field(default_factory=list)
+    mismatched: list[tuple[str, list[int], list[int]]] = field(default_factory=list)
     unexpected: list[str] = field(default_factory=list)
 
     def summary(self) -> str:
-        """One line of counts, with the first names of what was left out."""
-        text = f"{self.path}: {len(self.loaded)} tensors loaded"
-        for title in ("missing", "mismatched", "unexpected"):
-            names = getattr(self, title)
-            if names:
-                text += f", {len(names)} {title} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
-        return text
+        """One line of counts, with the first names of what does not match."""
+        text = f"{len(self.matching)} tensors loaded"
+        names = {
+            "missing": self.missing,
+            "mismatched": [f"{name}: file {found}, model {own}" for name, found, own in self.mismatched],
+            "unexpected": self.unexpected,
+        }
+        return text + "".join(f", {len(some)} {title} ({first(some)})" for title, some in names.items() if some)
+
+
+def compare(weights: Mapping[str, Any], own: Mapping[str, Any]) -> WeightMatch:
+    """Compare two state dicts, anything with a shape by name.
+
+    Args:
+        weights: Of a file.
+        own: Of a model.
+    """
+    found = WeightMatch(unexpected=[name for name in weights if name not in own])
+    for name, target in own.items():
+        if name not in weights:
+            found.missing.append(name)
+        elif list(weights[name].shape) != list(target.shape):
+            found.mismatched.append((name, list(weights[name].shape), list(target.shape)))
+        else:
+            found.matching.append(name)
+    return found
+
+
+def first(names: Sequence[str], count: int = 3) -> str:
+    """The first of many names, for a sentence: ``a, b, c, …``."""
+    return f"{', '.join(names[:count])}{', …' if len(names) > count else ''}"
 
 
 def read_weights(path: str | Path) -> dict[str, np.ndarray]:
@@ -39,41 +71,44 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
     Raises:
         UserError: the file is missing, damaged, of another kind, or refers to anything but arrays.
     """
-    return read_checkpoint(path).weights
+    return read_weight_file(path).weights
 
 
-def load_weights(model: nn.Layer, path: str | Path, *, complete: bool = True) -> LoadReport:
-    """Load a file into a model.
+def load_weights(model: nn.Layer, path: str | Path, *, complete: bool = True) -> WeightMatch:
+    """Load a file into a model and tell what became of each weight.
 
     Args:
         model: Where the weights go.
         path: ``.pdparams``, ``.safetensors`` or, with names that are ours already, ``.pth``.
         complete: Every weight of the model must come from the file, as for evaluation. Otherwise what is missing
-            or has another shape keeps its value and is listed in the report, as for fine-tuning.
+            or has another shape keeps its value and is listed in the result, as for fine-tuning.
 
     Raises:
         UserError: as `read_weights`; no name in the file is one of the model's; or, with ``complete``, some
             weight is missing or has another shape. The model is unchanged then.
     """
-    weights = read_weights(path)
-    report = LoadReport(str(path))
-    own = model.state_dict()
-    for name, target in own.items():
-        if name not in weights:
-            report.missing.append(name)
-        elif list(weights[name].shape) != list(target.shape):
-            report.mismatched.append(f"{name}: file {list(weights[name].shape)}, model {list(target.shape)}")
-        else:
-            report.loaded.append(name)
-    report.unexpected = [name for name in weights if name not in own]
-    if not report.loaded:
+    weights, own = read_weights(path), model.state_dict()
+    found = compare(weights, own)
+    if not found.matching:
         raise UserError(
             f"{path} has nothing for {type(model).__name__}: none of its {len(weights)} names "
-            f"({', '.join(list(weights)[:2]) or 'it is empty'}, …) is one of the model's "
-            f"({', '.join(list(own)[:2])}, …) in the same shape."
+            f"({first(list(weights), 2) or 'it is empty'}) is one of the model's ({first(list(own), 2)}) in the same "
+            "shape."
         )
-    if complete and (report.missing or report.mismatched):
-        raise UserError(f"These weights are not those of this model: {report.summary()}. Is it the right --config?")
-    for name in report.loaded:
-        own[name].set_value(paddle.to_tensor(weights[name]).astype(own[name].dtype))
-    return report
+    if complete and (found.missing or found.mismatched):
+        raise UserError(
+            f"These weights are not those of this model: {path}: {found.summary()}. Is it the right `config`?"
+        )
+    set_weights(model, {name: weights[name] for name in found.matching})
+    return found
+
+
+def set_weights(model: nn.Layer, weights: Mapping[str, np.ndarray]) -> None:
+    """Give parameters and buffers new values, in the types that they have.
+
+    Args:
+        weights: By name, in the model's shapes; what is not named keeps its value.
+    """
+    own = model.state_dict()
+    for name, value in weights.items():
+        own[name].set_value(paddle.to_tensor(value).astype(own[name].dtype))

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 
 from paddleseg_ext.checkpoint.torch_storage import STORAGE_TYPES, Storage, StorageType, Tensor
 from paddleseg_ext.checkpoint.unpickler import load
-from paddleseg_ext.errors import UserError
+from paddleseg_ext.errors import UserError, reason
 
 BIG_PARAMETERS = "UnpackBigParamInfor@@"  # paddle.save's note on tensors that it cut into slices
 LEGACY = b"\x80\x02" + pickle.dumps(0x1950A86A20F9469CFC6C, 2)[2:]  # starts PyTorch's files before 1.6
@@ -23,7 +23,7 @@ SHARING = 4  # tied weights share their numbers; more copies than this are an at
 
 
 @dataclass
-class Checkpoint:
+class WeightFile:
     """What is of use in a weight file.
 
     Attributes:
@@ -35,7 +35,7 @@ class Checkpoint:
     meta: dict[str, Any] = field(default_factory=dict)
 
 
-def read_checkpoint(path: str | Path) -> Checkpoint:
+def read_weight_file(path: str | Path) -> WeightFile:
     """Read a ``.pdparams``, ``.safetensors`` or ``.pth`` file; its content tells which.
 
     Of a PyTorch checkpoint the ``state_dict`` is taken if it has one. Memory stays in proportion to the file's size.
@@ -48,15 +48,14 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         raise UserError(f"Weights not found: {path} is not a file.")
     try:
         if path.suffix == ".safetensors":
-            return Checkpoint(dict(load_file(path)))
+            return WeightFile(dict(load_file(path)))
         return _from_content(_unpickled(path.read_bytes(), path), path)
     except UserError:
         raise
     except SafetensorError as error:
         raise UserError(f"{path} cannot be read as safetensors: {error}.") from error
     except Exception as error:  # a damaged file can fail in any way at all
-        reason = " ".join(str(error).split())[:200] or type(error).__name__  # the file may have chosen the words
-        raise UserError(f"{path} cannot be read as weights: {reason}.") from error
+        raise UserError(f"{path} cannot be read as weights: {reason(error)}.") from error
 
 
 def _unpickled(data: bytes, path: Path) -> Any:
@@ -121,7 +120,7 @@ def _described(description: Any) -> tuple[StorageType, str, int]:
     return STORAGE_TYPES[kind], str(key), int(count)
 
 
-def _from_content(content: Any, path: Path) -> Checkpoint:
+def _from_content(content: Any, path: Path) -> WeightFile:
     if not isinstance(content, dict):
         raise UserError(f"{path} holds a {type(content).__name__}, not a dictionary of weights by name.")
     meta = content.get("meta")
@@ -129,7 +128,7 @@ def _from_content(content: Any, path: Path) -> Checkpoint:
     weights = _arrays(_join_slices(dict(state), path))
     if sum(value.nbytes for value in weights.values()) > SHARING * path.stat().st_size + 2**20:
         raise UserError(f"{path} cannot be read as weights: its tensors overlap.")
-    return Checkpoint(weights, dict(meta) if isinstance(meta, dict) else {})
+    return WeightFile(weights, dict(meta) if isinstance(meta, dict) else {})
 
 
 def _join_slices(content: dict[str, Any], path: Path) -> dict[str, Any]:

@@ -18,7 +18,6 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,11 +25,11 @@ import numpy as np
 import paddle
 from safetensors.numpy import save_file
 
+from paddleseg_ext.checkpoint.atomic import TEMPORARY, sync, write_file, write_json
 from paddleseg_ext.checkpoint.load import read_weights
-from paddleseg_ext.errors import UserError
+from paddleseg_ext.errors import UserError, reason
 
 WEIGHTS, ARRAYS, RECORD, CONFIG = "model.pdparams", "training.safetensors", "training.json", "config.yml"
-TEMPORARY = "~"  # ends the name of whatever is being written or removed
 
 
 @dataclass
@@ -50,7 +49,7 @@ class Checkpoint:
     config: str = ""
 
 
-def save(folder: str | Path, checkpoint: Checkpoint, keep: int = 0) -> Path:
+def save_checkpoint(folder: str | Path, checkpoint: Checkpoint, keep: int = 0) -> Path:
     """Write ``folder/iter_N``, point ``folder/last`` to it and remove all but the newest `keep` (0: keep all)."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -65,10 +64,10 @@ def save(folder: str | Path, checkpoint: Checkpoint, keep: int = 0) -> Path:
     if target.exists():  # the run was resumed from an earlier one, which is still there
         _remove(target)
     os.rename(partial, target)
-    _sync(folder)
+    sync(folder)
     _point(folder / "last", target)
     if keep > 0:
-        for old in checkpoints(folder)[:-keep]:
+        for old in list_checkpoints(folder)[:-keep]:
             _remove(old)
     return target
 
@@ -88,7 +87,7 @@ def update_record(checkpoint: Path, record: dict) -> None:
     write_json(checkpoint / RECORD, record)
 
 
-def read(path: str | Path) -> Checkpoint:
+def load_checkpoint(path: str | Path) -> Checkpoint:
     """Read a checkpoint folder.
 
     Raises:
@@ -107,33 +106,19 @@ def read(path: str | Path) -> Checkpoint:
         record = json.loads((path / RECORD).read_text(encoding="utf-8"))
         config = (path / CONFIG).read_text(encoding="utf-8") if (path / CONFIG).is_file() else ""
     except (OSError, ValueError) as error:
-        raise UserError(f"checkpoint {path}: {RECORD} cannot be read: {error}") from error
+        raise UserError(f"checkpoint {path}: {RECORD} cannot be read: {reason(error)}") from error
     return Checkpoint(read_weights(path / WEIGHTS), read_weights(path / ARRAYS), record, config)
 
 
-def checkpoints(folder: str | Path) -> list[Path]:
+def list_checkpoints(folder: str | Path) -> list[Path]:
     """The whole checkpoints in a folder, oldest first."""
     found = {int(match[1]): path for path in Path(folder).glob("iter_*") if (match := _numbered(path))}
     return [found[number] for number in sorted(found) if (found[number] / RECORD).is_file()]
 
 
-def latest(folder: str | Path) -> Path | None:
+def latest_checkpoint(folder: str | Path) -> Path | None:
     """The checkpoint with the most iterations, or None."""
-    return next(reversed(checkpoints(folder)), None)
-
-
-def write_json(path: Path, content: dict) -> None:
-    """Write JSON so that the file holds either the old content or the new."""
-    write_file(path, lambda temporary: temporary.write_text(json.dumps(content, indent=1), encoding="utf-8"))
-
-
-def write_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` make a file under a temporary name, force it to the disk and give it its name."""
-    temporary = path.with_name(path.name + TEMPORARY)
-    write(temporary)
-    _sync(temporary)
-    os.replace(temporary, path)
-    _sync(path.parent)
+    return next(reversed(list_checkpoints(folder)), None)
 
 
 def _point(link: Path, target: Path) -> None:
@@ -148,14 +133,14 @@ def _point(link: Path, target: Path) -> None:
         for file in target.iterdir():
             shutil.copyfile(file, temporary / file.name)
     os.replace(temporary, link)
-    _sync(link.parent)
+    sync(link.parent)
 
 
 def _remove(folder: Path) -> None:
     """Remove a checkpoint; it loses its name first, so that half a checkpoint never bears one."""
-    doomed = folder.with_name(f"removed_{folder.name}{TEMPORARY}")
-    os.rename(folder, doomed)
-    _remove_path(doomed)
+    old = folder.with_name(f"removed_{folder.name}{TEMPORARY}")
+    os.rename(folder, old)
+    _remove_path(old)
 
 
 def _remove_leftovers(folder: Path) -> None:
@@ -172,13 +157,3 @@ def _remove_path(path: Path) -> None:
 
 def _numbered(path: Path) -> re.Match | None:
     return re.fullmatch(r"iter_(\d+)", path.name)
-
-
-def _sync(path: Path) -> None:
-    if os.name == "nt":  # Windows opens no folder, and no file read-only, to force it to the disk
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -11,8 +11,8 @@ from types import ModuleType
 from typing import Any
 
 import paddleseg_ext
-from paddleseg_ext.cli.common import DEVICES, set_device
 from paddleseg_ext.errors import UserError
+from paddleseg_ext.runtime.device import DEVICES, set_device
 
 CLONE = Path(paddleseg_ext.__file__).resolve().parents[1]
 # name -> module with `add_arguments(parser)` and `run(args) -> rows`, and its help

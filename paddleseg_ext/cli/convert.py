@@ -9,7 +9,7 @@ import paddle
 from safetensors.numpy import save_file
 
 from paddleseg_ext.builder import Builder, load_config
-from paddleseg_ext.checkpoint.save import write_file, write_json
+from paddleseg_ext.checkpoint.atomic import write_file, write_json
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.importers.convert import SOURCES, import_backbone, import_checkpoint
 

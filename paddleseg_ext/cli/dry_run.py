@@ -5,51 +5,54 @@ from __future__ import annotations
 import copy
 import logging
 import tempfile
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import paddle
 from paddle import nn
+from paddleseg.cvlibs import Config
 
-from paddleseg_ext.checkpoint import save as checkpoint
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.export.formats import trace
 from paddleseg_ext.export.wrapper import input_spec
-from paddleseg_ext.runtime import distributed as parallel
-from paddleseg_ext.training.config import Options
-from paddleseg_ext.training.trainer import Trainer
+from paddleseg_ext.runtime import distributed
+from paddleseg_ext.training.build import build_trainer
+from paddleseg_ext.training.config import RunConfig
+from paddleseg_ext.training.validation import Validator
 
 VALIDATION_IMAGES = 2
 logger = logging.getLogger(__name__)
 
 
-def rehearse(make: Callable[[Options], Trainer], options: Options) -> None:
+def dry_run(config: Config, run: RunConfig) -> None:
     """Train an iteration, save, evaluate some images, resume, train another, and trace the model as an export does.
 
     Args:
-        make: Builds the trainer for given options.
-        options: Those of the real run.
+        config: Of `load_config`.
+        run: That of the real run.
 
     Raises:
         UserError: Whatever the real run would have met in its course; or there are several processes.
     """
-    if parallel.ranks() > 1:
-        raise UserError("--dry_run: run it in one process, without paddle.distributed.launch")
+    if distributed.world_size() > 1:
+        raise UserError("`dry_run`: run it in one process, without paddle.distributed.launch")
     with tempfile.TemporaryDirectory() as folder:
-        once = replace(options, save_dir=folder, iters=1, save_interval=1, log_iters=1, resume=None)
-        trainer = make(once)
-        trainer.val_dataset = shortened(trainer.val_dataset)
+        brief = replace(run.train, save_interval=1, log_iters=1)
+        once = replace(run, save_dir=folder, iters=1, train=brief)
+        trainer = build_trainer(copy.deepcopy(config), once)
+        if trainer.val_dataset is not None:
+            trainer.val_dataset = shortened(trainer.val_dataset)
+            trainer.validator = Validator(trainer.model, trainer.val_dataset, trainer.losses, once)
         trainer.run()
         logger.info("dry run: trained, saved" + (" and evaluated" if trainer.val_dataset is not None else ""))
-        trainer = make(replace(once, iters=2, resume=checkpoint.latest(folder)))
-        trainer.val_dataset = None
+        again = replace(once, iters=2, train=replace(brief, do_eval=False))
+        trainer = build_trainer(copy.deepcopy(config), again, "auto")
         trainer.run()
         logger.info("dry run: resumed and trained on")
         _trace(trainer.model, Path(folder))
 
 
-def shortened(dataset: paddle.io.Dataset | None) -> paddle.io.Dataset | None:
+def shortened(dataset: paddle.io.Dataset) -> paddle.io.Dataset:
     """The data set with its first images only, where it lists them as PaddleSeg's do."""
     if not hasattr(dataset, "file_list"):
         return dataset

@@ -7,13 +7,14 @@ import copy
 import sys
 
 from paddleseg_ext.builder import Builder, load_config
-from paddleseg_ext.cli.common import add_config_arguments, set_device
+from paddleseg_ext.cli.common import add_config_arguments
 from paddleseg_ext.cli.model_args import class_source, load_model
 from paddleseg_ext.data.classes import class_names, palette
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.export.exporter import FORMATS, Export, VerificationError
 from paddleseg_ext.export.formats import OPSETS
 from paddleseg_ext.export.wrapper import OUTPUTS, Colors
+from paddleseg_ext.runtime.device import set_device
 
 WRONG_RESULT = 1  # exit status
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import re
 import sys
 from collections.abc import Sequence
 from types import ModuleType
@@ -42,15 +43,29 @@ def main(argv: Sequence[str] | None = None, command: str | None = None) -> int:
         argv, prog = argv[1:], f"paddleseg-ext {command}"
     setup_logging()
     module = _load(command)
-    parser = argparse.ArgumentParser(prog=prog, description=module.__doc__)
+    parser = _Parser(prog=prog, description=module.__doc__)
     try:
         module.add_arguments(parser)
         return module.run(parser.parse_args(argv))
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {_with_flags(str(error), parser)}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that knows the flag of each argument."""
+
+    @property
+    def flags(self) -> dict[str, str]:
+        """The flag, its first spelling, by the argument's name."""
+        return {action.dest: action.option_strings[0] for action in self._actions if action.option_strings}
+
+
+def _with_flags(message: str, parser: _Parser) -> str:
+    """A message in which arguments in backquotes are the command's flags, where it has them."""
+    return re.sub(r"`(\w+)`", lambda match: parser.flags.get(match[1], match[1]), message)
 
 
 def _overview() -> argparse.ArgumentParser:

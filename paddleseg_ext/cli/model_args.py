@@ -43,8 +43,8 @@ def add_applying_arguments(parser: argparse.ArgumentParser, aug_flag: str) -> No
     parser.add_argument("--precision", choices=list(TYPES), help="fp16 or bf16: mixed precision on a GPU")
 
 
-def inference_settings(args: argparse.Namespace, config: Config, aug_flag: str) -> dict[str, Any]:
-    """The arguments of `inference.Inference`: the configuration's `test_config`, replaced by the flags that are given.
+def predictor_settings(args: argparse.Namespace, config: Config, aug_flag: str) -> dict[str, Any]:
+    """The arguments of `Predictor`: the configuration's `test_config`, replaced by the flags that are given.
 
     Raises:
         UserError: A value is not allowed, or a flag is given that has no effect without another.

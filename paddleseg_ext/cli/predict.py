@@ -8,20 +8,20 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from paddle import distributed
 from paddleseg.transforms import Compose
 from tqdm import tqdm
 
 from paddleseg_ext.builder import Builder, load_config
-from paddleseg_ext.cli.common import add_config_arguments, set_device
-from paddleseg_ext.cli.model_args import add_applying_arguments, class_source, inference_settings, model_of
+from paddleseg_ext.cli.common import add_config_arguments
+from paddleseg_ext.cli.model_args import add_applying_arguments, class_source, model_of, predictor_settings
 from paddleseg_ext.data.classes import class_names, palette
-from paddleseg_ext.data.image_io import Source, Video, find_images, is_video, read_image
+from paddleseg_ext.data.image_io import Source, Video, find_images, is_video, read_image, save_image, save_pred
 from paddleseg_ext.errors import UserError
-from paddleseg_ext.evaluation.predictor import Inference, evaluating
+from paddleseg_ext.evaluation.predictor import Predictor, evaluating
 from paddleseg_ext.evaluation.submission import BENCHMARKS, Submission
-from paddleseg_ext.runtime import distributed as parallel
-from paddleseg_ext.visualization.draw import color, overlay, save_color, save_ids, save_picture, with_legend
+from paddleseg_ext.runtime import distributed
+from paddleseg_ext.runtime.device import set_device
+from paddleseg_ext.visualization.draw import add_legend, color, overlay, save_color
 
 KINDS = ("ids", "color", "overlay")  # folders below --save_dir
 Predict = Callable[[np.ndarray], np.ndarray]  # image as read, BGR, to (H, W) class ids
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Predict everything under ``--image_path``."""
     config = load_config(args.config, opts=args.opts)
-    settings = inference_settings(args, config, "aug_pred")
+    settings = predictor_settings(args, config, "aug_pred")
     set_device(args.device)
     builder = Builder(config)
     save_dir, video = Path(args.save_dir), is_video(args.image_path)
@@ -59,25 +59,24 @@ def run(args: argparse.Namespace) -> int:
 
     channels = int(config.val_dataset_cfg.get("img_channels", 3))
     model = model_of(args, builder)
-    how, transforms = Inference(**settings), Compose(builder.val_transforms, img_channels=channels)
+    predictor, transforms = Predictor(**settings), Compose(builder.val_transforms, img_channels=channels)
 
     def predict(image: np.ndarray) -> np.ndarray:
-        return how.predict_picture(model, transforms, image)
+        return predictor.predict_picture(model, transforms, image)
 
     with evaluating(model):
         if video:
             _predict_video(Path(args.image_path), save_dir, predict, colors)
             return 0
-        parallel.start()
-        rank, ranks = parallel.rank(), parallel.ranks()
-        for source in tqdm(sources[rank::ranks], unit="image", disable=True if rank > 0 else None, leave=False):
+        distributed.init()
+        rank, world_size = distributed.rank(), distributed.world_size()
+        for source in tqdm(sources[rank::world_size], unit="image", disable=True if rank > 0 else None, leave=False):
             image = read_image(source.path, channels)
-            ids = predict(image)
-            _save(source, save_dir, image, ids, colors, names)
+            pred = predict(image)
+            _save(source, save_dir, image, pred, colors, names)
             if submission:
-                submission.write(source.path, ids)
-    if ranks > 1:
-        distributed.barrier()
+                submission.write(source.path, pred)
+    distributed.barrier()
     if rank == 0:
         print(f"{len(sources)} images: {', '.join(str(save_dir / kind) for kind in KINDS)}")
         if submission:
@@ -86,12 +85,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _save(
-    source: Source, save_dir: Path, image: np.ndarray, ids: np.ndarray, colors: np.ndarray, names: list[str]
+    source: Source, save_dir: Path, image: np.ndarray, pred: np.ndarray, colors: np.ndarray, names: list[str]
 ) -> None:
     rgb = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB if image.ndim == 2 else cv2.COLOR_BGR2RGB)
-    save_ids(save_dir / "ids" / source.target, ids)
-    save_color(save_dir / "color" / source.target, ids, colors)
-    save_picture(save_dir / "overlay" / source.target, with_legend(overlay(rgb, ids, colors), ids, colors, names))
+    save_pred(save_dir / "ids" / source.target, pred)
+    save_color(save_dir / "color" / source.target, pred, colors)
+    save_image(save_dir / "overlay" / source.target, add_legend(overlay(rgb, pred, colors), pred, colors, names))
 
 
 def _predict_video(path: Path, save_dir: Path, predict: Predict, colors: np.ndarray) -> None:
@@ -107,9 +106,9 @@ def _predict_video(path: Path, save_dir: Path, predict: Predict, colors: np.ndar
         for number, frame in enumerate(
             tqdm(video, total=video.length or None, unit="frame", leave=False, disable=None), 1
         ):
-            ids = predict(frame)
-            save_ids(save_dir / "ids" / path.stem / f"{number:06d}.png", ids)
-            painted = color(ids, colors), overlay(frame[..., ::-1], ids, colors)
+            pred = predict(frame)
+            save_pred(save_dir / "ids" / path.stem / f"{number:06d}.png", pred)
+            painted = color(pred, colors), overlay(frame[..., ::-1], pred, colors)
             for target, picture in zip(targets.values(), painted):
                 if target not in writers:
                     codec, size = cv2.VideoWriter_fourcc(*"mp4v"), frame.shape[1::-1]

@@ -7,14 +7,15 @@ import json
 from pathlib import Path
 
 from paddleseg_ext.builder import Builder, load_config
-from paddleseg_ext.cli.common import add_config_arguments, set_device
-from paddleseg_ext.cli.model_args import add_applying_arguments, inference_settings, model_of
+from paddleseg_ext.cli.common import add_config_arguments
+from paddleseg_ext.cli.model_args import add_applying_arguments, model_of, predictor_settings
 from paddleseg_ext.data.classes import class_names, palette
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.evaluation.evaluate import evaluate
-from paddleseg_ext.evaluation.predictor import Inference
-from paddleseg_ext.runtime import distributed as parallel
-from paddleseg_ext.visualization.comparisons import draw_triptychs, evenly_spaced
+from paddleseg_ext.evaluation.predictor import Predictor
+from paddleseg_ext.runtime import distributed
+from paddleseg_ext.runtime.device import set_device
+from paddleseg_ext.visualization.comparisons import draw_comparisons, evenly_spaced
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Evaluate, print the table and write what was asked for."""
     config = load_config(args.config, opts=args.opts)
-    settings = inference_settings(args, config, "aug_eval")
+    settings = predictor_settings(args, config, "aug_eval")
     for key in ("batch_size", "num_pictures"):
         if getattr(args, key) < 1:
             raise UserError(f"--{key} {getattr(args, key)}: it is at least 1")
@@ -43,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     dataset = builder.val_dataset
     reading = {"batch_size": args.batch_size, "num_workers": args.num_workers}
     result = evaluate(model, dataset, boundary=args.boundary, **reading, **settings)
-    if parallel.rank() > 0:
+    if distributed.rank() > 0:
         return 0
     names = class_names(dataset)
     print(result.table(names))
@@ -53,8 +54,8 @@ def run(args: argparse.Namespace) -> int:
         Path(args.json).write_text(json.dumps(result.to_dict(names), indent=2) + "\n", encoding="utf-8")
     if args.pictures:
         chosen = evenly_spaced(len(dataset), args.num_pictures)
-        how = Inference(**settings)
-        drawn = draw_triptychs(model, dataset, chosen, args.pictures, names, palette(dataset), how)
+        predictor = Predictor(**settings)
+        drawn = draw_comparisons(model, dataset, chosen, args.pictures, names, palette(dataset), predictor)
         print(f"{len(drawn)} pictures: {args.pictures}")
     if args.report:
         from paddleseg_ext.visualization.report import write_report  # brings matplotlib and jinja2

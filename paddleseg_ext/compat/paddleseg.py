@@ -1,4 +1,4 @@
-"""Repairs of PaddleSeg: every fault that is worked around, one function each. Nothing elsewhere patches.
+"""Repairs of PaddleSeg: every fault that is worked around, one function each.
 
 PyPI's newest paddleseg, 2.8.0, predates two changes of Paddle: a reduction to one number returns a 0-D tensor (since
 2.5), and an operation between a floating and an integer or boolean tensor is refused (since 3.0). PaddleSeg's develop
@@ -16,11 +16,25 @@ import importlib
 import inspect
 import linecache
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from types import CodeType
 from typing import Callable
 
 import paddle
+from paddleseg.utils import logger
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Within the block PaddleSeg does not tell each step of what it does; its warnings and errors stay."""
+    original = logger.info
+    logger.info = lambda *_, **__: None
+    try:
+        yield
+    finally:
+        logger.info = original
+
 
 applied: list[str] = []  # names of the repairs in force
 

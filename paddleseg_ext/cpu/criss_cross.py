@@ -14,35 +14,22 @@ import numpy as np
 import paddle
 from paddle.autograd import PyLayer
 
-from paddleseg_ext.cpu.memory import array
-
-FLIP = [0, 2, 1, 3]  # rows ↔ columns
-
-
-def criss_cross_weights(query: paddle.Tensor, key: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor]:
-    """Exponentials of the energies of every pixel with its row and its column, and the sum of both.
-
-    The pixel itself counts once, through its row.
-
-    Shape:
-        - query, key: (N, H, W, R)
-        - output: (N, H, W, W'), (N, W, H, H') and (N, H, W, 1)
-    """
-    row = paddle.matmul(query, key, transpose_y=True)  # (N, H, W, W')
-    column = paddle.matmul(query.transpose(FLIP), key.transpose(FLIP), transpose_y=True)  # (N, W, H, H')
-    position = paddle.arange(paddle.shape(query)[1])
-    itself = position.unsqueeze(0) == position.unsqueeze(1)  # (H, H')
-    column = paddle.where(itself, paddle.full([], float("-inf")), column)
-
-    row_max = row.max(axis=3, keepdim=True)  # (N, H, W, 1)
-    column_max = column.max(axis=3, keepdim=True).transpose(FLIP)
-    top = paddle.maximum(row_max, column_max).detach()  # shifts every exponent, changes no ratio
-    row = paddle.exp(row - top)
-    column = paddle.exp(column - top.transpose(FLIP))
-    return row, column, row.sum(axis=3, keepdim=True) + column.sum(axis=3, keepdim=True).transpose(FLIP)
+from paddleseg_ext.cpu.conditions import float32_on_cpu
+from paddleseg_ext.layers.functional import FLIP, criss_cross_weights
+from paddleseg_ext.runtime.arrays import to_array
 
 
-class EagerAttention(PyLayer):
+def accepts(*tensors: paddle.Tensor) -> bool:
+    """Whether NumPy may work on the tensors. Arguments as for `layers.functional.criss_cross_attention`."""
+    return float32_on_cpu(*tensors)
+
+
+def run(*tensors: paddle.Tensor) -> paddle.Tensor:
+    """`layers.functional.criss_cross_attention`, differentiable once."""
+    return _CrissCrossFunction.apply(*tensors)
+
+
+class _CrissCrossFunction(PyLayer):
     """x + γ · the values attended to; differentiable once.
 
     Args:
@@ -73,18 +60,18 @@ class EagerAttention(PyLayer):
         query, key = paddle.split(both.reshape([batch, height, width, -1]), 2, axis=3)
         value = paddle.matmul(pixels, value_projection, transpose_x=True, transpose_y=True)
         value = value.reshape([batch, height, width, channels])
-        values = array(value)
-        values += array(value_offset)
+        values = to_array(value)
+        values += to_array(value_offset)
         row, column, mass = criss_cross_weights(query, key)
         row, column = row / mass, column / mass.transpose(FLIP)
         attended = paddle.matmul(row * gamma, value)  # (N, H, W, C)
         _add_flipped(attended, paddle.matmul(column * gamma, value.transpose(FLIP)))
         out = paddle.empty(x.shape)
-        _transpose(array(attended).reshape(batch, -1, channels), array(out).reshape(batch, channels, -1))
-        result = array(out)
-        result += array(x)
+        _transpose(to_array(attended).reshape(batch, -1, channels), to_array(out).reshape(batch, channels, -1))
+        result = to_array(out)
+        result += to_array(x)
         ctx.save_for_backward(x, projection, value_projection, gamma, query, key, value, row, column)
-        ctx.wanted = [not t.stop_gradient for t in (x, projection, offset, value_projection, value_offset, gamma)]
+        ctx.needs_grad = [not t.stop_gradient for t in (x, projection, offset, value_projection, value_offset, gamma)]
         return out
 
     @staticmethod
@@ -92,7 +79,7 @@ class EagerAttention(PyLayer):
         x, projection, value_projection, gamma, query, key, value, row, column = ctx.saved_tensor()
         batch, channels, height, width = x.shape
         last = paddle.empty([batch, height, width, channels])
-        _transpose(array(grad).reshape(batch, channels, -1), array(last).reshape(batch, -1, channels))
+        _transpose(to_array(grad).reshape(batch, channels, -1), to_array(last).reshape(batch, -1, channels))
         d_row, d_column, d_value = _through_values(last, value, row, column, gamma)
         del last
         # Softmax over row and column together: of each pixel's gradients its weighted mean is taken off.
@@ -113,14 +100,14 @@ class EagerAttention(PyLayer):
         for part in (d_both, d_value):
             grads.append(paddle.matmul(part, pixels, transpose_x=True, transpose_y=True).sum(axis=0))
             grads.append(paddle.matmul(paddle.ones([1, part.shape[1]]), part).sum(axis=[0, 1]))
-        if ctx.wanted[0]:
+        if ctx.needs_grad[0]:
             dx = paddle.matmul(value_projection, d_value, transpose_x=True, transpose_y=True)  # (N, C, P)
-            total = array(dx)
-            total += array(paddle.matmul(projection, d_both, transpose_x=True, transpose_y=True))
-            total += array(grad).reshape(total.shape)
+            total = to_array(dx)
+            total += to_array(paddle.matmul(projection, d_both, transpose_x=True, transpose_y=True))
+            total += to_array(grad).reshape(total.shape)
             grads[0] = dx.reshape(x.shape)
         grads.append(d_gamma)
-        return tuple(g if wanted else None for g, wanted in zip(grads, ctx.wanted))
+        return tuple(g if needed else None for g, needed in zip(grads, ctx.needs_grad))
 
 
 def _through_values(
@@ -137,8 +124,8 @@ def _through_values(
 
 def _add_flipped(total: paddle.Tensor, other: paddle.Tensor) -> None:
     """Add (N, W, H, C) to (N, H, W, C) in place."""
-    result = array(total)
-    result += array(other).transpose(FLIP)
+    result = to_array(total)
+    result += to_array(other).transpose(FLIP)
 
 
 def _transpose(source: np.ndarray, result: np.ndarray) -> None:

@@ -12,10 +12,10 @@ from typing import Any
 import cv2
 import numpy as np
 import paddle
-import paddle.nn.functional as F
 from paddle.autograd import PyLayer
 
-from paddleseg_ext.cpu.memory import array, eager_on_cpu
+from paddleseg_ext.cpu.conditions import float32_on_cpu
+from paddleseg_ext.runtime.arrays import to_array
 
 LARGEST_KERNEL = 7  # OpenCV takes a Fourier transform for more than 50 taps
 LARGEST_DILATION = 512  # OpenCV's limit of channels
@@ -23,43 +23,28 @@ SMALLEST_MAP = 512  # pixels below which the calls, one a channel, cost more tha
 CHUNK = 2**15  # numbers of a map's channels handled at once: several such arrays fit the processor's cache
 
 
-def depthwise_conv2d(x: paddle.Tensor, kernels: paddle.Tensor, dilation: int = 1) -> paddle.Tensor:
-    """Cross-correlate each channel with a kernel of its own, zero-padded to the same size.
-
-    An even kernel has its extra row and column of padding at the top and the left. On the CPU the result can be
-    differentiated once, elsewhere as often as Paddle's convolution.
-
-    Args:
-        x: (N, C, H, W).
-        kernels: (C, 1, k, k).
-        dilation: Distance of the taps.
-
-    Returns:
-        (N, C, H, W).
-    """
+def accepts(x: paddle.Tensor, kernels: paddle.Tensor, dilation: int) -> bool:
+    """Whether OpenCV can filter so, and gains by it. Arguments as for `layers.functional.depthwise_conv2d`."""
     k = kernels.shape[2]
-    if eager_on_cpu(x, kernels) and _worthwhile(x.shape, k, dilation):
-        return _Depthwise.apply(x, kernels, dilation)
-    after = (k - 1) // 2 * dilation
-    before = (k - 1) * dilation - after
-    padding = [before, after, before, after]  # top, bottom, left, right
-    return F.conv2d(x, kernels, padding=padding, dilation=dilation, groups=kernels.shape[0])
-
-
-def _worthwhile(shape: list[int], k: int, dilation: int) -> bool:
-    if 0 in shape or shape[2] * shape[3] < SMALLEST_MAP or not 1 < k <= LARGEST_KERNEL:
+    if 0 in x.shape or x.shape[2] * x.shape[3] < SMALLEST_MAP or not 1 < k <= LARGEST_KERNEL:
         return False
-    return dilation == 1 or (k % 2 == 1 and dilation <= LARGEST_DILATION)
+    filterable = dilation == 1 or (k % 2 == 1 and dilation <= LARGEST_DILATION)
+    return filterable and float32_on_cpu(x, kernels)
+
+
+def run(x: paddle.Tensor, kernels: paddle.Tensor, dilation: int) -> paddle.Tensor:
+    """`layers.functional.depthwise_conv2d`, differentiable once."""
+    return _Depthwise.apply(x, kernels, dilation)
 
 
 class _Depthwise(PyLayer):
-    """`depthwise_conv2d` and its gradients; keeps its inputs alone."""
+    """The convolution and its gradients; keeps its inputs alone."""
 
     @staticmethod
     def forward(ctx: Any, x: paddle.Tensor, kernels: paddle.Tensor, dilation: int) -> paddle.Tensor:
         ctx.save_for_backward(x, kernels)
         ctx.dilation = dilation
-        ctx.wanted = not x.stop_gradient, not kernels.stop_gradient
+        ctx.needs_grad = not x.stop_gradient, not kernels.stop_gradient
         return _filtered(x, _taps(kernels), dilation, kernels.shape[2] // 2)
 
     @staticmethod
@@ -67,23 +52,23 @@ class _Depthwise(PyLayer):
         x, kernels = ctx.saved_tensor()
         taps = _taps(kernels)
         dx = dk = None
-        if ctx.wanted[0]:
+        if ctx.needs_grad[0]:
             mirrored = np.ascontiguousarray(taps[:, ::-1, ::-1])
             dx = _filtered(grad, mirrored, ctx.dilation, (taps.shape[1] - 1) // 2)
-        if ctx.wanted[1]:
+        if ctx.needs_grad[1]:
             dk = _kernel_gradient(x, grad, taps.shape[1], ctx.dilation)
         return dx, dk
 
 
 def _taps(kernels: paddle.Tensor) -> np.ndarray:
-    return array(kernels)[:, 0]  # (C, k, k)
+    return to_array(kernels)[:, 0]  # (C, k, k)
 
 
 def _filtered(x: paddle.Tensor, taps: np.ndarray, dilation: int, anchor: int) -> paddle.Tensor:
     """Correlation with `taps` (C, k, k), of which row and column `anchor` lie on the output pixel."""
     out = paddle.empty(x.shape)
     channels, height, width = x.shape[1:]
-    maps, results = (array(t).reshape(-1, height, width) for t in (x, out))  # (N·C, H, W)
+    maps, results = (to_array(t).reshape(-1, height, width) for t in (x, out))  # (N·C, H, W)
     at = anchor, anchor
     if dilation == 1:
         for i, (source, result) in enumerate(zip(maps, results)):
@@ -152,7 +137,7 @@ def _kernel_gradient(x: paddle.Tensor, grad: paddle.Tensor, k: int, dilation: in
     )
     grad_rows = grads.reshape(count, height, across)[:, :, :width]
     out = paddle.zeros([channels, 1, k, k])
-    sums, xs, gs = array(out)[:, 0], array(x), array(grad)
+    sums, xs, gs = to_array(out)[:, 0], to_array(x), to_array(grad)
     for n in range(batch):
         for first in range(0, channels, count):
             part = slice(first, min(first + count, channels))

@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 import paddle
-import paddle.nn.functional as F
 from paddle.autograd import PyLayer
 
-from paddleseg_ext.cpu.memory import array, eager_on_cpu
+from paddleseg_ext.cpu.conditions import float32_on_cpu
 from paddleseg_ext.cpu.winograd_tiles import BLOCK, transform_back, transform_gradient, transform_map
+from paddleseg_ext.runtime.arrays import to_array
 
 SMALLEST_WIDTH = 128  # channels on either side below which the transforms cost more than they save
 SMALLEST_MAP = 1024  # pixels of all samples, likewise
@@ -31,44 +31,34 @@ WEIGHTS = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]], np
 WEIGHTS_2D = np.kron(WEIGHTS, WEIGHTS)  # (16, 9)
 
 
-def conv3x3(x: paddle.Tensor, weight: paddle.Tensor) -> paddle.Tensor:
-    """3×3 convolution with zero padding to the same size, in whichever form is faster.
-
-    On the CPU the result can be differentiated once, elsewhere as often as Paddle's convolution.
-
-    Args:
-        x: (N, C, H, W).
-        weight: (O, C, 3, 3).
-
-    Returns:
-        (N, O, H, W).
-    """
-    if eager_on_cpu(x, weight) and _worthwhile(x.shape, weight.shape[0]):
-        return _Winograd.apply(x, weight)
-    return F.conv2d(x, weight, padding=1)
+def accepts(x: paddle.Tensor, weight: paddle.Tensor) -> bool:
+    """Whether the operation is wide enough to gain. Arguments as for `layers.functional.conv3x3`."""
+    batch, channels, height, width = x.shape
+    wide = min(channels, weight.shape[0]) >= SMALLEST_WIDTH and batch * height * width >= SMALLEST_MAP
+    return wide and float32_on_cpu(x, weight)
 
 
-def _worthwhile(shape: list[int], out_channels: int) -> bool:
-    batch, channels, height, width = shape
-    return min(channels, out_channels) >= SMALLEST_WIDTH and batch * height * width >= SMALLEST_MAP
+def run(x: paddle.Tensor, weight: paddle.Tensor) -> paddle.Tensor:
+    """`layers.functional.conv3x3`, differentiable once."""
+    return _Winograd.apply(x, weight)
 
 
 class _Winograd(PyLayer):
-    """`conv3x3` and its gradients; keeps its inputs alone."""
+    """The convolution and its gradients; keeps its inputs alone."""
 
     @staticmethod
     def forward(ctx: Any, x: paddle.Tensor, weight: paddle.Tensor) -> paddle.Tensor:
         ctx.save_for_backward(x, weight)
-        ctx.wanted = not x.stop_gradient, not weight.stop_gradient
+        ctx.needs_grad = not x.stop_gradient, not weight.stop_gradient
         return _convolve(x, weight)
 
     @staticmethod
     def backward(ctx: Any, grad: paddle.Tensor) -> tuple[paddle.Tensor | None, paddle.Tensor | None]:
         x, weight = ctx.saved_tensor()
         dx = dw = None
-        if ctx.wanted[0]:
+        if ctx.needs_grad[0]:
             dx = _convolve(grad, weight, mirrored=True)
-        if ctx.wanted[1]:
+        if ctx.needs_grad[1]:
             dw = _weight_gradient(x, grad)
         return dx, dw
 
@@ -78,7 +68,7 @@ def _convolve(x: paddle.Tensor, weight: paddle.Tensor, mirrored: bool = False) -
     batch, channels, height, width = x.shape
     outputs = weight.shape[1 if mirrored else 0]
     out = paddle.empty([batch, outputs, height, width])
-    maps, results = array(x), array(out)
+    maps, results = to_array(x), to_array(out)
     tall, wide = -(-height // 2), -(-width // 2)
     rows = min(tall, max(1, BAND // wide))  # of tiles, in a band
     blocks = [slice(i, min(i + BLOCK, outputs)) for i in range(0, outputs, BLOCK)]
@@ -89,12 +79,12 @@ def _convolve(x: paddle.Tensor, weight: paddle.Tensor, mirrored: bool = False) -
             count = min(rows, tall - top)
             if top == 0 or count < rows:
                 band = paddle.empty([16, count * wide, channels])
-            transform_map(maps[n], array(band), top, count)
+            transform_map(maps[n], to_array(band), top, count)
             for block in blocks:
                 matrix = _transform_weight(weight, block, mirrored) if single else weights[block.start]
                 products = paddle.matmul(band, matrix, transpose_y=not mirrored)  # (16, tiles, o)
                 del matrix
-                transform_back(array(products), results[n, block], top, count)
+                transform_back(to_array(products), results[n, block], top, count)
                 del products
     return out
 
@@ -112,25 +102,25 @@ def _transform_weight(weight: paddle.Tensor, block: slice, mirrored: bool) -> pa
 def _weight_gradient(x: paddle.Tensor, grad: paddle.Tensor) -> paddle.Tensor:
     batch, outputs, height, width = grad.shape
     channels, tiles = x.shape[1], -(-height // 2) * -(-width // 2)
-    given = paddle.empty([16, batch * tiles, outputs])
+    grad_out = paddle.empty([16, batch * tiles, outputs])
     for n in range(batch):
-        transform_gradient(array(grad)[n], array(given)[:, n * tiles : (n + 1) * tiles])
+        transform_gradient(to_array(grad)[n], to_array(grad_out)[:, n * tiles : (n + 1) * tiles])
     out = paddle.empty([outputs, channels, 3, 3])
     for first in range(0, channels, BLOCK):
         part = slice(first, min(first + BLOCK, channels))
-        array(out)[:, part] = array(_taps_gradient(array(x)[:, part], given)).reshape(outputs, -1, 3, 3)
+        to_array(out)[:, part] = to_array(_taps_gradient(to_array(x)[:, part], grad_out)).reshape(outputs, -1, 3, 3)
     return out
 
 
-def _taps_gradient(x: np.ndarray, given: paddle.Tensor) -> paddle.Tensor:
+def _taps_gradient(x: np.ndarray, grad_out: paddle.Tensor) -> paddle.Tensor:
     """Gradient of the weights that read the channels x (N, c, H, W), (O·c, 9), for one transformed, (16, tiles, O)."""
     batch, channels, height, width = x.shape
     count = -(-height // 2)
     tiles = count * -(-width // 2)
     block = paddle.empty([16, batch * tiles, channels])
     for n in range(batch):
-        transform_map(x[n], array(block)[:, n * tiles : (n + 1) * tiles], 0, count)
-    products = paddle.matmul(given, block, transpose_x=True)  # (16, O, c)
+        transform_map(x[n], to_array(block)[:, n * tiles : (n + 1) * tiles], 0, count)
+    products = paddle.matmul(grad_out, block, transpose_x=True)  # (16, O, c)
     del block
-    back = paddle.to_tensor(WEIGHTS_2D, place=given.place)
+    back = paddle.to_tensor(WEIGHTS_2D, place=grad_out.place)
     return paddle.matmul(products.reshape([16, -1]), back, transpose_x=True)

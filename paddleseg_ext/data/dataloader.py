@@ -1,4 +1,4 @@
-"""Reading batches from a stream of samples, here or in worker processes."""
+"""Reading batches from a data set, here or in worker processes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,15 +15,18 @@ import cv2
 import numpy as np
 import paddle
 
+from paddleseg_ext.compat.paddle import shut_down_workers, worker_exit_codes
 from paddleseg_ext.data.sampler import Batches, SampleStream
 from paddleseg_ext.errors import UserError
 
-ERROR = "error"  # key of a batch that a worker process could not make; it holds the message
+ERROR = "error"  # key of a sample or batch that could not be made; it holds the message
 PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 KILLERS = {
-    "SIGBUS": "/dev/shm is full ({shm} MiB); enlarge it (docker run --shm-size) or lower --num_workers or --batch_size",
-    "SIGKILL": "probably for want of memory; lower --num_workers",
+    "SIGBUS": "/dev/shm is full ({shm} MiB); enlarge it (docker run --shm-size) or lower `num_workers` or `batch_size`",
+    "SIGKILL": "probably for want of memory; lower `num_workers`",
 }
+
+Collate = Callable[[list[dict]], Any]
 
 
 def load(stream: SampleStream, batches: Batches, num_workers: int = 0) -> Iterator[dict]:
@@ -35,13 +38,30 @@ def load(stream: SampleStream, batches: Batches, num_workers: int = 0) -> Iterat
     Raises:
         UserError: A file cannot be read, or the images of one batch differ in size.
     """
-    if num_workers == 0:
-        for positions in batches:
-            batch = collate([stream[position] for position in positions])
-            yield {k: paddle.to_tensor(v) if isinstance(v, np.ndarray) else v for k, v in batch.items()}
+    if num_workers > 0:
+        yield from read(stream, batches, num_workers, collate)
         return
-    iterator = start(_Guarded(stream), batches, num_workers, _collate_or_explain)
-    if threading.current_thread() is threading.main_thread():
+    for positions in batches:
+        batch = collate([stream[position] for position in positions])
+        yield {k: paddle.to_tensor(v) if isinstance(v, np.ndarray) else v for k, v in batch.items()}
+
+
+def read(dataset: paddle.io.Dataset, batches: Iterable[list[int]], num_workers: int, collate_fn: Collate) -> Iterator:
+    """Yield what `collate_fn` makes of the samples at the given indices, read ahead by worker processes or a thread.
+
+    Close the iterator where it may be left before its end: its processes end with it.
+
+    Args:
+        dataset: ``dataset[i]`` is a dict, or raises a `UserError`.
+        batches: Lists of indices.
+        num_workers: Processes; with 0, one thread reads ahead.
+        collate_fn: Makes a batch of samples; it may raise a `UserError`.
+
+    Raises:
+        UserError: As `dataset` and `collate_fn` do, or a worker process died.
+    """
+    iterator = _start(_Guarded(dataset), batches, num_workers, _guarded_collate(collate_fn))
+    if num_workers > 0 and threading.current_thread() is threading.main_thread():
         # Paddle raises a dead worker's error from a SIGCHLD handler: anywhere, in the middle of saving too. Its reader
         # notices the death as well, a few seconds later, and then it is `next` that fails.
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -53,14 +73,70 @@ def load(stream: SampleStream, batches: Batches, num_workers: int = 0) -> Iterat
                 return
             except SystemError as error:
                 raise UserError(_cause_of_death(iterator)) from error
-            if ERROR in batch:
-                raise UserError(batch[ERROR].numpy().tobytes().decode())
+            if isinstance(batch, dict) and ERROR in batch:
+                raise UserError(np.asarray(batch[ERROR]).tobytes().decode())
             yield batch
     finally:
-        iterator._try_shutdown_all()  # else the workers live on until the iterator is collected
+        if num_workers > 0:
+            shut_down_workers(iterator)
+        del iterator  # a traceback would keep its thread alive
 
 
-def start(dataset: paddle.io.Dataset, batches: Any, num_workers: int, collate_fn: Callable) -> Iterator:
+def collate(samples: list[dict]) -> dict:
+    """Stack the arrays of samples along a new first axis; other values become lists.
+
+    Raises:
+        UserError: Arrays of one key differ in shape.
+    """
+    batch = {}
+    for key in samples[0]:
+        values = [sample[key] for sample in samples]
+        if not isinstance(values[0], (np.ndarray, np.number)):
+            batch[key] = values
+            continue
+        shapes = {np.shape(value) for value in values}
+        if len(shapes) > 1:
+            raise UserError(
+                f"train_dataset.transforms give samples of different sizes ({key}: "
+                f"{', '.join(map(str, sorted(shapes)))}), which cannot form a batch; end them with a crop such as "
+                "RandomPaddingCrop, or use `batch_size` 1"
+            )
+        batch[key] = np.stack(values)
+    return batch
+
+
+class _Guarded(paddle.io.Dataset):
+    """A data set for worker processes, whose exceptions travel as data: else the user would see a dead queue."""
+
+    def __init__(self, dataset: paddle.io.Dataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> dict:
+        try:
+            return self.dataset[index]
+        except UserError as error:
+            return _as_data(error)
+
+
+def _guarded_collate(collate_fn: Collate) -> Collate:
+    def guarded(samples: list[dict]) -> Any:
+        failed = next((sample for sample in samples if ERROR in sample), None)
+        try:
+            return failed or collate_fn(samples)
+        except UserError as error:
+            return _as_data(error)
+
+    return guarded
+
+
+def _as_data(error: UserError) -> dict[str, np.ndarray]:
+    return {ERROR: np.frombuffer(str(error).encode(), np.uint8)}  # Paddle's loader passes on no batch without an array
+
+
+def _start(dataset: paddle.io.Dataset, batches: Any, num_workers: int, collate_fn: Collate) -> Iterator:
     """The iterator of a `paddle.io.DataLoader` whose workers neither hang over OpenCV nor outlive this process."""
     loader = paddle.io.DataLoader(
         dataset,
@@ -98,53 +174,11 @@ def _die_with_parent(worker: int) -> None:
         ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL)
 
 
-def collate(samples: list[dict]) -> dict:
-    """Stack the arrays of samples along a new first axis; other values become lists."""
-    batch = {}
-    for key in samples[0]:
-        values = [sample[key] for sample in samples]
-        if not isinstance(values[0], (np.ndarray, np.number)):
-            batch[key] = values
-            continue
-        shapes = {np.shape(value) for value in values}
-        if len(shapes) > 1:
-            raise UserError(
-                f"train_dataset.transforms give samples of different sizes ({key}: "
-                f"{', '.join(map(str, sorted(shapes)))}), which cannot form a batch; end them with a crop such as "
-                "RandomPaddingCrop, or use batch_size 1"
-            )
-        batch[key] = np.stack(values)
-    return batch
-
-
-class _Guarded(paddle.io.Dataset):
-    """A stream for worker processes: an exception there would reach the user as a dead queue, so it travels as data."""
-
-    def __init__(self, stream: SampleStream):
-        self.stream = stream
-
-    def __getitem__(self, position: int) -> dict:
-        try:
-            return self.stream[position]
-        except UserError as error:
-            return {ERROR: str(error)}
-
-
-def _collate_or_explain(samples: list[dict]) -> dict:
-    try:
-        messages = [sample[ERROR] for sample in samples if ERROR in sample]
-        if not messages:
-            return collate(samples)
-    except UserError as error:
-        messages = [str(error)]
-    return {ERROR: np.frombuffer(messages[0].encode(), dtype=np.uint8)}
-
-
-def _cause_of_death(iterator: object) -> str:
+def _cause_of_death(iterator: Iterator) -> str:
     """Why the loader's workers no longer deliver, from how they ended."""
-    codes = [worker.exitcode for worker in getattr(iterator, "_workers", [])]
+    codes = worker_exit_codes(iterator)
     names = sorted({signal.Signals(-code).name for code in codes if code is not None and code < 0})
     if not names:
-        return "the processes that read data ended; their message is above; --num_workers 0 reads without them"
+        return "the processes that read data ended; their message is above; `num_workers` 0 reads without them"
     hint = KILLERS.get(names[0], "see above").format(shm=shutil.disk_usage("/dev/shm").total >> 20)
     return f"a process that reads data was killed by {names[0]}: {hint}"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +12,13 @@ import numpy as np
 import paddle
 from PIL import Image
 
-from paddleseg_ext.data.dataloader import start
+from paddleseg_ext.data import dataloader
 from paddleseg_ext.data.sampler import explain, files_of
 from paddleseg_ext.errors import UserError
-from paddleseg_ext.evaluation.predictor import TransInfo
-from paddleseg_ext.evaluation.score_maps import Array, to_array
+from paddleseg_ext.runtime.arrays import on_host, to_array
+
+TransInfo = Sequence[tuple[str, tuple[int, int]]]
+"""PaddleSeg's record of what the transforms did to the size, in order: ``("resize", (height, width) before)``."""
 
 
 @dataclass
@@ -31,17 +34,17 @@ class Batch:
 
     indices: list[int]
     images: paddle.Tensor
-    labels: list[Array]
+    labels: list[np.ndarray | paddle.Tensor]
     trans_infos: list[TransInfo]
 
 
-def plan(dataset: Any, batch_size: int, rank: int = 0, ranks: int = 1) -> list[list[int]]:
+def plan(dataset: Any, batch_size: int, rank: int = 0, world_size: int = 1) -> list[list[int]]:
     """Indices of the batches of one process: over all processes each index occurs exactly once.
 
     With a `batch_size` above 1, images of one size come together; the sizes are read from the files' heads.
     """
     indices = list(range(len(dataset)))
-    sizes = [None] * len(indices)
+    sizes = [(0, 0)] * len(indices)
     if batch_size > 1:
         sizes = [_image_size(files_of(dataset, i)[0]) for i in indices]
         indices.sort(key=lambda i: sizes[i])
@@ -51,35 +54,31 @@ def plan(dataset: Any, batch_size: int, rank: int = 0, ranks: int = 1) -> list[l
             batches[-1].append(i)
         else:
             batches.append([i])
-    return batches[rank::ranks]
+    return batches[rank::world_size]
 
 
 def read(dataset: Any, batches: list[list[int]], num_workers: int = 0) -> Iterator[Batch]:
     """Yield the planned batches; one whose images come out of the transforms in several sizes is split by size.
 
-    Args:
-        dataset: In PaddleSeg's form: `dataset[i]` is a dict with `img` (C, H, W), `label` and `trans_info`.
-        num_workers: Processes that read ahead; with 0, one thread does.
-
     Close the iterator (`contextlib.closing`) where it may be left before its end.
 
+    Args:
+        dataset: In PaddleSeg's form: `dataset[i]` is a dict with `img` (C, H, W), `label` and `trans_info`.
+        batches: Of `plan`.
+        num_workers: Processes that read ahead; with 0, one thread does.
+
     Raises:
-        UserError: A file cannot be read; the message names it.
+        UserError: A file cannot be read; the message names it. Or a worker process died.
     """
-    iterator = start(_Explained(dataset), batches, num_workers, _group)
-    try:
-        for groups in iterator:
+    with closing(dataloader.read(_Explained(dataset), batches, num_workers, _group)) as reader:
+        for groups in reader:
             for group in groups:
-                if "error" in group:
-                    raise UserError(np.asarray(group["error"]).tobytes().decode())
-                group["labels"] = [to_array(label) for label in group["labels"]]
-                yield Batch(**group)
-    finally:
-        del iterator  # ends its processes, which a traceback would keep alive
+                labels = [to_array(label) if on_host(label) else label for label in group.pop("labels")]
+                yield Batch(labels=labels, **group)
 
 
 class _Explained(paddle.io.Dataset):
-    """Samples with their index; an error becomes a sentence, which passes from a worker process like any data."""
+    """Samples with their index; whatever goes wrong becomes a sentence that names the file."""
 
     def __init__(self, dataset: Any) -> None:
         self.dataset = dataset
@@ -91,9 +90,8 @@ class _Explained(paddle.io.Dataset):
         try:
             sample = self.dataset[index]
             label = np.ascontiguousarray(sample["label"])
-        except Exception as error:  # whatever the transforms raise, the user needs the file's name
-            # as an array: Paddle's loader cannot pass on a batch without one
-            return {"error": np.frombuffer(explain(files_of(self.dataset, index), error).encode(), np.uint8)}
+        except Exception as error:
+            raise UserError(explain(files_of(self.dataset, index), error)) from error
         info = [(step, (int(size[0]), int(size[1]))) for step, size in sample.get("trans_info", ())]
         return {"index": index, "image": sample["img"], "label": label, "trans_info": info}
 
@@ -101,8 +99,6 @@ class _Explained(paddle.io.Dataset):
 def _group(samples: list[dict[str, Any]]) -> list[dict[str, Any]]:
     groups = defaultdict(list)
     for sample in samples:
-        if "error" in sample:
-            return [sample]
         groups[sample["image"].shape].append(sample)
     return [
         {

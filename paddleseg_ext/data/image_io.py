@@ -1,4 +1,4 @@
-"""Finding and reading what is to be predicted: an image, a folder, a list of images, or a video."""
+"""Images and videos as files: finding, reading and writing them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from paddleseg_ext.errors import UserError
 
@@ -103,6 +104,23 @@ class Video:
                 self._capture.release()
                 return
             yield frame
+
+
+def save_image(path: str | Path, image: np.ndarray) -> None:
+    """Write an image as a PNG file, making its folder."""
+    make_folder_of(path)
+    Image.fromarray(np.ascontiguousarray(image)).save(path, format="PNG")
+
+
+def save_pred(path: str | Path, pred: np.ndarray) -> None:
+    """Write (H, W) class ids as a gray PNG file of 8 bits, or of 16 where an id exceeds 255."""
+    wide = pred.dtype.itemsize > 1 and int(pred.max(initial=0)) > 255
+    save_image(path, pred.astype(np.uint16 if wide else np.uint8))
+
+
+def make_folder_of(path: str | Path) -> None:
+    """Make the folder that a file is to be written in."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
 
 
 def _read_list(path: Path) -> list[Path]:

@@ -11,7 +11,7 @@ import numpy as np
 import paddle
 from PIL import Image
 
-from paddleseg_ext.errors import UserError
+from paddleseg_ext.errors import UserError, reason
 from paddleseg_ext.runtime.seeding import SAMPLE, SHUFFLE, derive, seeded
 
 EVALUATION_ONLY = ("trans_info", "gt_fields")
@@ -68,7 +68,7 @@ class SampleStream(paddle.io.Dataset):
 
 
 class Batches:
-    """Positions of one process's batches: of each `size` × `ranks` successive samples, the `rank`-th `size`.
+    """Positions of one process's batches: of each `size` × `world_size` successive samples, the `rank`-th `size`.
 
     Args:
         start: Position of the first sample that no process has seen yet.
@@ -76,9 +76,9 @@ class Batches:
         size: Samples in a batch of one process.
     """
 
-    def __init__(self, start: int, count: int, size: int, rank: int = 0, ranks: int = 1):
+    def __init__(self, start: int, count: int, size: int, rank: int = 0, world_size: int = 1):
         self.batch_size = size  # Paddle's loader looks at it
-        self._firsts = range(start + rank * size, start + (count * ranks + rank) * size, ranks * size)
+        self._firsts = range(start + rank * size, start + (count * world_size + rank) * size, world_size * size)
 
     def __iter__(self) -> Iterator[list[int]]:
         return (list(range(first, first + self.batch_size)) for first in self._firsts)
@@ -100,7 +100,7 @@ def explain(files: list[str], error: Exception) -> str:
             return f"{path}: the {role} file does not exist"
         if os.path.isfile(path) and not _readable(path):
             return f"{path}: the {role} file cannot be read as a picture"
-    return f"{', '.join(files)}: {type(error).__name__}: {error}"
+    return f"{', '.join(files)}: {type(error).__name__}: {reason(error)}"
 
 
 def _readable(path: str) -> bool:

@@ -12,10 +12,10 @@ class BoundaryIoU:
     """Streaming boundary IoU of each class.
 
     Reference: Cheng et al., "Boundary IoU: Improving Object-Centric Image Segmentation Evaluation", CVPR 2021, Sec. 4:
-    IoU of the truth and the prediction, each confined to its pixels within distance d of its own outline; d is 2 % of
+    IoU of the label and the prediction, each confined to its pixels within distance d of its own outline; d is 2 % of
     the image's diagonal, distance is the larger of the two coordinates', and the image's border is an outline.
     Differs from the paper: the masks of all classes are handled at once, counts are summed over the data set as for
-    mask IoU, and ignored pixels belong to no class in the truth or in the prediction.
+    mask IoU, and ignored pixels belong to no class in the label or in the prediction.
 
     Args:
         num_classes: K.
@@ -23,7 +23,7 @@ class BoundaryIoU:
         ratio: d as a fraction of the diagonal.
 
     Attributes:
-        counts: (3, K) int64: pixels in both bands with the right class, in the truth's band, in the prediction's.
+        counts: (3, K) int64: pixels in both bands with the right class, in the label's band, in the prediction's.
     """
 
     def __init__(self, num_classes: int, ignore_index: int = 255, ratio: float = 0.02) -> None:
@@ -35,18 +35,17 @@ class BoundaryIoU:
     def update(self, pred: np.ndarray, label: np.ndarray) -> None:
         """Add one image; both (H, W) with valid class ids."""
         dtype = np.uint8 if self.num_classes < 255 else np.uint16
-        truth, pred = (
-            np.where(label == self.ignore_index, self.num_classes, ids).astype(dtype) for ids in (label, pred)
-        )
+        ignored = label == self.ignore_index
+        label, pred = (np.where(ignored, self.num_classes, ids).astype(dtype) for ids in (label, pred))
         distance = max(1, round(self.ratio * math.hypot(*label.shape)))
-        in_truth, in_pred = self._band(truth, distance), self._band(pred, distance)
-        for row, ids in enumerate((truth[in_truth & in_pred & (truth == pred)], truth[in_truth], pred[in_pred])):
+        in_label, in_pred = self._band(label, distance), self._band(pred, distance)
+        for row, ids in enumerate((label[in_label & in_pred & (label == pred)], label[in_label], pred[in_pred])):
             self.counts[row] += np.bincount(ids, minlength=self.num_classes + 1)[: self.num_classes]
 
     def iou(self) -> np.ndarray:
-        """(K,) float64, NaN for a class that occurs neither in the truth nor in the prediction."""
-        both, truth, pred = self.counts
-        union = truth + pred - both
+        """(K,) float64, NaN for a class that occurs neither in the label nor in the prediction."""
+        both, label, pred = self.counts
+        union = label + pred - both
         return np.divide(both, union, out=np.full(self.num_classes, np.nan), where=union > 0)
 
     def _band(self, ids: np.ndarray, distance: int) -> np.ndarray:

@@ -11,17 +11,17 @@ from typing import Any
 
 import numpy as np
 import paddle
-from paddle import distributed, nn
+from paddle import nn
 from tqdm import tqdm
 
 from paddleseg_ext.data.eval_loader import plan, read
 from paddleseg_ext.data.sampler import files_of
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.evaluation.boundary_iou import BoundaryIoU
-from paddleseg_ext.evaluation.metrics import ConfusionMatrix, Scores, percent
-from paddleseg_ext.evaluation.predictor import Inference, evaluating
-from paddleseg_ext.evaluation.score_maps import Array, to_tensor
-from paddleseg_ext.runtime import distributed as parallel
+from paddleseg_ext.evaluation.metrics import ConfusionMatrix, Metrics, percent
+from paddleseg_ext.evaluation.predictor import Predictor, evaluating
+from paddleseg_ext.evaluation.score_maps import Map, to_tensor
+from paddleseg_ext.runtime import distributed
 
 
 @dataclass
@@ -44,7 +44,7 @@ class EvalResult:
     loss: float | None = None
 
     def __post_init__(self) -> None:
-        self.scores: Scores = self.matrix.scores()
+        self.metrics: Metrics = self.matrix.metrics()
 
     @property
     def images(self) -> int:
@@ -54,27 +54,27 @@ class EvalResult:
     @property
     def miou(self) -> float:
         """Mean IoU over the classes that occur."""
-        return self.scores.miou
+        return self.metrics.miou
 
     @property
     def accuracy(self) -> float:
         """Fraction of labeled pixels that are right."""
-        return self.scores.accuracy
+        return self.metrics.accuracy
 
     @property
     def class_iou(self) -> np.ndarray:
-        """(K,) IoU of each class, NaN for one that occurs neither in the truth nor in the prediction."""
-        return self.scores.iou
+        """(K,) IoU of each class, NaN for one that occurs neither in the label nor in the prediction."""
+        return self.metrics.iou
 
     def table(self, names: Sequence[str] | None = None) -> str:
         """A plain-text table by class name, in percent."""
-        return self.scores.table(names, **({} if self.boundary is None else {"boundary": self.boundary}))
+        return self.metrics.table(names, **({} if self.boundary is None else {"boundary": self.boundary}))
 
     def to_dict(self, names: Sequence[str] | None = None) -> dict[str, Any]:
         """The result for JSON, fractions and seconds; null where a value does not exist."""
         extra = {} if self.boundary is None else {"boundary_iou": self.boundary}
         loss = {} if self.loss is None else {"val_loss": self.loss if math.isfinite(self.loss) else None}
-        return {"images": self.images, "seconds": self.seconds, **loss, **self.scores.to_dict(names, **extra)}
+        return {"images": self.images, "seconds": self.seconds, **loss, **self.metrics.to_dict(names, **extra)}
 
     def __str__(self) -> str:
         loss = "" if self.loss is None else f", loss {self.loss:.4f}"
@@ -90,23 +90,23 @@ def evaluate(
     boundary: bool = False,
     progress: bool = True,
     loss: Callable[[paddle.Tensor, paddle.Tensor], paddle.Tensor] | None = None,
-    **inference: Any,
+    **settings: Any,
 ) -> EvalResult:
-    """Run `model` on every image of `dataset` and compare with the truth.
+    """Run `model` on every image of `dataset` and compare with the label.
 
     Under `paddle.distributed.launch` each process takes a share and all get the same result, that of one process.
     The model's layers leave in the mode, training or evaluation, in which they came.
 
     Args:
-        model: Returns a list with the mask's scores first.
+        model: Returns a list with the mask's logits first.
         dataset: A PaddleSeg data set in mode `val`.
         batch_size: Images of one size that the network sees at once.
         num_workers: Processes that read ahead.
         boundary: Also compute boundary IoU.
         progress: Show a bar.
-        loss: Of scores (1, K, H, W) and a label (1, H, W) at the label's size: also take its mean over the images.
-            Windows and augmentation hold no scores of a whole image at little cost: with them it is left out.
-        inference: Arguments of `inference.Inference`, e.g. those that `read_test_config` returns.
+        loss: Of logits (1, K, H, W) and a label (1, H, W) at the label's size: also take its mean over the images.
+            Windows and augmentation hold no logits of a whole image at little cost: with them it is left out.
+        settings: Arguments of `Predictor`, e.g. those that `read_test_config` returns.
 
     Raises:
         UserError: The data set is empty, a file cannot be read, a label is wrong or of another size than its image, the
@@ -115,42 +115,40 @@ def evaluate(
     if len(dataset) == 0:
         raise UserError(f"{type(dataset).__name__}: there is nothing to evaluate, the data set has no images")
     start = time.perf_counter()
-    how = Inference(**inference)
-    parallel.start()
-    rank, ranks = parallel.rank(), parallel.ranks()
+    predictor = Predictor(**settings)
+    distributed.init()
+    rank, world_size = distributed.rank(), distributed.world_size()
     matrix = ConfusionMatrix(dataset.num_classes, dataset.ignore_index)
     edges = BoundaryIoU(dataset.num_classes, dataset.ignore_index) if boundary else None
     image_miou = np.zeros(len(dataset))  # each entry is filled by one process, so their sum is the whole
-    image_loss = np.zeros(len(dataset)) if loss is not None and how.is_whole else None
-    batches = plan(dataset, batch_size, rank, ranks)
+    image_loss = np.zeros(len(dataset)) if loss is not None and predictor.is_whole else None
+    batches = plan(dataset, batch_size, rank, world_size)
     images = sum(map(len, batches))
     bar = tqdm(total=images, unit="image", disable=None if progress and rank == 0 else True, leave=False)
     with evaluating(model), bar, closing(read(dataset, batches, num_workers)) as reader:
         for batch in reader:
             if image_loss is None:
-                results = ((pred, None) for pred in how.predict(model, batch.images, batch.trans_infos))
+                results = ((pred, None) for pred in predictor.predict(model, batch.images, batch.trans_infos))
             else:
-                results = how.predict_whole(model, batch.images, batch.trans_infos)
-            for index, (pred, scores), label in zip(batch.indices, results, batch.labels):
-                label = _fitting(label, pred, files_of(dataset, index))
+                results = predictor.predict_whole(model, batch.images, batch.trans_infos)
+            for index, (pred, logits), label in zip(batch.indices, results, batch.labels):
+                label = _reshape_label(label, pred, files_of(dataset, index))
                 counts = matrix.update(pred, label, files_of(dataset, index)[-1])
-                image_miou[index] = Scores(counts).miou
+                image_miou[index] = Metrics(counts).miou
                 if image_loss is not None:
-                    image_loss[index] = float(loss(to_tensor(scores), paddle.to_tensor(label)[None]))
+                    image_loss[index] = float(loss(to_tensor(logits), paddle.to_tensor(label)[None]))
                 if edges is not None:
                     edges.update(np.asarray(pred), np.asarray(label))
             bar.update(len(batch.indices))
-    if ranks > 1:
-        extra = [edges.counts] if edges is not None else []
-        extra += [image_loss] if image_loss is not None else []
-        for counts in (matrix.counts, image_miou, *extra):
-            _sum_over_processes(counts)
+    for counts in (matrix.counts, image_miou, image_loss, None if edges is None else edges.counts):
+        if counts is not None:
+            distributed.all_reduce_sum(counts)
     found = edges.iou() if edges is not None else None
     mean_loss = float(image_loss.mean()) if image_loss is not None else None
     return EvalResult(matrix, image_miou, time.perf_counter() - start, found, mean_loss)
 
 
-def _fitting(label: Array, pred: Array, files: list[str]) -> Array:
+def _reshape_label(label: Map, pred: Map, files: list[str]) -> Map:
     """The label as (H, W).
 
     Raises:
@@ -163,10 +161,3 @@ def _fitting(label: Array, pred: Array, files: list[str]) -> Array:
             f"{expected[1]} wide and {expected[0]} high"
         )
     return label.reshape(expected)
-
-
-def _sum_over_processes(values: np.ndarray) -> None:
-    """Replace an array, of the same shape everywhere, by the sum of all processes' arrays."""
-    tensor = paddle.to_tensor(values)
-    distributed.all_reduce(tensor)
-    values[...] = tensor.numpy()

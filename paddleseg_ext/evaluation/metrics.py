@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from typing import Any
 
-import cv2
 import numpy as np
-import paddle
 
+from paddleseg_ext.data.label_io import wrong_values
 from paddleseg_ext.errors import UserError
-
-EXACT = 2**24  # OpenCV's histograms are float32, which holds every whole number up to this
-NAMED_VALUES = 8  # an error message names at most as many wrong label values
+from paddleseg_ext.evaluation import score_maps
+from paddleseg_ext.evaluation.score_maps import Map
 
 
 class ConfusionMatrix:
@@ -24,7 +23,7 @@ class ConfusionMatrix:
         ignore_index: The label value that is not evaluated; any integer, also one below K.
 
     Attributes:
-        counts: (K, K) int64, rows are the truth, columns the prediction.
+        counts: (K, K) int64, rows are the label, columns the prediction.
     """
 
     def __init__(self, num_classes: int, ignore_index: int = 255) -> None:
@@ -32,11 +31,11 @@ class ConfusionMatrix:
         self.ignore_index = ignore_index
         self.counts = np.zeros((num_classes, num_classes), np.int64)
 
-    def update(self, pred: Any, label: Any, name: str | None = None) -> np.ndarray:
+    def update(self, pred: Map, label: Map, name: str | None = None) -> np.ndarray:
         """Count one image or one batch.
 
         Args:
-            pred: Class ids: an array of integers, or a Paddle tensor, which is counted on its own device.
+            pred: Class ids; a tensor is counted on its own device.
             label: The true ids: as many as in `pred`, in the same order.
             name: What an error message calls the label, usually its file.
 
@@ -47,11 +46,18 @@ class ConfusionMatrix:
             UserError: A label is neither a class id nor `ignore_index`, or a prediction is no class id.
             ValueError: Sizes differ.
         """
-        count = self._count_tensor if isinstance(pred, paddle.Tensor) else self._count_array
-        # rows: the K classes, then the ignored pixels, then wrong labels
-        rows = count(pred, label).reshape(self.num_classes + 2, self.num_classes)
+        if math.prod(pred.shape) != math.prod(label.shape):
+            raise ValueError(f"the prediction has {math.prod(pred.shape)} pixels, the label {math.prod(label.shape)}")
+        low, high = score_maps.smallest_and_largest(pred)
+        if low < 0 or high >= self.num_classes:
+            raise UserError(
+                f"the prediction has class id {low if low < 0 else high}, but the data set has the classes "
+                f"0…{self.num_classes - 1}; num_classes of the model must be that of the data set"
+            )
+        rows = score_maps.count_pairs(pred, label, self.num_classes, self.ignore_index)
         if rows[-1].any():
-            raise UserError(self._wrong_labels(np.asarray(label), name))
+            wrong = wrong_values(np.asarray(label), self.num_classes, self.ignore_index)
+            raise UserError(f"{name or 'a label'}: {wrong}")
         counts = rows[:-2]
         self.counts += counts
         return counts
@@ -62,90 +68,34 @@ class ConfusionMatrix:
             raise ValueError(f"cannot merge a matrix of {other.num_classes} classes into one of {self.num_classes}")
         self.counts += other.counts
 
-    def scores(self) -> Scores:
+    def metrics(self) -> Metrics:
         """The metrics of what has been counted so far."""
-        return Scores(self.counts)
-
-    def _count_array(self, pred: np.ndarray, label: np.ndarray) -> np.ndarray:
-        pred, label = np.asarray(pred).reshape(-1), np.asarray(label).reshape(-1)
-        self._check(pred.size, label.size, pred.min(initial=0), pred.max(initial=0))
-        if pred.dtype == label.dtype == np.uint8:
-            return self._count_bytes(pred, label)
-        label = label.astype(np.int64)
-        known = (label >= 0) & (label < self.num_classes)
-        rows = np.where(known, label, self.num_classes + 1)
-        rows = np.where(label == self.ignore_index, self.num_classes, rows)
-        return np.bincount(rows * self.num_classes + pred, minlength=(self.num_classes + 2) * self.num_classes)
-
-    def _count_bytes(self, pred: np.ndarray, label: np.ndarray) -> np.ndarray:
-        # OpenCV reads bytes as they are, where NumPy makes 64-bit integers of them: three times as fast.
-        pairs = np.zeros((256, self.num_classes), np.int64)
-        for start in range(0, pred.size, EXACT):
-            pieces = [ids[start : start + EXACT].reshape(1, -1) for ids in (label, pred)]
-            shape, ranges = [256, self.num_classes], [0, 256, 0, self.num_classes]
-            pairs += cv2.calcHist(pieces, [0, 1], None, shape, ranges).astype(np.int64)
-        values = np.arange(256)
-        rows = np.where(values < self.num_classes, values, self.num_classes + 1)
-        rows[values == self.ignore_index] = self.num_classes
-        counts = np.zeros((self.num_classes + 2, self.num_classes), np.int64)
-        np.add.at(counts, rows, pairs)
-        return counts
-
-    def _count_tensor(self, pred: paddle.Tensor, label: Any) -> np.ndarray:
-        label = label if isinstance(label, paddle.Tensor) else paddle.to_tensor(np.asarray(label, np.int64))
-        pred, label = pred.reshape([-1]).astype("int64"), label.reshape([-1]).astype("int64")
-        low, high = (int(pred.min()), int(pred.max())) if pred.size else (0, 0)
-        self._check(int(pred.size), int(label.size), low, high)
-        known = paddle.logical_and(label >= 0, label < self.num_classes)
-        rows = paddle.where(known, label, paddle.full_like(label, self.num_classes + 1))
-        rows = paddle.where(label == self.ignore_index, paddle.full_like(label, self.num_classes), rows)
-        minlength = (self.num_classes + 2) * self.num_classes
-        return paddle.bincount(rows * self.num_classes + pred, minlength=minlength).numpy()
-
-    def _check(self, pixels: int, labels: int, low: int, high: int) -> None:
-        if pixels != labels:
-            raise ValueError(f"the prediction has {pixels} pixels, the label {labels}")
-        if low < 0 or high >= self.num_classes:
-            wrong = low if low < 0 else high
-            raise UserError(
-                f"the prediction has class id {wrong}, but the data set has the classes 0…{self.num_classes - 1}; "
-                "num_classes of the model must be that of the data set"
-            )
-
-    def _wrong_labels(self, label: np.ndarray, name: str | None) -> str:
-        values = np.unique(label).astype(np.int64)
-        allowed = ((values >= 0) & (values < self.num_classes)) | (values == self.ignore_index)
-        wrong = values[~allowed]
-        listed = ", ".join(map(str, wrong[:NAMED_VALUES])) + (", …" if len(wrong) > NAMED_VALUES else "")
-        return (
-            f"{name or 'a label'}: label values {listed} are not allowed; allowed are the class ids "
-            f"0…{self.num_classes - 1} and {self.ignore_index} for pixels to ignore"
-        )
+        return Metrics(self.counts)
 
 
-class Scores:
+class Metrics:
     """Everything that a confusion matrix says. All are fractions, not percent.
 
-    What is 0/0 is NaN, and means leave it out: IoU, F1 and Dice of a class that occurs neither in the truth nor in the
-    prediction, recall of one that is not in the truth, precision of one that is never predicted.
+    What is 0/0 is NaN, and means leave it out: IoU, F1 and Dice of a class that occurs neither in the label nor in the
+    prediction, recall of one that is not in the label, precision of one that is never predicted.
 
     Args:
-        counts: (K, K) integers, rows are the truth, columns the prediction.
+        counts: (K, K) integers, rows are the label, columns the prediction.
     """
 
     def __init__(self, counts: np.ndarray) -> None:
         self.counts = counts
         hits = np.diag(counts).astype(np.float64)
-        truth, pred, total = counts.sum(1), counts.sum(0), counts.sum()
-        self.iou = _ratio(hits, truth + pred - hits)  # (K,) as are the next three
+        label, pred, total = counts.sum(1), counts.sum(0), counts.sum()
+        self.iou = _ratio(hits, label + pred - hits)  # (K,) as are the next three
         self.precision = _ratio(hits, pred)
-        self.recall = _ratio(hits, truth)
-        self.f1 = _ratio(2 * hits, truth + pred)  # the same as Dice's coefficient of the class
+        self.recall = _ratio(hits, label)
+        self.f1 = _ratio(2 * hits, label + pred)  # the same as Dice's coefficient of the class
         self.miou = _mean(self.iou)
         self.dice = _mean(self.f1)
         self.mean_accuracy = _mean(self.recall)
         self.accuracy = float(_ratio(hits.sum(), total))
-        frequency = _ratio(truth, total)
+        frequency = _ratio(label, total)
         self.fw_iou = float(np.nansum(frequency * self.iou)) if total else float("nan")
         # Cohen's kappa: agreement beyond that of chance, of what agreement could exceed chance by
         chance = float((frequency * _ratio(pred, total)).sum())

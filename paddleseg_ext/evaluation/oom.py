@@ -34,13 +34,13 @@ def explain_out_of_memory(shape: Sequence[int], window: Sequence[int] | None, wi
 def _advice(shape: Sequence[int], window: Sequence[int] | None, window_batch: int) -> str:
     count, _, height, width = shape
     if count > 1:
-        return f"--batch_size {count // 2}"
+        return f"`batch_size` {count // 2}"
     if window and window_batch > 1:
-        return f"--window_batch {window_batch // 2}"
+        return f"`window_batch` {window_batch // 2}"
     # Halved windows in multiples of 32, by which networks reduce, overlapping by a quarter.
     crop = [max(32, length // 2 // 32 * 32) for length in window or (width, height)]
     stride = [length * 3 // 4 for length in crop]
     return (
-        f"sliding windows: --is_slide --crop_size {crop[0]} {crop[1]} --stride {stride[0]} {stride[1]} "
-        "--window_batch 1 (better the crop size of training, where it fits)"
+        f"sliding windows: `is_slide` `crop_size` {crop[0]} {crop[1]} `stride` {stride[0]} {stride[1]} "
+        "`window_batch` 1 (better the crop size of training, where it fits)"
     )

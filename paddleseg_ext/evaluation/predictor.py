@@ -1,6 +1,6 @@
 """Applying a network to images: whole or by sliding windows, at several scales, flipped.
 
-The results are those of PaddleSeg's `core.infer` (scores are averaged, not probabilities; each scale is resized from
+The results are those of PaddleSeg's `core.infer` (logits are averaged, not probabilities; each scale is resized from
 the original image), except that windows are summed in float32 instead of float64.
 """
 
@@ -14,26 +14,28 @@ from typing import Any
 import numpy as np
 import paddle
 from paddle import nn
-from paddle.nn import functional as F
 
-from paddleseg_ext.cpu.resize import resizing_by_opencv
+from paddleseg_ext.compat.paddle import interpolate_by
+from paddleseg_ext.data.eval_loader import TransInfo
 from paddleseg_ext.errors import UserError
+from paddleseg_ext.evaluation import score_maps
 from paddleseg_ext.evaluation.oom import explain_out_of_memory
-from paddleseg_ext.evaluation.score_maps import Array, argmax, on_host, to_array, to_tensor, zeros
+from paddleseg_ext.evaluation.score_maps import Map
 from paddleseg_ext.evaluation.sliding_window import sliding_bands
+from paddleseg_ext.layers.functional import KERNELS, resize_bilinear
 from paddleseg_ext.runtime.amp import TYPES
+from paddleseg_ext.runtime.arrays import on_host
 
 WINDOW_BATCH = 8  # default on devices other than the CPU
-TransInfo = Sequence[tuple[str, tuple[int, int]]]  # PaddleSeg's: what the transforms did to the size, in order
 
 
 @dataclass(frozen=True)
-class Inference:
+class Predictor:
     """How to apply a network to images; the names are those of PaddleSeg's `test_config`.
 
-    Memory for scores beyond the network's own, in float32 maps of all classes: none for a whole image; for windows,
+    Memory for logits beyond the network's own, in float32 maps of all classes: none for a whole image; for windows,
     `window_batch` windows and two strips of a window's height over the image's width. `aug_eval` adds a map of the
-    largest scale (two with windows) and one of the image. Where the transforms resize, windows take a map of the image,
+    largest scale (two with windows) and two of the image. Where the transforms resize, windows take a map of the image,
     and everything one more of the original size.
 
     Args:
@@ -45,7 +47,7 @@ class Inference:
         crop_size: Width and height of a window.
         stride: Steps of the windows to the right and down, at most `crop_size`.
         window_batch: Windows that the network sees at once; by default 1 on the CPU and 8 elsewhere.
-        precision: fp32, or fp16 or bf16 for mixed precision; scores are always averaged in float32.
+        precision: fp32, or fp16 or bf16 for mixed precision; logits are always averaged in float32.
 
     Raises:
         UserError: A value is not allowed; the message names the argument.
@@ -63,27 +65,27 @@ class Inference:
 
     def __post_init__(self) -> None:
         if self.precision not in TYPES:
-            raise UserError(f"precision: {self.precision!r} is not allowed; allowed are {', '.join(TYPES)}")
+            raise UserError(f"`precision`: {self.precision!r} is not allowed; allowed are {', '.join(TYPES)}")
         if self.precision != "fp32" and paddle.get_device() == "cpu":
-            raise UserError(f"precision: {self.precision} needs a GPU; on the CPU Paddle computes in float32")
+            raise UserError(f"`precision`: {self.precision} needs a GPU; on the CPU Paddle computes in float32")
         if self.window_batch is not None and self.window_batch < 1:
-            raise UserError(f"window_batch: {self.window_batch} is not allowed; it is at least 1")
+            raise UserError(f"`window_batch`: {self.window_batch} is not allowed; it is at least 1")
         if not self._scales or not all(isinstance(s, (int, float)) and s > 0 for s in self._scales):
-            raise UserError(f"scales: {self.scales} is not allowed; they are numbers above 0")
+            raise UserError(f"`scales`: {self.scales} is not allowed; they are numbers above 0")
         if self.is_slide:
             for name in ("crop_size", "stride"):
                 size = getattr(self, name)
                 if not (isinstance(size, (list, tuple)) and len(size) == 2 and all(_positive(s) for s in size)):
                     raise UserError(
-                        f"{name}: {size} is not allowed; is_slide needs a width and a height, e.g. [512, 512]"
+                        f"`{name}`: {size} is not allowed; is_slide needs a width and a height, e.g. [512, 512]"
                     )
             if any(s > c for s, c in zip(self.stride, self.crop_size)):
                 raise UserError(
-                    f"stride: {list(self.stride)} leaves gaps between windows of {list(self.crop_size)}; "
+                    f"`stride`: {list(self.stride)} leaves gaps between windows of {list(self.crop_size)}; "
                     "it must not exceed crop_size"
                 )
 
-    def predict(self, model: nn.Layer, images: paddle.Tensor, trans_infos: Sequence[TransInfo]) -> list[Array]:
+    def predict(self, model: nn.Layer, images: paddle.Tensor, trans_infos: Sequence[TransInfo]) -> list[Map]:
         """Class ids of each image at its original size.
 
         Args:
@@ -92,20 +94,21 @@ class Inference:
             trans_infos: For each image what PaddleSeg's transforms recorded as `trans_info`.
 
         Returns:
-            N arrays (H_i, W_i) as `arrays.argmax` gives them.
+            N maps (H_i, W_i) as `score_maps.argmax` gives them.
 
         Raises:
             UserError: Memory does not suffice; the message proposes settings.
         """
         with self._explain(images):
             resized = any(step == "resize" for info in trans_infos for step, _ in info)
-            if getattr(model, "gives_ids", False):
-                return self._given_ids(model, images, trans_infos, resized)
+            if getattr(model, "outputs_labels", False):
+                return self._label_outputs(model, images, trans_infos, resized)
             if self.is_slide and not self.aug_eval and not resized:
-                bands = [[argmax(scores) for scores in band] for band in self._bands(model, images, mean=False)]
-                whole = [_stack(parts) for parts in zip(*bands)]
-                return [_restore(ids, info) for ids, info in zip(whole, trans_infos)]
-            return [argmax(scores[0]) for scores in self._original_scores(model, images, trans_infos)]
+                bands = self._bands(model, images, mean=False)
+                parts = [[score_maps.argmax(logits) for logits in band] for band in bands]
+                preds = [score_maps.concat(of_one_image) for of_one_image in zip(*parts)]
+                return [_restore(pred, info) for pred, info in zip(preds, trans_infos)]
+            return [score_maps.argmax(logits[0]) for logits in self._original_logits(model, images, trans_infos)]
 
     def predict_picture(self, model: nn.Layer, transforms: Callable[[dict], dict], picture: np.ndarray) -> np.ndarray:
         """Class ids (H, W) of a picture as OpenCV reads it: (H, W, 3) BGR or (H, W) gray.
@@ -113,43 +116,43 @@ class Inference:
         `transforms` is PaddleSeg's `Compose`; otherwise as `predict`.
         """
         sample = transforms({"img": picture.astype("float32"), "trans_info": []})
-        (ids,) = self.predict(model, paddle.to_tensor(sample["img"][None]), [sample["trans_info"]])
-        return np.asarray(ids)
+        (pred,) = self.predict(model, paddle.to_tensor(sample["img"][None]), [sample["trans_info"]])
+        return np.asarray(pred)
 
     def predict_whole(
         self, model: nn.Layer, images: paddle.Tensor, trans_infos: Sequence[TransInfo]
-    ) -> Iterator[tuple[Array, Array]]:
-        """For each image its class ids, as `predict` gives them, and the scores (1, K, H_i, W_i) behind them."""
+    ) -> Iterator[tuple[Map, Map]]:
+        """For each image its class ids, as `predict` gives them, and the logits (1, K, H_i, W_i) behind them."""
         with self._explain(images):
-            for scores in self._original_scores(model, images, trans_infos):
-                yield argmax(scores[0]), scores
+            for logits in self._original_logits(model, images, trans_infos):
+                yield score_maps.argmax(logits[0]), logits
 
-    def _given_ids(
+    def _label_outputs(
         self, model: nn.Layer, images: paddle.Tensor, trans_infos: Sequence[TransInfo], resized: bool
-    ) -> list[Array]:
-        """Of an exported network that ends with argmax: there are no scores to average or resize."""
+    ) -> list[Map]:
+        """Of an exported network that ends with argmax: there are no logits to average or resize."""
         if resized or not self.is_whole:
             raise UserError(
-                "the network was exported with --output_op argmax and gives class ids only; windows, scales, flips and "
-                "transforms that resize need scores: export it with --output_op none"
+                "the network was exported with output_op argmax and gives class ids only; windows, scales, flips and "
+                "transforms that resize need logits: export it with output_op none"
             )
-        return [_restore(ids, info) for ids, info in zip(to_array(model(images)[0]), trans_infos)]
+        return [_restore(pred, info) for pred, info in zip(score_maps.from_tensor(model(images)[0]), trans_infos)]
 
     @property
     def is_whole(self) -> bool:
         """Whether the network sees each image whole and once."""
         return not (self.is_slide or self.aug_eval)
 
-    def _original_scores(
+    def _original_logits(
         self, model: nn.Layer, images: paddle.Tensor, trans_infos: Sequence[TransInfo]
-    ) -> Iterator[Array]:
-        scores = self._augmented(model, images) if self.aug_eval else self._scores_of(model, images)
-        return (_restore(scores[i : i + 1], info) for i, info in enumerate(trans_infos))
+    ) -> Iterator[Map]:
+        logits = self._augmented(model, images) if self.aug_eval else self._logits_of(model, images)
+        return (_restore(logits[i : i + 1], info) for i, info in enumerate(trans_infos))
 
-    def scores(self, model: nn.Layer, images: paddle.Tensor) -> Array:
-        """Scores (N, K, H, W), float32, at the size of `images` (N, 3, H, W)."""
+    def logits(self, model: nn.Layer, images: paddle.Tensor) -> Map:
+        """Logits (N, K, H, W), float32, at the size of `images` (N, 3, H, W)."""
         with self._explain(images):
-            return to_array(self._augmented(model, images) if self.aug_eval else self._scores_of(model, images))
+            return self._augmented(model, images) if self.aug_eval else self._logits_of(model, images)
 
     def _explain(self, images: paddle.Tensor) -> contextlib.AbstractContextManager[None]:
         window = self.crop_size if self.is_slide else None
@@ -164,111 +167,107 @@ class Inference:
     def _scales(self) -> Sequence[float]:
         return [self.scales] if isinstance(self.scales, (int, float)) else self.scales
 
-    def _augmented(self, model: nn.Layer, images: paddle.Tensor) -> Array:
+    def _augmented(self, model: nn.Layer, images: paddle.Tensor) -> Map:
         size = tuple(images.shape[-2:])
         horizontal = (1, -1) if self.flip_horizontal else (1,)
         vertical = (1, -1) if self.flip_vertical else (1,)
         total = None
         for scale in self._scales:
             scaled_size = tuple(int(length * scale + 0.5) for length in size)
-            scaled = images if scaled_size == size else F.interpolate(images, list(scaled_size), mode="bilinear")
+            scaled = images if scaled_size == size else resize_bilinear(images, list(scaled_size), False)
             flipped_sum = None  # resizing is linear, so the flips of one scale are resized together
             for h, v in [(h, v) for v in vertical for h in horizontal]:
                 view = scaled if (h, v) == (1, 1) else scaled[:, :, ::v, ::h]
-                flipped_sum = _add(flipped_sum, to_array(self._scores_of(model, view))[:, :, ::v, ::h])
-            total = _add(total, to_array(_resize(flipped_sum, size)))
+                flipped_sum = _add(flipped_sum, self._logits_of(model, view)[:, :, ::v, ::h])
+            resized = score_maps.resize(flipped_sum, size)
+            total = resized if total is None else _add(total, resized)  # the first is ours to write to
         total /= len(self._scales) * len(horizontal) * len(vertical)
         return total
 
-    def _scores_of(self, model: nn.Layer, images: paddle.Tensor) -> Array:
+    def _logits_of(self, model: nn.Layer, images: paddle.Tensor) -> Map:
         if not self.is_slide:
             return self._forward(model, images)
-        scores, top = None, 0
+        logits, top = None, 0
         for band in self._bands(model, images):
-            if scores is None:
-                scores = zeros((*band.shape[:2], *images.shape[-2:]), like=band)
-            scores[:, :, top : top + band.shape[2]] = band
+            if logits is None:
+                logits = score_maps.zeros((*band.shape[:2], *images.shape[-2:]), like=band)
+            logits[:, :, top : top + band.shape[2]] = band
             top += band.shape[2]
-        return scores
+        return logits
 
-    def _bands(self, model: nn.Layer, images: paddle.Tensor, mean: bool = True) -> Iterator[Array]:
-        def forward(windows: paddle.Tensor) -> paddle.Tensor:
+    def _bands(self, model: nn.Layer, images: paddle.Tensor, mean: bool = True) -> Iterator[Map]:
+        def forward(windows: paddle.Tensor) -> Map:
             return self._forward(model, windows)
 
         batch = self.windows_at_once(images)
         return sliding_bands(forward, images, tuple(self.crop_size), tuple(self.stride), batch, mean=mean)
 
-    def _forward(self, model: nn.Layer, images: paddle.Tensor) -> paddle.Tensor:
-        """The mask's scores in float32, (N, K, H, W) at the size of `images`."""
+    def _forward(self, model: nn.Layer, images: paddle.Tensor) -> Map:
+        """The mask's logits in float32, (N, K, H, W) at the size of `images`."""
         channels_last = getattr(model, "data_format", "NCHW") == "NHWC"
         images_in = images.transpose([0, 2, 3, 1]) if channels_last else images
         mixed = self.precision != "fp32"
         with paddle.amp.auto_cast(dtype=TYPES[self.precision]) if mixed else contextlib.nullcontext():
             outputs = model(images_in)
-        scores = (outputs[0] if isinstance(outputs, (list, tuple)) else outputs).astype("float32")
-        scores = scores.transpose([0, 3, 1, 2]) if channels_last else scores
-        return _resize(scores, tuple(images.shape[-2:]))
+        logits = (outputs[0] if isinstance(outputs, (list, tuple)) else outputs).astype("float32")
+        logits = logits.transpose([0, 3, 1, 2]) if channels_last else logits
+        return score_maps.resize(score_maps.from_tensor(logits), tuple(images.shape[-2:]))
 
 
 def read_test_config(test_config: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of `Inference` that a configuration's `test_config` holds.
+    """The arguments of `Predictor` that a configuration's `test_config` holds.
 
     Raises:
         UserError: A key is unknown, or switches on what this package does not do.
     """
-    known = [field.name for field in fields(Inference)]
+    known = [field.name for field in fields(Predictor)]
     unsupported = ("auc_roc", "use_multilabel")  # PaddleSeg's; off by default, and only that is possible here
     for key, value in test_config.items():
         if key not in known and not (key in unsupported and not value):
             raise UserError(f"test_config.{key}: {value} is not supported; allowed keys are {', '.join(known)}")
     settings = {key: value for key, value in test_config.items() if key in known}
-    Inference(**settings)
+    Predictor(**settings)
     return settings
 
 
 @contextlib.contextmanager
 def evaluating(model: nn.Layer) -> Iterator[None]:
-    """Evaluation mode without gradients, resizing by OpenCV where maps are on the CPU.
+    """Evaluation mode without gradients; the kernel for bilinear resizing also serves networks that are not ours.
 
     Afterwards each sublayer is in the mode in which it was, so that frozen ones stay frozen.
     """
     before = [(layer, layer.training) for layer in model.sublayers(include_self=True)]
     model.eval()
     try:
-        with paddle.no_grad(), resizing_by_opencv():
+        with paddle.no_grad(), _fast_interpolation():
             yield
     finally:
         for layer, training in before:
             layer.training = training
 
 
-def _restore(array: Array, info: TransInfo) -> Array:
-    """Undo the transforms' changes of size: (1, K, H, W) scores, or (H, W) ids where nothing was resized."""
+def _fast_interpolation() -> contextlib.AbstractContextManager[None]:
+    kernel = KERNELS.get("resize_bilinear")
+    return interpolate_by(kernel.accepts, kernel.run) if kernel else contextlib.nullcontext()
+
+
+def _restore(map_: Map, info: TransInfo) -> Map:
+    """Undo the transforms' changes of size: (1, K, H, W) logits, or (H, W) class ids where nothing was resized."""
     for step, (height, width) in reversed(list(info)):
         if step == "resize":
-            array = _resize(array, (int(height), int(width)))
+            map_ = score_maps.resize(map_, (int(height), int(width)))
         elif step == "padding":  # PaddleSeg pads below and to the right
-            array = array[..., : int(height), : int(width)]
+            map_ = map_[..., : int(height), : int(width)]
         else:
             raise UserError(f"trans_info: cannot undo the transform {step!r}; known are resize and padding")
-    return array
+    return map_
 
 
-def _resize(array: Array, size: tuple[int, int]) -> Array:
-    if tuple(array.shape[-2:]) == size:
-        return array
-    return F.interpolate(to_tensor(array), list(size), mode="bilinear")
-
-
-def _add(total: Array | None, part: Array) -> Array:
+def _add(total: Map | None, part: Map) -> Map:
     if total is None:
-        total = zeros(tuple(part.shape), like=part)
+        total = score_maps.zeros(tuple(part.shape), like=part)
     total += part
     return total
-
-
-def _stack(parts: Sequence[Array]) -> Array:
-    return np.concatenate(parts) if isinstance(parts[0], np.ndarray) else paddle.concat(list(parts))
 
 
 def _positive(value: Any) -> bool:

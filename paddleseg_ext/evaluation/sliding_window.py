@@ -1,7 +1,7 @@
 """Sliding windows: run in batches, summed in float32 on the device, finished from top to bottom.
 
 Follows PaddleSeg: a window that would leave the image is moved back inside, a window larger than the image is the
-image, and where windows overlap their scores are averaged.
+image, and where windows overlap their logits are averaged.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import paddle
 
-from paddleseg_ext.evaluation.score_maps import Array, copy, to_array, zeros
+from paddleseg_ext.evaluation import score_maps
+from paddleseg_ext.evaluation.score_maps import Map
 
 
 def window_starts(size: int, window: int, stride: int) -> list[int]:
@@ -21,21 +22,21 @@ def window_starts(size: int, window: int, stride: int) -> list[int]:
 
 
 def sliding_bands(
-    forward: Callable[[paddle.Tensor], paddle.Tensor],
+    forward: Callable[[paddle.Tensor], Map],
     images: paddle.Tensor,
     crop_size: tuple[int, int],
     stride: tuple[int, int],
     window_batch: int,
     *,
     mean: bool = True,
-) -> Iterator[Array]:
-    """Mean scores of all windows, in bands over the full width that together are the image from top to bottom.
+) -> Iterator[Map]:
+    """Mean logits of all windows, in bands over the full width that together are the image from top to bottom.
 
-    Bands exist so that a consumer who keeps only the best class never holds all scores of a large image: what is alive
-    at a time is `window_batch` windows of scores, and one strip of a window's height and the part of it that moves up.
+    Bands exist so that a consumer who keeps only the best class never holds all logits of a large image: what is alive
+    at a time is `window_batch` windows of logits, and one strip of a window's height and the part of it that moves up.
 
     Args:
-        forward: Scores of a batch of windows: (B, 3, h, w) to float32 (B, K, h, w).
+        forward: Logits of a batch of windows: (B, 3, h, w) to float32 (B, K, h, w).
         images: (N, 3, H, W).
         crop_size: Width and height of a window.
         stride: Steps to the right and down, each at most the window's.
@@ -49,40 +50,39 @@ def sliding_bands(
     crop_w, crop_h = min(crop_size[0], width), min(crop_size[1], height)
     lefts, tops = window_starts(width, crop_w, stride[0]), window_starts(height, crop_h, stride[1])
     corners = [(top, left) for top in tops for left in lefts]
-    windows = _window_scores(forward, images, corners, (crop_w, crop_h), window_batch)
+    windows = _window_logits(forward, images, corners, (crop_w, crop_h), window_batch)
     covered = np.outer(_coverage(height, tops, crop_h), _coverage(width, lefts, crop_w)) if mean else None  # (H, W)
     strip = None
     for top, after in zip(tops, [*tops[1:], height]):
         for left in lefts:
-            scores = next(windows)
+            logits = next(windows)
             if strip is None:
-                strip = zeros((*scores.shape[:2], crop_h, width), like=scores)  # (N, K, crop_h, W)
-            strip[:, :, :, left : left + crop_w] += scores
+                strip = score_maps.zeros((*logits.shape[:2], crop_h, width), like=logits)  # (N, K, crop_h, W)
+            strip[:, :, :, left : left + crop_w] += logits
         done = after - top  # no later window reaches these rows
         if covered is not None:
-            share = (1 / covered[top:after]).astype(np.float32)
-            strip[:, :, :done] *= share if isinstance(strip, np.ndarray) else paddle.to_tensor(share)
+            strip[:, :, :done] *= score_maps.constant((1 / covered[top:after]).astype(np.float32), like=strip)
         yield strip[:, :, :done]
         if done < crop_h:
-            strip[:, :, : crop_h - done] = copy(strip[:, :, done:])
+            strip[:, :, : crop_h - done] = score_maps.copy(strip[:, :, done:])
         strip[:, :, crop_h - done :] = 0
 
 
-def _window_scores(
-    forward: Callable[[paddle.Tensor], paddle.Tensor],
+def _window_logits(
+    forward: Callable[[paddle.Tensor], Map],
     images: paddle.Tensor,
     corners: list[tuple[int, int]],
     crop: tuple[int, int],
     window_batch: int,
-) -> Iterator[Array]:
-    """The scores of each window in order, (N, K, h, w); the network sees several windows at once."""
+) -> Iterator[Map]:
+    """The logits of each window in order, (N, K, h, w); the network sees several windows at once."""
     count = len(images)
     step = max(1, window_batch // count)
     for i in range(0, len(corners), step):
         cuts = [images[:, :, top : top + crop[1], left : left + crop[0]] for top, left in corners[i : i + step]]
-        scores = to_array(forward(paddle.concat(cuts) if len(cuts) > 1 else cuts[0]))
+        logits = forward(paddle.concat(cuts) if len(cuts) > 1 else cuts[0])
         for j in range(len(cuts)):
-            yield scores[j * count : (j + 1) * count]
+            yield logits[j * count : (j + 1) * count]
 
 
 def _coverage(size: int, starts: list[int], window: int) -> np.ndarray:

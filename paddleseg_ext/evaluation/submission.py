@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from paddleseg_ext.data.image_io import save_image
 from paddleseg_ext.errors import UserError
-from paddleseg_ext.visualization.draw import save_picture
 
 # Train ids 0…18 to label ids; source: cityscapesscripts, helpers/labels.py.
 CITYSCAPES_LABEL_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
@@ -72,7 +72,7 @@ class Submission:
         if len(images) not in allowed:
             raise UserError(
                 f"{benchmark.name} expects {' or '.join(map(str, allowed))} images, but there are {len(images)}; "
-                "--submission_count N allows another number"
+                "`submission_count` N allows another number"
             )
         self._values = np.array(benchmark.ids, np.uint8)
         self.names = {image: self._result_name(image) for image in images}
@@ -80,10 +80,10 @@ class Submission:
         if times > 1:
             raise UserError(f"{benchmark.name}: several images would become {name}")
 
-    def write(self, image: Path, ids: np.ndarray) -> Path:
+    def write(self, image: Path, pred: np.ndarray) -> Path:
         """Write one prediction, (H, W) class ids at the image's original size; returns the file."""
         path = self.folder / self.names[image]
-        save_picture(path, self._values[ids])
+        save_image(path, self._values[pred])
         return path
 
     def pack(self, path: Path) -> Path:

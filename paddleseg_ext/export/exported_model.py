@@ -12,7 +12,7 @@ import paddle
 from paddle import nn
 
 from paddleseg_ext.checkpoint.atomic import digest
-from paddleseg_ext.errors import UserError
+from paddleseg_ext.errors import UserError, reason
 from paddleseg_ext.export.exporter import REPORT
 from paddleseg_ext.export.formats import ONNX_NAME
 from paddleseg_ext.export.runtimes import open_runner
@@ -32,7 +32,7 @@ class ExportedModel(nn.Layer):
 
     Shape:
         - x: (N, C, H, W), normalized
-        - output: a list of the scores (N, K, H, W), or of class ids (N, H, W) where `gives_ids`
+        - output: a list of the logits (N, K, H, W), or of class ids (N, H, W) where `outputs_labels`
 
     Raises:
         UserError: Something is missing or damaged, or the transforms end with no normalization.
@@ -43,11 +43,11 @@ class ExportedModel(nn.Layer):
         folder = Path(folder)
         report = _read_report(folder)
         self.output_op, self.sizes = report["output_op"], report["input"]["shape"]
-        self.gives_ids = self.output_op == "argmax"
+        self.outputs_labels = self.output_op == "argmax"
         there = [name for name, file in FILES.items() if file in report["files"]]
         backend = backend or next(iter(there), None)
         if backend not in there:
-            raise UserError(f"--exported {folder}: it holds {' and '.join(there) or 'nothing'}, not {backend}")
+            raise UserError(f"`exported` {folder}: it holds {' and '.join(there) or 'nothing'}, not {backend}")
         self.colors = Colors.of(transforms, self.sizes[1]) if report["input"]["uint8_nhwc_rgb"] else None
         for name, expected in report["sha256"].items():  # Paddle Inference may crash on a damaged file
             if not (folder / name).is_file():
@@ -61,7 +61,7 @@ class ExportedModel(nn.Layer):
         if any(fixed not in (-1, given) for fixed, given in zip(self.sizes, x.shape)):
             raise UserError(
                 f"{self.folder} was exported for inputs of {_sizes(self.sizes)}, but the images are {_sizes(x.shape)}; "
-                "export it without --input_shape, or set windows or transforms that give that size"
+                "export it without `input_shape`, or set windows or transforms that give that size"
             )
         images = x.numpy()
         if self.colors is not None:
@@ -69,10 +69,9 @@ class ExportedModel(nn.Layer):
         try:
             result = self.runner(images)
         except Exception as error:  # of Paddle Inference or ONNX Runtime
-            text = " ".join(str(error).split())[-300:]
-            raise UserError(f"{self.folder} fails on an input of {_sizes(x.shape)}: … {text}") from error
+            raise UserError(f"{self.folder} fails on an input of {_sizes(x.shape)}: {reason(error)}") from error
         if self.output_op == "softmax":
-            # Up to a number a pixel the logarithms are the scores: what is averaged or resized has the same best class.
+            # Up to a number a pixel the logarithms are the logits: what is averaged or resized has the same best class.
             result = np.log(np.maximum(result, SMALLEST))
         return [paddle.to_tensor(result)]
 
@@ -80,7 +79,7 @@ class ExportedModel(nn.Layer):
 def _read_report(folder: Path) -> dict[str, Any]:
     path = folder / REPORT
     if not path.is_file():
-        raise UserError(f"--exported {folder}: there is no {REPORT}; name a folder that `paddleseg-ext export` wrote")
+        raise UserError(f"`exported` {folder}: there is no {REPORT}; name a folder that `paddleseg-ext export` wrote")
     try:
         report = json.loads(path.read_text("utf-8"))
         shape, files = report["input"]["shape"], report["files"]

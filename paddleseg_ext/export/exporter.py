@@ -16,17 +16,16 @@ import yaml
 from paddle import nn
 
 import paddleseg_ext
-from paddleseg_ext.checkpoint import atomic as placing
-from paddleseg_ext.errors import UserError
-from paddleseg_ext.export import formats as saving
-from paddleseg_ext.export import verify as verifying
-from paddleseg_ext.export.fuse_bn import folded
+from paddleseg_ext.checkpoint.atomic import digest, install, staging_dir
+from paddleseg_ext.errors import UserError, reason
+from paddleseg_ext.export import formats, verify
+from paddleseg_ext.export.fuse_bn import fused
 from paddleseg_ext.export.runtimes import open_runner
 from paddleseg_ext.export.wrapper import Colors
 
 FORMATS = {"paddle": ("paddle",), "onnx": ("onnx",), "both": ("paddle", "onnx")}
 DEPLOY, REPORT = "deploy.yaml", "export.json"
-NAMES = ("model.json", "model.pdmodel", "model.pdiparams", saving.ONNX_NAME, DEPLOY, REPORT)  # all there can be
+NAMES = ("model.json", "model.pdmodel", "model.pdiparams", formats.ONNX_NAME, DEPLOY, REPORT)  # all there can be
 FREE = (None, 3, None, None)
 
 
@@ -72,63 +71,63 @@ class Export:
             UserError: The model cannot be exported, or packages for ONNX are missing.
             VerificationError: The exported network's results differ from the model's; nothing is left behind.
         """
-        versions = saving.check_onnx_packages() if "onnx" in self.formats else {}
-        sizes = verifying.SIZES if self.verify else verifying.SIZES[:1]  # one shows what can be folded
-        probes = verifying.probes(model, self.shape, self.colors, sizes)
-        example = probes[0].images if self.colors is None else self.colors(probes[0].images)
-        light, count = folded(model, paddle.to_tensor(example))
-        with placing.beside(Path(folder)) as room:
-            files = self._save(light, room / "final", self.output_op)
-            cases = self._compared(light, room, probes) if self.verify else []
-            self._refuse_wrong(cases, model, probes)
+        versions = formats.check_onnx_packages() if "onnx" in self.formats else {}
+        sizes = verify.SIZES if self.verify else verify.SIZES[:1]  # one shows what can be folded
+        inputs = verify.make_inputs(model, self.shape, self.colors, sizes)
+        example = inputs[0].images if self.colors is None else self.colors(inputs[0].images)
+        light, count = fused(model, paddle.to_tensor(example))
+        with staging_dir(Path(folder)) as staging:
+            files = self._save(light, staging / "final", self.output_op)
+            comparisons = self._compared(light, staging, inputs) if self.verify else []
+            self._refuse_wrong(comparisons, model, inputs)
             report = {
                 "input": {"shape": [n or -1 for n in self.shape], "uint8_nhwc_rgb": self.colors is not None},
                 "output_op": self.output_op,
                 "opset": self.opset if "onnx" in self.formats else None,
                 "folded_batch_norms": count,
                 "files": {file.name: file.stat().st_size for file in files},
-                "sha256": {file.name: placing.digest(file) for file in files},
-                "verified": [case.to_dict() for case in cases] if self.verify else None,
+                "sha256": {file.name: digest(file) for file in files},
+                "verified": [comparison.to_dict() for comparison in comparisons] if self.verify else None,
                 "versions": {**_versions(), **versions},
                 **self.about,
             }
-            (room / "final" / REPORT).write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", "utf-8")
-            (room / "final" / DEPLOY).write_text(self._deploy_yaml(files), "utf-8")
-            placing.move_in(room / "final", Path(folder), NAMES)
+            (staging / "final" / REPORT).write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", "utf-8")
+            (staging / "final" / DEPLOY).write_text(self._deploy_yaml(files), "utf-8")
+            install(staging / "final", Path(folder), NAMES)
         return report
 
     def _save(self, model: nn.Layer, folder: Path, output_op: str) -> list[Path]:
         folder.mkdir()
-        files = saving.save_paddle(model, folder, output_op, self.shape, self.colors)
+        files = formats.save_paddle(model, folder, output_op, self.shape, self.colors)
         if "onnx" not in self.formats:
             return files
-        target = folder / saving.ONNX_NAME
-        saving.save_onnx(*files, target, self.opset)
+        target = folder / formats.ONNX_NAME
+        formats.save_onnx(*files, target, self.opset)
         if "paddle" in self.formats:
             return [*files, target]
         for file in files:
             file.unlink()
         return [target]
 
-    def _compared(self, model: nn.Layer, room: Path, probes: Sequence[verifying.Probe]) -> list[verifying.Case]:
-        ends_with_scores = self.output_op == "none"
-        if not ends_with_scores:
-            self._save(model, room / "scores", "none")
-        cases = []
+    def _compared(self, model: nn.Layer, staging: Path, inputs: Sequence[verify.TestInput]) -> list[verify.Comparison]:
+        ends_with_logits = self.output_op == "none"
+        if not ends_with_logits:
+            self._save(model, staging / "logits", "none")
+        comparisons = []
         for backend in self.formats:
-            final = _running(open_runner(room / "final", backend))
-            scoring = final if ends_with_scores else _running(open_runner(room / "scores", backend))
-            cases += verifying.compare(backend, final, scoring, self.output_op, probes)
-        return cases
+            final = _running(open_runner(staging / "final", backend))
+            with_logits = final if ends_with_logits else _running(open_runner(staging / "logits", backend))
+            comparisons += verify.compare(backend, final, with_logits, self.output_op, inputs)
+        return comparisons
 
     def _refuse_wrong(
-        self, cases: Sequence[verifying.Case], model: nn.Layer, probes: Sequence[verifying.Probe]
+        self, comparisons: Sequence[verify.Comparison], model: nn.Layer, inputs: Sequence[verify.TestInput]
     ) -> None:
-        for case, probe in zip(cases, [*probes] * len(self.formats)):
-            if not case.passed:
-                own = verifying.sensitivity(model, probe, self.colors)
+        for comparison, test_input in zip(comparisons, [*inputs] * len(self.formats)):
+            if not comparison.passed:
+                own = verify.sensitivity(model, test_input, self.colors)
                 raise VerificationError(
-                    f"the exported network is wrong, so no file was left: {case}; the network itself changes by "
+                    f"the exported network is wrong, so no file was left: {comparison}; the network itself changes by "
                     f"{own:.1e} when its input changes in the last digit"
                 )
 
@@ -152,16 +151,15 @@ class Export:
         return yaml.safe_dump({"Deploy": deploy}, sort_keys=False)
 
 
-def _running(runner: verifying.Run) -> verifying.Run:
+def _running(runner: verify.Run) -> verify.Run:
     """A run that fails is a failed verification."""
 
     def run(images: np.ndarray) -> np.ndarray:
         try:
             return runner(images)
         except Exception as error:  # of Paddle Inference or ONNX Runtime
-            text = " ".join(str(error).split())[-300:]
             raise VerificationError(
-                f"the exported network fails on an input of {list(images.shape)}, so no file was left: … {text}"
+                f"the exported network fails on an input of {list(images.shape)}, so no file was left: {reason(error)}"
             ) from error
 
     return run

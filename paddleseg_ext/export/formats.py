@@ -9,13 +9,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from unittest.mock import patch
 
 import paddle
 from paddle import nn
-from paddleseg.utils import logger as paddleseg_logger
 
-from paddleseg_ext.errors import UserError
+from paddleseg_ext.compat.paddleseg import quiet
+from paddleseg_ext.errors import UserError, reason
 from paddleseg_ext.export.wrapper import Colors, Exportable, input_spec
 
 ONNX_NAME = "model.onnx"
@@ -59,13 +58,11 @@ def trace(layer: nn.Layer, spec: paddle.static.InputSpec, folder: Path) -> None:
         UserError: It cannot be traced; the message is the reason alone.
     """
     try:
-        with _quiet():
+        with _silent_stderr(), quiet():
             traced = paddle.jit.to_static(layer, input_spec=[spec], full_graph=True)
             paddle.jit.save(traced, str(folder / "model"))
     except Exception as error:  # tracing runs any code at all
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        reason = next((line for line in lines if "Error: " in line), lines[-1] if lines else type(error).__name__)
-        raise UserError(reason) from error
+        raise UserError(reason(error)) from error
 
 
 def graph_file(folder: Path) -> Path:
@@ -94,10 +91,10 @@ def check_onnx_packages() -> dict[str, str]:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
-            raise UserError(f"--format onnx needs {name}, which is not installed: {line}") from None
+            raise UserError(f"`format` onnx needs {name}, which is not installed: {line}") from None
     if found["paddle2onnx"].split(".")[0] != ("1" if old else "2"):
         raise UserError(
-            f"--format onnx: paddle2onnx {found['paddle2onnx']} does not go with paddlepaddle {paddle.__version__}: "
+            f"`format` onnx: paddle2onnx {found['paddle2onnx']} does not go with paddlepaddle {paddle.__version__}: "
             f"{line}"
         )
     return found
@@ -121,19 +118,19 @@ def save_onnx(graph: Path, weights: Path, target: Path, opset: int) -> None:
     )
     if done.returncode or not target.is_file():
         said = [line.strip() for line in done.stdout.splitlines() if line.strip()]
-        wanted = ("[error]", "not support", "error")  # the more telling first
-        reason = next((line for word in wanted for line in said if word in line.lower()), f"exit {done.returncode}")
+        words = ("[error]", "not support", "error")  # the more telling first
+        cause = next((line for word in words for line in said if word in line.lower()), f"exit {done.returncode}")
         target.unlink(missing_ok=True)
-        raise UserError(f"--format onnx --opset {opset}: Paddle2ONNX cannot convert this model: {reason}")
+        raise UserError(f"`format` onnx, `opset` {opset}: Paddle2ONNX cannot convert this model: {cause}")
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _silent_stderr() -> Iterator[None]:
     """Silence while tracing: Paddle's C++ code warns of its own doings, and what fails is told by an exception."""
     sys.stderr.flush()
     kept = os.dup(2)
     try:
-        with open(os.devnull, "w") as nowhere, patch.object(paddleseg_logger, "info", lambda *_, **__: None):
+        with open(os.devnull, "w") as nowhere:
             os.dup2(nowhere.fileno(), 2)
             yield
     finally:

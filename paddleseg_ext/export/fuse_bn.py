@@ -1,4 +1,4 @@
-"""BatchNorm folded into the convolution in front of it.
+"""BatchNorm fused into the convolution in front of it.
 
 In evaluation BatchNorm is y = s·x + t with s = γ / √(σ² + ε) and t = β − s·μ for each channel, and a convolution is
 linear in its weight: scaling the weight's output channels by s leaves only the shift t.
@@ -11,9 +11,9 @@ import copy
 import paddle
 from paddle import nn
 
+from paddleseg_ext.compat.paddle import batch_norm_state
 from paddleseg_ext.layers.conv import ConvNormAct
-
-NORMS = (nn.BatchNorm, nn.BatchNorm2D, nn.SyncBatchNorm)
+from paddleseg_ext.layers.norms import BATCH_NORMS
 
 
 class Shift(nn.Layer):
@@ -33,7 +33,7 @@ class Shift(nn.Layer):
         return x + self.values
 
 
-def folded(model: nn.Layer, example: paddle.Tensor, tolerance: float = 1e-4) -> tuple[nn.Layer, int]:
+def fused(model: nn.Layer, example: paddle.Tensor, tolerance: float = 1e-4) -> tuple[nn.Layer, int]:
     """A copy of a model in evaluation mode with each BatchNorm folded that directly follows a convolution.
 
     Which ones do is seen by watching the example pass. Where a network also uses the convolution's own output, the
@@ -79,12 +79,12 @@ def _pairs(model: nn.Layer, example: paddle.Tensor) -> list[tuple[nn.Conv2D, nn.
 
     # Ours may run as a function of their weight, unseen, but there the norm follows by construction.
     own = [block for block in model.sublayers() if isinstance(block, ConvNormAct)]
-    known = [(block.conv, block.norm) for block in own if isinstance(block.norm, NORMS)]
+    known = [(block.conv, block.norm) for block in own if isinstance(block.norm, BATCH_NORMS)]
     hooks = []
     for layer in model.sublayers():
         if type(layer) is nn.Conv2D:
             hooks.append(layer.register_forward_post_hook(after_conv))
-        elif isinstance(layer, NORMS):
+        elif isinstance(layer, BATCH_NORMS):
             hooks.append(layer.register_forward_pre_hook(before_norm))
     model(example)
     for hook in hooks:
@@ -95,9 +95,10 @@ def _pairs(model: nn.Layer, example: paddle.Tensor) -> list[tuple[nn.Conv2D, nn.
 
 
 def _fold(model: nn.Layer, conv: nn.Conv2D, norm: nn.Layer) -> None:
-    scale = paddle.rsqrt(norm._variance + norm._epsilon)
+    mean, variance, epsilon, _ = batch_norm_state(norm)
+    scale = paddle.rsqrt(variance + epsilon)
     scale = scale * norm.weight if norm.weight is not None else scale  # (C)
-    shift = -norm._mean * scale
+    shift = -mean * scale
     shift = shift + norm.bias if norm.bias is not None else shift
     conv.weight.set_value(conv.weight * scale.reshape([-1, 1, 1, 1]))
     remainder: nn.Layer = Shift(shift)
@@ -109,7 +110,8 @@ def _fold(model: nn.Layer, conv: nn.Conv2D, norm: nn.Layer) -> None:
 
 def _unsynchronized(norm: nn.SyncBatchNorm) -> nn.BatchNorm2D:
     """The same in evaluation, but a CPU has no kernel for the synchronized one."""
-    plain = nn.BatchNorm2D(len(norm._mean), epsilon=norm._epsilon, data_format=norm._data_format)
+    mean, _, epsilon, data_format = batch_norm_state(norm)
+    plain = nn.BatchNorm2D(len(mean), epsilon=epsilon, data_format=data_format)
     plain.set_state_dict(norm.state_dict())
     plain.eval()
     return plain

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import paddle
 
-from paddleseg_ext.errors import UserError
+from paddleseg_ext.compat.paddle import disable_onednn
+from paddleseg_ext.errors import UserError, reason
 from paddleseg_ext.export.formats import ONNX_NAME, check_onnx_packages, graph_file
+from paddleseg_ext.runtime.device import cpu_threads
 
 GPU_MEMORY_MIB = 512  # what Paddle Inference takes at once; it grows
-
-
-def default_threads() -> int:
-    """Of the CPU for one process: the processors it may use, shared with the others of a launch."""
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, processors // paddle.distributed.get_world_size())
 
 
 class PaddleRunner:
@@ -26,7 +21,7 @@ class PaddleRunner:
 
     Args:
         folder: Holds ``model.json`` or ``model.pdmodel``, and ``model.pdiparams``.
-        threads: Of the CPU; `default_threads` unless given.
+        threads: Of the CPU; `cpu_threads` unless given.
 
     Raises:
         UserError: The files are missing or damaged.
@@ -41,14 +36,12 @@ class PaddleRunner:
         if paddle.get_device().startswith("gpu"):
             config.enable_use_gpu(GPU_MEMORY_MIB, int(paddle.get_device().partition(":")[2] or 0))
         else:
-            if hasattr(config, "disable_mkldnn"):
-                # On by default in Paddle 3.3, where it refuses bilinear resizing and overruns memory when padding.
-                config.disable_mkldnn()
-            config.set_cpu_math_library_num_threads(threads or default_threads())
+            disable_onednn(config)  # on by default in 3.3, where it refuses resizing and overruns memory when padding
+            config.set_cpu_math_library_num_threads(threads or cpu_threads())
         try:
             self.predictor = paddle.inference.create_predictor(config)
         except Exception as error:  # Paddle's own kinds, with a page of C++ frames
-            raise UserError(f"{folder}: Paddle Inference cannot load the model: {_last_line(error)}") from error
+            raise UserError(f"{folder}: Paddle Inference cannot load the model: {reason(error)}") from error
         self.input = self.predictor.get_input_handle(self.predictor.get_input_names()[0])
         self.output = self.predictor.get_output_handle(self.predictor.get_output_names()[0])
 
@@ -78,14 +71,14 @@ class OnnxRunner:
             raise UserError(f"{file}: there is no such file")
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors; what it says of every unused constant helps nobody
-        options.intra_op_num_threads = threads or default_threads()
-        wanted = ["CUDAExecutionProvider"] if paddle.get_device().startswith("gpu") else []
+        options.intra_op_num_threads = threads or cpu_threads()
+        preferred = ["CUDAExecutionProvider"] if paddle.get_device().startswith("gpu") else []
         available = onnxruntime.get_available_providers()
-        providers = [name for name in wanted if name in available] + ["CPUExecutionProvider"]
+        providers = [name for name in preferred if name in available] + ["CPUExecutionProvider"]
         try:
             self.session = onnxruntime.InferenceSession(str(file), options, providers=providers)
         except Exception as error:  # ONNX Runtime's own kinds
-            raise UserError(f"{file}: ONNX Runtime cannot load it: {_last_line(error)}") from error
+            raise UserError(f"{file}: ONNX Runtime cannot load it: {reason(error)}") from error
         self.name = self.session.get_inputs()[0].name
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
@@ -98,8 +91,3 @@ BACKENDS: dict[str, Any] = {"paddle": PaddleRunner, "onnx": OnnxRunner}
 def open_runner(folder: Path, backend: str, threads: int | None = None) -> PaddleRunner | OnnxRunner:
     """The exported network in a folder under one of `BACKENDS`."""
     return BACKENDS[backend](folder / ONNX_NAME if backend == "onnx" else folder, threads)
-
-
-def _last_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return next((line for line in lines if "Error" in line and "Traceback" not in line), lines[-1] if lines else "")

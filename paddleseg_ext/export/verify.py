@@ -11,7 +11,7 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from paddleseg_ext.errors import UserError
+from paddleseg_ext.errors import UserError, reason
 from paddleseg_ext.export.wrapper import Colors
 
 SIZES = ((128, 192), (97, 161), (100, 140))  # a multiple of 32; odd; divisible by neither the strides nor all bins
@@ -24,13 +24,13 @@ Run = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass
-class Case:
+class Comparison:
     """One comparison.
 
     Attributes:
         backend: ``paddle`` or ``onnx``.
         shape: Of the input, (N, H, W).
-        relative_difference: Of the scores, to the largest.
+        relative_difference: Of the logits, to the largest.
         equal_pixels: Share of the pixels whose class is the same.
     """
 
@@ -58,22 +58,22 @@ class Case:
 
 
 @dataclass
-class Probe:
+class TestInput:
     """An input and what the network itself makes of it.
 
     Attributes:
         images: What the exported network is fed.
-        scores: (N, K, H, W) of the network itself.
+        logits: (N, K, H, W) of the network itself.
     """
 
     images: np.ndarray
-    scores: np.ndarray
+    logits: np.ndarray
 
 
-def probes(
+def make_inputs(
     model: nn.Layer, shape: Sequence[int | None], colors: Colors | None, sizes: Sequence[tuple[int, int]] = SIZES
-) -> list[Probe]:
-    """Images of several sizes in two batch sizes, or of those that a fixed input allows, and the network's scores.
+) -> list[TestInput]:
+    """Images of several sizes in two batch sizes, or of those that a fixed input allows, and the network's logits.
 
     Args:
         model: In evaluation mode.
@@ -90,50 +90,51 @@ def probes(
         fed = (colors or USUAL)(pictures)
         try:
             with paddle.no_grad():
-                scores = model(paddle.to_tensor(fed))[0].numpy()
+                logits = model(paddle.to_tensor(fed))[0].numpy()
         except Exception as error:  # a network may fail on a size in any way
-            lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
             raise UserError(
-                f"the network itself fails on {count} images of {width}×{height} ({lines[-1].strip()}); if it takes "
-                "certain sizes only, name one: --input_shape N C H W"
+                f"the network itself fails on {count} images of {width}×{height} ({reason(error)}); if it takes "
+                "certain sizes only, name one: `input_shape` N C H W"
             ) from error
-        found.append(Probe(fed if colors is None else pictures, scores))
+        found.append(TestInput(fed if colors is None else pictures, logits))
     return found
 
 
-def sensitivity(model: nn.Layer, probe: Probe, colors: Colors | None) -> float:
-    """How much the scores change, relative to the largest, when the input changes in float32's last digit.
+def sensitivity(model: nn.Layer, test_input: TestInput, colors: Colors | None) -> float:
+    """How much the logits change, relative to the largest, when the input changes in float32's last digit.
 
     Where that is not far below what is allowed, no other order of summation can pass.
     """
-    images = probe.images if colors is None else colors(probe.images)
+    images = test_input.images if colors is None else colors(test_input.images)
     noise = np.random.default_rng(0).choice(np.float32([-1, 1]), images.shape) * np.finfo(np.float32).eps
     with paddle.no_grad():
-        scores = model(paddle.to_tensor(images * (1 + noise)))[0].numpy()
-    return float(np.abs(scores - probe.scores).max() / (np.abs(probe.scores).max() or 1.0))
+        logits = model(paddle.to_tensor(images * (1 + noise)))[0].numpy()
+    return float(np.abs(logits - test_input.logits).max() / (np.abs(test_input.logits).max() or 1.0))
 
 
-def compare(backend: str, final: Run, scoring: Run, output_op: str, inputs: Sequence[Probe]) -> Iterator[Case]:
+def compare(
+    backend: str, final: Run, with_logits: Run, output_op: str, inputs: Sequence[TestInput]
+) -> Iterator[Comparison]:
     """Compare an exported network with what the network itself said.
 
     Args:
         backend: For the report.
         final: The exported network with its last operation.
-        scoring: The same network exported without it, since a difference of scores does not show in class ids.
+        with_logits: The same network exported without it, since a difference of logits does not show in class ids.
         output_op: The last operation.
-        inputs: From `probes`.
+        inputs: From `make_inputs`.
     """
-    for probe in inputs:
-        expected, found = probe.scores, scoring(probe.images)
-        result = found if final is scoring else final(probe.images)
+    for test_input in inputs:
+        expected, found = test_input.logits, with_logits(test_input.images)
+        result = found if final is with_logits else final(test_input.images)
         masks = result if output_op == "argmax" else result.argmax(axis=1)
         count, _, height, width = expected.shape
         if found.shape != expected.shape or masks.shape != (count, height, width):
-            yield Case(backend, (count, height, width), float("inf"), 0.0)
+            yield Comparison(backend, (count, height, width), float("inf"), 0.0)
             continue
         largest = float(np.abs(expected).max()) or 1.0
         difference = float(np.abs(found - expected).max()) / largest
-        yield Case(backend, (count, height, width), difference, float((masks == expected.argmax(axis=1)).mean()))
+        yield Comparison(backend, (count, height, width), difference, float((masks == expected.argmax(axis=1)).mean()))
 
 
 def _inputs(shape: Sequence[int | None], sizes: Sequence[tuple[int, int]]) -> list[tuple[int, int, int]]:

@@ -45,7 +45,7 @@ class Colors:
         ):
             names = ", ".join(type(t).__name__ for t in transforms) or "nothing"
             raise UserError(
-                "--with_normalize: val_dataset.transforms must end with their only Normalize or FastNormalize; "
+                "`with_normalize`: val_dataset.transforms must end with their only Normalize or FastNormalize; "
                 f"they are {names}"
             )
         last = transforms[-1]
@@ -69,8 +69,8 @@ class Exportable(nn.Layer):
     """A network's mask and nothing else, as one tensor.
 
     Args:
-        model: Gives a list with the mask's scores (N, K, H, W) first.
-        output_op: ``argmax`` for class ids (int32), ``softmax`` for probabilities, ``none`` for scores.
+        model: Gives a list with the mask's logits (N, K, H, W) first.
+        output_op: ``argmax`` for class ids (int32), ``softmax`` for probabilities, ``none`` for logits.
         colors: Normalize inside.
 
     Shape:
@@ -93,10 +93,10 @@ class Exportable(nn.Layer):
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         if self.has_colors:
             x = x.astype("float32").transpose([0, 3, 1, 2]) * self.factor + self.offset
-        scores = self.model(x)[0]
+        logits = self.model(x)[0]
         if self.output_op == "argmax":
-            return paddle.argmax(scores, axis=1, dtype="int32")
-        return F.softmax(scores, axis=1) if self.output_op == "softmax" else scores
+            return paddle.argmax(logits, axis=1, dtype="int32")
+        return F.softmax(logits, axis=1) if self.output_op == "softmax" else logits
 
 
 def input_spec(shape: Sequence[int | None], with_colors: bool) -> paddle.static.InputSpec:

@@ -9,7 +9,7 @@ import paddle
 
 from paddleseg_ext.heads.base import Head
 from paddleseg_ext.layers.conv import ConvNormAct
-from paddleseg_ext.layers.dcm import DynamicConvs
+from paddleseg_ext.layers.dcm import MultiScaleDynamicConv
 from paddleseg_ext.registry import register_head
 
 
@@ -38,7 +38,7 @@ class DMHead(Head):
         **common: Any,
     ) -> None:
         super().__init__(in_channels, num_classes, **common)
-        self.dynamic = DynamicConvs(self.in_channels, self.channels, filter_sizes, fusion=fusion, act=self.act)
+        self.dynamic = MultiScaleDynamicConv(self.in_channels, self.channels, filter_sizes, fusion=fusion, act=self.act)
         stacked = self.in_channels + len(self.dynamic) * self.channels
         self.bottleneck = ConvNormAct(stacked, self.channels, bottleneck_kernel, act=self.act)
 

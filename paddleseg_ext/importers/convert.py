@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from paddle import nn
 
-from paddleseg_ext.checkpoint.reader import read_checkpoint
+from paddleseg_ext.checkpoint.reader import read_weight_file
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.importers import mmseg, paddleseg
 from paddleseg_ext.importers.fit import MMSEG, PADDLESEG, Weights, fit, same_names_and_shapes
@@ -45,7 +45,7 @@ def import_checkpoint(source: str, path: str | Path, model: nn.Layer) -> Importe
         UserError: the file cannot be read, or is of another network than the model.
     """
     importer, layout = SOURCES[source]
-    checkpoint = read_checkpoint(path)
+    checkpoint = read_weight_file(path)
     _same_align_corners(checkpoint.meta, model)
     weights = fit(importer.convert(checkpoint.weights), model, layout)
     names = importer.names(checkpoint.weights)
@@ -60,7 +60,7 @@ def import_backbone(path: str | Path, backbone: nn.Layer) -> Imported:
     Raises:
         UserError: the file cannot be read, or is of another backbone.
     """
-    checkpoint = read_checkpoint(path)
+    checkpoint = read_weight_file(path)
     own = {f"backbone.{name}": value for name, value in backbone.state_dict().items()}
     fitted = same_names_and_shapes(mmseg.convert_backbone(checkpoint.weights), own)
     weights = {name[len("backbone.") :]: value for name, value in fitted.items()}

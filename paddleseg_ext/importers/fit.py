@@ -7,13 +7,14 @@ to the model's own; what is another function (an activation) is refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Callable, Union
 
 import numpy as np
 from paddle import nn
 
+from paddleseg_ext.checkpoint.load import compare, first
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.heads import FastFCNHead, PSPHead
 
@@ -61,6 +62,33 @@ PADDLESEG = Layout(
 )
 
 
+Rules = Sequence[tuple[str, Union[str, Callable[[re.Match], str]]]]
+"""Regular expression → replacement. All rules are applied, one after the other."""
+
+
+def rename(name: str, rules: Rules) -> str:
+    """The name after every rule."""
+    for pattern, target in rules:
+        name = re.sub(pattern, target, name)
+    return name
+
+
+def recognize(names: Iterable[str], marks: Mapping[str, str], source: str) -> str:
+    """The first network whose mark, a regular expression, is found in one of the names.
+
+    Raises:
+        UserError: none is.
+    """
+    names = list(names)
+    for network, mark in marks.items():
+        if any(re.search(mark, name) for name in names):
+            return network
+    raise UserError(
+        f"These are not the weights of a network of {source} that can be imported ({', '.join(sorted(marks))}): "
+        f"their names begin with {', '.join(sorted({name.split('.')[0] for name in names})[:5]) or 'nothing at all'}."
+    )
+
+
 def fit(weights: Weights, model: nn.Layer, layout: Layout) -> Weights:
     """The weights that the model has, in its own order; an auxiliary head or SE layer that it lacks is left out.
 
@@ -87,30 +115,25 @@ def same_names_and_shapes(weights: Weights, own: Mapping[str, Any]) -> Weights:
     Raises:
         UserError: a weight too many, too few or of another shape; it names the setting to change.
     """
-    missing = [name for name in own if name not in weights]
-    if missing:
+    compared = compare(weights, own)
+    if missing := compared.missing:
         raise UserError(
-            f"The file has no weights for {len(missing)} of the model's {len(own)} tensors ({_few(missing)}): "
+            f"The file has no weights for {len(missing)} of the model's {len(own)} tensors ({first(missing)}): "
             f"change model.{missing[0].split('.')[0]} in the configuration."
         )
-    for name, target in own.items():
-        found, wanted = list(weights[name].shape), list(target.shape)
-        if found != wanted:
-            raise UserError(
-                f"{name} is {found} in the file but {wanted} in the model: "
-                f"change {_setting(name, found, wanted)} in the configuration."
-            )
-    homeless = [name for name in weights if name not in own and OF_THE_MASK.search(name)]
-    if homeless:
+    if compared.mismatched:
+        name, found, needed = compared.mismatched[0]
         raise UserError(
-            f"The model has no place for {len(homeless)} weights of the file that its mask depends on "
-            f"({_few(homeless)}): change model.{homeless[0].split('.')[0]} in the configuration."
+            f"{name} is {found} in the file but {needed} in the model: "
+            f"change {_setting(name, found, needed)} in the configuration."
+        )
+    unused = [name for name in compared.unexpected if OF_THE_MASK.search(name)]
+    if unused:
+        raise UserError(
+            f"The model has no place for {len(unused)} weights of the file that its mask depends on "
+            f"({first(unused)}): change model.{unused[0].split('.')[0]} in the configuration."
         )
     return {name: weights[name] for name in own}
-
-
-def _few(names: Sequence[str]) -> str:
-    return f"{', '.join(names[:3])}{', …' if len(names) > 3 else ''}"
 
 
 def _same_activations(model: nn.Layer, layout: Layout) -> None:
@@ -142,9 +165,9 @@ SETTINGS = [
 ]
 
 
-def _setting(name: str, found: Sequence[int], wanted: Sequence[int]) -> str:
+def _setting(name: str, found: Sequence[int], needed: Sequence[int]) -> str:
     """The key in the configuration that made a shape another one."""
-    other = [i for i, (a, b) in enumerate(zip(found, wanted)) if a != b]
+    other = [i for i, (a, b) in enumerate(zip(found, needed)) if a != b]
     return next(
         setting for pattern, axis, setting in SETTINGS if re.search(pattern, name) and (axis is ANY or axis in other)
     )

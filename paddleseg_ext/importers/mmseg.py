@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from paddleseg_ext.importers.naming import Rules, recognize, rename
+from paddleseg_ext.importers.fit import Rules, recognize, rename
 
 # Within a ConvModule or a BatchNorm, wherever it stands.
 NORM: Rules = [(r"\brunning_mean$", "_mean"), (r"\brunning_var$", "_variance")]
@@ -109,7 +109,7 @@ def convert(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """mmsegmentation's weights under our names, for the head variants of ``configs/_base_/models/*_mmseg.yml``.
 
     PSPNet's branches keep their order (``bin_sizes: [1, 2, 3, 6]``), FastFCN's maps are
-    ``branch_order: shallow_first``; `layout.fit` permutes them for other orders.
+    ``branch_order: shallow_first``; `fit.fit` permutes them for other orders.
 
     Raises:
         UserError: as `names`.

@@ -13,7 +13,7 @@ from typing import Callable
 import numpy as np
 
 from paddleseg_ext.errors import UserError
-from paddleseg_ext.importers.naming import Rules, recognize, rename
+from paddleseg_ext.importers.fit import Rules, recognize, rename
 from paddleseg_ext.registry import closest
 
 COMMON: Rules = [
@@ -138,7 +138,7 @@ def convert(state: dict[str, np.ndarray], network: str | None = None) -> dict[st
     """PaddleSeg's weights under our names, for the head variants of ``configs/_base_/models/*_paddleseg.yml``.
 
     PSPNet's branches are for ``bin_sizes: [6, 3, 2, 1]``, DeepLabV3P's for ``branch_order: pool_last``,
-    FastFCN's for ``branch_order: deep_first``; `layout.fit` permutes them for other orders.
+    FastFCN's for ``branch_order: deep_first``; `fit.fit` permutes them for other orders.
 
     Raises:
         UserError: as `names`.

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 import paddle
 import paddle.nn.functional as F
 
-from paddleseg_ext.cpu.winograd import conv3x3
 from paddleseg_ext.layers.conv import ConvNormAct
+from paddleseg_ext.layers.functional import conv3x3
 from paddleseg_ext.layers.resample import Size, interpolation_matrix, resize, spatial_size
 
 SMALL_MAP = 512

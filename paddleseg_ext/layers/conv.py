@@ -8,8 +8,7 @@ import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
-from paddleseg_ext.cpu.depthwise import depthwise_conv2d
-from paddleseg_ext.cpu.winograd import conv3x3
+from paddleseg_ext.layers.functional import conv3x3, depthwise_conv2d
 
 
 class ReLU(nn.ReLU):

@@ -5,9 +5,7 @@ from __future__ import annotations
 import paddle
 from paddle import nn
 
-from paddleseg_ext.cpu.criss_cross import FLIP, EagerAttention, criss_cross_weights
-from paddleseg_ext.cpu.memory import eager_on_cpu
-from paddleseg_ext.layers.resample import spatial_size
+from paddleseg_ext.layers.functional import criss_cross_attention
 
 
 class CrissCrossAttention(nn.Layer):
@@ -16,8 +14,8 @@ class CrissCrossAttention(nn.Layer):
     Reference: Huang et al., "CCNet: Criss-Cross Attention for Semantic Segmentation", ICCV 2019, Sec. 3.2.
     Official code consulted: speedinghzl/CCNet, cc_attention/functions.py. As there: energies are not
     scaled, the pixel itself counts once (through its row), and γ starts at 0.
-    Differs in form only: the softmax over column and row together is taken with a common maximum,
-    so the two energy maps are never concatenated.
+    Differs in form only: the softmax over column and row together is taken with a common maximum
+    (`functional.criss_cross_weights`).
 
     Args:
         channels: C, channels of the map.
@@ -42,28 +40,18 @@ class CrissCrossAttention(nn.Layer):
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         with paddle.amp.auto_cast(enable=False):  # unscaled energies exceed float16's range
-            if eager_on_cpu(x, *self.parameters()):
-                weight = paddle.concat([self.query.weight, self.key.weight]).flatten(1)  # (2·C/r, C)
-                bias = paddle.concat([self.query.bias, self.key.bias])
-                value = self.value.weight.flatten(1)
-                return EagerAttention.apply(x, weight, bias, value, self.value.bias, self.gamma)
-            return x + self._attend(x.astype("float32")).astype(x.dtype)
-
-    def _attend(self, x: paddle.Tensor) -> paddle.Tensor:
-        """γ times the attended values; γ and the softmax's denominator go into the weights, the smaller tensors."""
-        query, key = paddle.split(self._project(x, self.query, self.key), 2, axis=3)  # (N, H, W, C/r) each
-        value = self._project(x, self.value)  # (N, H, W, C)
-        row, column, mass = criss_cross_weights(query, key)
-        scale = self.gamma.astype("float32") / mass  # (N, H, W, 1)
-        along = paddle.matmul(row * scale, value)  # (N, H, W, C)
-        across = paddle.matmul(column * scale.transpose(FLIP), value.transpose(FLIP))  # (N, W, H, C)
-        return (along + across.transpose(FLIP)).transpose([0, 3, 1, 2])
+            out = criss_cross_attention(
+                x.astype("float32"),
+                self._merged("weight", self.query, self.key).flatten(1),  # (2·C/r, C)
+                self._merged("bias", self.query, self.key),
+                self._merged("weight", self.value).flatten(1),  # (C, C)
+                self._merged("bias", self.value),
+                self.gamma.astype("float32"),
+            )
+            return out.astype(x.dtype)
 
     @staticmethod
-    def _project(x: paddle.Tensor, *convs: nn.Conv2D) -> paddle.Tensor:
-        """1×1 convolutions side by side, as one matrix product with the channels last: (N, H, W, ΣC)."""
-        height, width = spatial_size(x)
-        weight = paddle.concat([conv.weight.flatten(1) for conv in convs]).astype("float32")  # (ΣC, C)
-        bias = paddle.concat([conv.bias for conv in convs]).astype("float32")
-        merged = paddle.matmul(x.flatten(2), weight, transpose_x=True, transpose_y=True) + bias  # (N, H·W, ΣC)
-        return merged.reshape([0, height, width, bias.shape[0]])
+    def _merged(name: str, *convs: nn.Conv2D) -> paddle.Tensor:
+        """A parameter of convolutions side by side, so that one matrix product computes them all."""
+        parameters = [getattr(conv, name) for conv in convs]
+        return (paddle.concat(parameters) if len(parameters) > 1 else parameters[0]).astype("float32")

@@ -9,8 +9,8 @@ import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
-from paddleseg_ext.cpu.depthwise import depthwise_conv2d
 from paddleseg_ext.layers.conv import ConvNormAct, activation
+from paddleseg_ext.layers.functional import depthwise_conv2d
 from paddleseg_ext.layers.resample import pyramid_pool, spatial_size
 
 
@@ -33,7 +33,7 @@ def depthwise_per_sample(x: paddle.Tensor, kernels: paddle.Tensor) -> paddle.Ten
     # As one grouped convolution: sample and channel become the group axis.
     maps = x.reshape([1, batch * channels, height, width])
     taps = kernels.reshape([batch * channels, 1, k, k])
-    return depthwise_conv2d(maps, taps).reshape(x.shape)
+    return depthwise_conv2d(maps, taps, 1).reshape(x.shape)
 
 
 def _sum_of_taps(x: paddle.Tensor, kernels: paddle.Tensor) -> paddle.Tensor:
@@ -95,7 +95,7 @@ class DynamicConv(nn.Layer):
         return self.fuse(self.act(self.norm(depthwise_per_sample(self.reduce(x), kernels))))
 
 
-class DynamicConvs(nn.LayerList):
+class MultiScaleDynamicConv(nn.LayerList):
     """Dynamic convolutions of several sizes on one map, which is pooled for all of them at once.
 
     Args:

@@ -8,20 +8,11 @@ with unknown height and width, where exchange formats have no adaptive pooling.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Union
 
 import paddle
 import paddle.nn.functional as F
 
-Size = Union[int, paddle.Tensor]
-
-
-def spatial_size(x: paddle.Tensor) -> tuple[Size, Size]:
-    """Height and width of (N, C, H, W): numbers when running eagerly, tensors while a graph is traced."""
-    if paddle.in_dynamic_mode():
-        return x.shape[2], x.shape[3]
-    shape = paddle.shape(x)
-    return shape[2], shape[3]
+from paddleseg_ext.layers.functional import Size, resize_bilinear, spatial_size
 
 
 def resize(x: paddle.Tensor, size: tuple[Size, Size], align_corners: bool) -> paddle.Tensor:
@@ -33,14 +24,12 @@ def resize(x: paddle.Tensor, size: tuple[Size, Size], align_corners: bool) -> pa
     """
     if paddle.in_dynamic_mode():
         return _resize_eagerly(x, size, align_corners)
-    return F.interpolate(x, paddle.stack(size).astype("int32"), mode="bilinear", align_corners=align_corners)
+    return resize_bilinear(x, paddle.stack(size).astype("int32"), align_corners)
 
 
 def _resize_eagerly(x: paddle.Tensor, size: tuple[int, int], align_corners: bool) -> paddle.Tensor:
     # A function of its own: a comparison of sizes must not reach the tracer.
-    if tuple(x.shape[2:]) == tuple(size):
-        return x
-    return F.interpolate(x, size, mode="bilinear", align_corners=align_corners)
+    return x if tuple(x.shape[2:]) == tuple(size) else resize_bilinear(x, size, align_corners)
 
 
 def pool_matrix(size: Size, bins: int) -> paddle.Tensor:

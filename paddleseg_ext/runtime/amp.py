@@ -32,9 +32,9 @@ class Precision:
         if name not in TYPES or level not in LEVELS:
             raise UserError(f"precision {name} {level}: allowed are {', '.join(TYPES)} and {', '.join(LEVELS)}")
         if name != "fp32" and paddle.get_device() == "cpu":
-            raise UserError(f"--precision {name} needs a GPU: on the CPU Paddle computes in float32")
+            raise UserError(f"`precision` {name} needs a GPU: on the CPU Paddle computes in float32")
         if name == "bf16" and paddle.is_compiled_with_cuda() and not paddle.amp.is_bfloat16_supported():
-            raise UserError("--precision bf16: this GPU has no bfloat16; use fp16")
+            raise UserError("`precision` bf16: this GPU has no bfloat16; use fp16")
         self.name, self.level = name, level
         self.scaler = paddle.amp.GradScaler(init_loss_scaling=FIRST_SCALE) if name == "fp16" else None
 

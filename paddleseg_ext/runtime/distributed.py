@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 
+import numpy as np
 import paddle
 from paddle import distributed, nn
 
 
-def start() -> None:
+def init() -> None:
     """Connect the processes of a launch: NCCL on GPUs, gloo on CPUs."""
-    if ranks() > 1 and not distributed.is_initialized():
+    if world_size() > 1 and not distributed.is_initialized():
         distributed.init_parallel_env()
 
 
@@ -19,43 +20,57 @@ def rank() -> int:
     return distributed.get_rank()
 
 
-def ranks() -> int:
+def world_size() -> int:
     """The number of processes."""
     return distributed.get_world_size()
 
 
-def mean(values: paddle.Tensor) -> paddle.Tensor:
+def barrier() -> None:
+    """Wait until all processes are here."""
+    if world_size() > 1:
+        distributed.barrier()
+
+
+def all_reduce_mean(values: paddle.Tensor) -> paddle.Tensor:
     """The mean of a tensor over the processes, the same in each."""
-    if ranks() > 1:
+    if world_size() > 1:
         distributed.all_reduce(values)
-        values = values / ranks()
+        values = values / world_size()
     return values
 
 
-def largest(value: int) -> int:
+def all_reduce_sum(values: np.ndarray) -> None:
+    """Replace an array, of the same shape everywhere, by the sum of all processes' arrays."""
+    if world_size() > 1:
+        tensor = paddle.to_tensor(values)
+        distributed.all_reduce(tensor)
+        values[...] = tensor.numpy()
+
+
+def all_reduce_max(value: int) -> int:
     """The largest of the processes' numbers, so that all decide alike."""
-    if ranks() == 1:
+    if world_size() == 1:
         return value
     shared = paddle.to_tensor([value], dtype="int64")
     distributed.all_reduce(shared, op=distributed.ReduceOp.MAX)
     return int(shared)
 
 
-def distribute(model: nn.Layer) -> nn.Layer:
+def data_parallel(model: nn.Layer) -> nn.Layer:
     """The model with its gradients averaged over the processes after each backward pass."""
-    return paddle.DataParallel(model) if ranks() > 1 else model
+    return paddle.DataParallel(model) if world_size() > 1 else model
 
 
-def local(network: nn.Layer) -> AbstractContextManager:
+def no_sync(network: nn.Layer) -> AbstractContextManager:
     """Within the block `network` leaves its gradients alone: for all but the last of several backward passes."""
     return network.no_sync() if isinstance(network, paddle.DataParallel) else nullcontext()
 
 
-def synchronize_batch_norm(model: nn.Layer) -> nn.Layer:
+def sync_batch_norm(model: nn.Layer) -> nn.Layer:
     """On several GPUs, let BatchNorm take its statistics over all of them.
 
     The layers' parameters, buffers and names stay, so a checkpoint is the same with and without.
     """
-    if ranks() > 1 and paddle.get_device().startswith("gpu"):
+    if world_size() > 1 and paddle.get_device().startswith("gpu"):
         return nn.SyncBatchNorm.convert_sync_batchnorm(model)
     return model

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import paddle
+import yaml
 from paddle import nn
 
+from paddleseg_ext.checkpoint.save import CONFIG, Checkpoint
+from paddleseg_ext.config.compare import differences
+from paddleseg_ext.data.label_io import wrong_values
 from paddleseg_ext.data.sampler import explain, files_of
 from paddleseg_ext.errors import UserError
+from paddleseg_ext.layers.norms import BATCH_NORMS
+from paddleseg_ext.runtime import distributed
 from paddleseg_ext.training.losses import check_count
 
 LABELS_TO_READ = 16
+LISTED = 8  # settings that a sentence names
 logger = logging.getLogger(__name__)
 
 
@@ -43,7 +51,7 @@ def check_cityscapes(config: dict, key: str) -> None:
         )
 
 
-def check_size(dataset: paddle.io.Dataset, batch_size: int, ranks: int = 1, key: str = "train_dataset") -> None:
+def check_size(dataset: paddle.io.Dataset, batch_size: int, world_size: int = 1, key: str = "train_dataset") -> None:
     """Raise unless the data set has a batch for every process.
 
     Raises:
@@ -51,11 +59,11 @@ def check_size(dataset: paddle.io.Dataset, batch_size: int, ranks: int = 1, key:
     """
     if len(dataset) == 0:
         raise UserError(f"{key}: no sample found{_where(dataset)}")
-    if len(dataset) < batch_size * ranks:
-        processes = f" on each of {ranks} processes" if ranks > 1 else ""
+    if len(dataset) < batch_size * world_size:
+        processes = f" on each of {world_size} processes" if world_size > 1 else ""
         raise UserError(
             f"{key} has {len(dataset)} samples{_where(dataset)}, fewer than batch_size {batch_size}{processes}; "
-            "lower --batch_size or add samples"
+            "lower `batch_size` or add samples"
         )
 
 
@@ -89,13 +97,31 @@ def check_labels(dataset: paddle.io.Dataset, num_classes: int, key: str = "train
             raise UserError(
                 f"{key}: {files[-1]} is {label.shape[1]}x{label.shape[0]}, but its image {files[0]} is {width}x{height}"
             )
-        values = np.unique(label)
-        wrong = values[((values < 0) | (values >= num_classes)) & (values != ignore_index)]
-        if wrong.size:
-            raise UserError(
-                f"{key}: {files[-1]} has label values {_listed(wrong)}; allowed are 0 to {num_classes - 1} "
-                f"and {ignore_index} (ignored)"
-            )
+        if wrong := wrong_values(label, num_classes, ignore_index):
+            raise UserError(f"{key}: {files[-1]}: {wrong}")
+
+
+def check_same_settings(path: Path, saved: Checkpoint, config: Mapping[str, Any]) -> None:
+    """Compare the settings of a run with those that a checkpoint was trained with.
+
+    Args:
+        path: Of the checkpoint.
+        saved: Its content.
+        config: The run's configuration with all defaults; without it nothing is compared.
+
+    Raises:
+        UserError: Some that decide the weights differ; the sentence lists them.
+    """
+    found = differences(yaml.safe_load(saved.config) or {}, config) if saved.config and config else []
+    processes = saved.record.get("processes", distributed.world_size())
+    if processes != distributed.world_size():
+        found.append(f"processes: {processes} before, {distributed.world_size()} now")
+    if found:
+        listed = "; ".join(found[:LISTED]) + ("; …" if len(found) > LISTED else "")
+        raise UserError(
+            f"checkpoint {path} was trained with other settings, and going on would give other weights: {listed}. "
+            f"Use `config` {path / CONFIG}, or give the same arguments again, or add `resume_anyway`"
+        )
 
 
 def check_outputs(model: nn.Layer, losses: dict) -> None:
@@ -116,7 +142,6 @@ def watch_batch_norm(model: nn.Layer) -> Iterator[None]:
     That happens to a batch of 1 behind a global pooling. The variance of one value is 0: Paddle silently skips the
     normalization then, while evaluation, which uses running statistics, does not.
     """
-    kinds = tuple(getattr(nn, f"BatchNorm{suffix}") for suffix in ("", "1D", "2D", "3D"))
     found: dict[str, None] = {}
 
     def look(name: str):
@@ -127,7 +152,7 @@ def watch_batch_norm(model: nn.Layer) -> Iterator[None]:
 
         return hook
 
-    layers = [(name, layer) for name, layer in model.named_sublayers() if isinstance(layer, kinds)]
+    layers = [(name, layer) for name, layer in model.named_sublayers() if isinstance(layer, BATCH_NORMS)]
     hooks = [layer.register_forward_pre_hook(look(name)) for name, layer in layers]
     try:
         yield
@@ -154,7 +179,3 @@ def _without_transforms(dataset: paddle.io.Dataset) -> paddle.io.Dataset:
 def _where(dataset: paddle.io.Dataset) -> str:
     root = getattr(dataset, "dataset_root", None)
     return f" in {root}" if root else ""
-
-
-def _listed(values: np.ndarray) -> str:
-    return ", ".join(map(str, values[:8])) + (", …" if len(values) > 8 else "")

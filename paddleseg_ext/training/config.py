@@ -1,62 +1,59 @@
-"""What a training run is told and what it tells in the end."""
+"""What a training run is told besides model and data, and what it tells in the end."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
+
+import yaml
+
+from paddleseg_ext.config.train import TrainConfig
 
 
 @dataclass(frozen=True)
-class Options:
-    """How to train, besides what.
+class RunConfig:
+    """How far a run goes, where it leaves its files, and its section `train:`.
 
     Attributes:
         iters: Optimizer steps of the whole run, those before a resume included.
-        batch_size: Images a batch and process.
-        accumulate: Batches an iteration, whose mean gradient makes the step.
+        batch_size: Images per batch and process.
         save_dir: Folder for checkpoints, ``metrics.jsonl`` and ``curve.png``.
-        save_interval: Iterations between checkpoints (and evaluations).
-        log_iters: Iterations between progress lines.
-        num_workers: Processes that read data; 0 reads in this one.
-        keep_checkpoint_max: Checkpoints to keep, the best model apart; 0 keeps all.
-        seed: Decides the order of the data, the augmentation and everything else random.
-        resume: A checkpoint folder to go on from.
-        use_vdl: Write VisualDL scalars.
-        precision: fp32, fp16 or bf16, at `amp_level` O1 or O2.
-        clip_norm: Longest gradient, all parameters together; None does not clip.
-        ema_decay: Weight of the past in the running average of the parameters, which is what is evaluated then and
-            becomes the best model; None keeps no average.
-        early_stop_intervals: Stop after so many evaluations in a row that were not better than the best; None never.
-        skip_nonfinite: How many iterations may be skipped because a loss or the gradient norm is not finite.
-        metric: What makes the best model: a mean of `Scores.MEANS`.
-        test_config: Arguments of `evaluate`, as `read_test_config` gives them.
-        config: The configuration as YAML text, kept with every checkpoint.
+        train: See `TrainConfig`.
+        use_vdl: Write VisualDL scalars and images.
+        test_config: Arguments of `Predictor`, as `read_test_config` gives them.
+        config: The whole configuration with its defaults, kept with every checkpoint and compared at a resume.
     """
 
     iters: int
     batch_size: int
-    save_dir: str
-    accumulate: int = 1
-    save_interval: int = 1000
-    log_iters: int = 10
-    num_workers: int = 0
-    keep_checkpoint_max: int = 5
-    seed: int = 0
-    resume: Path | None = None
+    save_dir: str | Path
+    train: TrainConfig = field(default_factory=TrainConfig)
     use_vdl: bool = False
-    precision: str = "fp32"
-    amp_level: str = "O1"
-    clip_norm: float | None = None
-    ema_decay: float | None = None
-    early_stop_intervals: int | None = None
-    skip_nonfinite: int = 0
-    metric: str = "miou"
-    test_config: dict = field(default_factory=dict)
-    config: str = ""
+    test_config: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+    def with_seed(self, seed: int) -> RunConfig:
+        """The same with the seed that a checkpoint was trained with, or that was drawn."""
+        train = replace(self.train, seed=seed)
+        config = {**self.config, "train": train.to_section()} if self.config else {}
+        return replace(self, train=train, config=config)
+
+    def to_yaml(self) -> str:
+        """The configuration as a checkpoint keeps it."""
+        return yaml.dump(dict(self.config), Dumper=_NoAliases, allow_unicode=True) if self.config else ""
+
+
+class _NoAliases(yaml.Dumper):
+    """Writes what stands twice in a configuration twice, not as an alias."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainResult:
     """How a run ended.
 
     Attributes:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import paddle
 from paddle import nn
 
-from paddleseg_ext.errors import UserError
+from paddleseg_ext.errors import UserError, reason
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ def compute(model: nn.Layer, outputs: Sequence[paddle.Tensor], batch: dict, loss
         model: Names the outputs. One with a `loss_computation` of its own (PaddleSeg's MaskFormer) computes them too.
         outputs: What the model returned in training mode.
         batch: ``label`` (N, H, W) integers and, for losses on edges, ``edge`` of the same shape.
-        losses: ``{"types": [loss layers], "coef": [numbers]}``, one entry an output.
+        losses: ``{"types": [loss layers], "coef": [numbers]}``, one entry per output.
 
     Raises:
         UserError: The number of losses is not that of outputs, or a loss wants edges that the data set does not give.
@@ -54,12 +54,12 @@ def compute(model: nn.Layer, outputs: Sequence[paddle.Tensor], batch: dict, loss
     labels = batch["label"].astype("int64")
     values = {}
     for name, output, loss, coef in zip(names, outputs, losses["types"], losses["coef"]):
-        values[name] = coef * _one(loss, output, outputs, labels, batch)
+        values[name] = coef * _compute_one_loss(loss, output, outputs, labels, batch)
     return values
 
 
-def of_mask(model: nn.Layer, losses: dict) -> Callable[[paddle.Tensor, paddle.Tensor], paddle.Tensor] | None:
-    """The first output's weighted loss of scores (N, K, H, W) and labels (N, H, W), or None where it takes more.
+def mask_loss(model: nn.Layer, losses: dict) -> Callable[[paddle.Tensor, paddle.Tensor], paddle.Tensor] | None:
+    """The first output's weighted loss of logits (N, K, H, W) and labels (N, H, W), or None where it takes more.
 
     Where the loss fails, which is told once, the result is NaN.
     """
@@ -69,20 +69,24 @@ def of_mask(model: nn.Layer, losses: dict) -> Callable[[paddle.Tensor, paddle.Te
         return None
     failed = False
 
-    def compute_one(scores: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
+    def compute_mask_loss(logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
         nonlocal failed
         try:
-            return coef * _one(loss, scores, [scores], labels.astype("int64"), {})
+            return coef * _compute_one_loss(loss, logits, [logits], labels.astype("int64"), {})
         except Exception as error:  # a loss may want what only training gives; the run is worth more than the number
             if not failed:
-                logger.warning(f"warning: no validation loss: {type(loss).__name__}: {type(error).__name__}: {error}")
+                logger.warning(
+                    f"warning: no validation loss: {type(loss).__name__}: {type(error).__name__}: {reason(error)}"
+                )
             failed = True
             return paddle.to_tensor(float("nan"))
 
-    return compute_one
+    return compute_mask_loss
 
 
-def _one(loss: nn.Layer, output: paddle.Tensor, outputs: Sequence, labels: paddle.Tensor, batch: dict) -> paddle.Tensor:
+def _compute_one_loss(
+    loss: nn.Layer, output: paddle.Tensor, outputs: Sequence, labels: paddle.Tensor, batch: dict
+) -> paddle.Tensor:
     kind = type(loss).__name__  # PaddleSeg's own loop distinguishes them by name
     if kind == "BCELoss" and loss.edge_label:
         if "edge" not in batch:

@@ -1,4 +1,4 @@
-"""What a run tells while it trains: the progress line, ``metrics.jsonl`` and VisualDL."""
+"""What is told of a run while it trains: the progress line, ``metrics.jsonl`` and VisualDL."""
 
 from __future__ import annotations
 
@@ -6,22 +6,24 @@ import datetime
 import json
 import logging
 import math
-import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import paddle
 
-from paddleseg_ext.checkpoint.save import write_file
+from paddleseg_ext.checkpoint.atomic import write_file
 from paddleseg_ext.errors import UserError
+from paddleseg_ext.runtime.device import peak_memory
 from paddleseg_ext.training.step import NORM
 
 METRICS = "metrics.jsonl"
 logger = logging.getLogger(__name__)
 
 
-class Meter:
+class AverageMeter:
     """Losses and times since the last line."""
 
     def __init__(self) -> None:
@@ -56,29 +58,44 @@ class Meter:
         return {name: value / self.iterations for name, value in self.sums.items()}
 
     def seconds(self) -> float:
-        """Mean seconds an iteration."""
+        """Mean seconds per iteration."""
         return (time.perf_counter() - self._start - self._paused) / self.iterations
 
 
-class Reporter:
-    """Writes the records of a run to the log, to ``metrics.jsonl`` and, if wanted, to VisualDL.
+class MetricLogger:
+    """While `opened`, writes the records of a run to the log, to ``metrics.jsonl`` and, if asked for, to VisualDL.
 
     Args:
         folder: Where the files go.
-        iteration: Records of later iterations, left by a run that was killed after its checkpoint, are dropped.
         use_vdl: Also write VisualDL scalars, with PaddleSeg's tags.
-
-    Raises:
-        UserError: VisualDL is wanted but cannot be imported.
     """
 
-    def __init__(self, folder: str | Path, iteration: int = 0, use_vdl: bool = False):
+    def __init__(self, folder: str | Path, use_vdl: bool = False) -> None:
         self.path = Path(folder) / METRICS
+        self.use_vdl = use_vdl
+        self.history: list[dict] = []
+        self.vdl: Any = None
+
+    @contextmanager
+    def opened(self, iteration: int = 0) -> Iterator[None]:
+        """Within the block records are written.
+
+        Args:
+            iteration: Records of later iterations, left by a run that was killed after its checkpoint, are dropped.
+
+        Raises:
+            UserError: VisualDL is asked for but cannot be imported.
+        """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.history = [record for record in read_history(self.path) if record["iter"] <= iteration]
         lines = "".join(json.dumps(record) + "\n" for record in self.history)
         write_file(self.path, lambda path: path.write_text(lines, encoding="utf-8"))
-        self._vdl = _log_writer(folder) if use_vdl else None
+        self.vdl = _log_writer(self.path.parent) if self.use_vdl else None
+        try:
+            yield
+        finally:
+            if self.vdl:
+                self.vdl.close()  # flushes what it holds back
 
     def training(self, record: dict, iters: int) -> None:
         """Report a training interval; `record` is as `training_record` makes it."""
@@ -111,15 +128,10 @@ class Reporter:
         }
         self._scalars(record["iter"], {tag: value for tag, value in values.items() if value is not None})
 
-    def picture(self, iteration: int, tag: str, picture: np.ndarray) -> None:
-        """Show an (H, W, 3) uint8 RGB picture in VisualDL."""
-        if self._vdl:
-            self._vdl.add_image(tag, picture, iteration)
-
-    def close(self) -> None:
-        """Flush what VisualDL holds back."""
-        if self._vdl:
-            self._vdl.close()
+    def image(self, iteration: int, tag: str, image: np.ndarray) -> None:
+        """Show an (H, W, 3) uint8 RGB image in VisualDL."""
+        if self.vdl:
+            self.vdl.add_image(tag, image, iteration)
 
     def _keep(self, record: dict) -> None:
         self.history.append(record)
@@ -127,16 +139,16 @@ class Reporter:
             file.write(json.dumps(record) + "\n")
 
     def _scalars(self, iteration: int, values: dict[str, float]) -> None:
-        if self._vdl:
+        if self.vdl:
             for tag, value in values.items():
-                self._vdl.add_scalar(tag, value, iteration)
+                self.vdl.add_scalar(tag, value, iteration)
 
 
-def training_record(iteration: int, epoch: int, lr: float, samples: int, meter: Meter) -> dict:
+def training_record(iteration: int, epoch: int, lr: float, samples: int, meter: AverageMeter) -> dict:
     """The record of an interval.
 
     Args:
-        samples: Samples an iteration, of all processes.
+        samples: Samples per iteration, of all processes.
     """
     losses, seconds = meter.losses(), meter.seconds()
     norm = losses.pop(NORM, None)
@@ -169,21 +181,9 @@ def read_history(path: str | Path) -> list[dict]:
     return records
 
 
-def peak_memory() -> int:
-    """Bytes: the most that Paddle allocated on the GPU or, without one, that the process had resident (0: unknown)."""
-    if paddle.get_device().startswith("gpu"):
-        return paddle.device.cuda.max_memory_allocated()
-    if sys.platform == "win32":
-        return 0
-    import resource  # not on Windows
-
-    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
 def _log_writer(folder: str | Path) -> object:
     try:
         from visualdl import LogWriter
     except ImportError as error:
-        raise UserError(f"--use_vdl: VisualDL cannot be imported ({error}); pip install visualdl") from error
+        raise UserError(f"`use_vdl`: VisualDL cannot be imported ({error}); pip install visualdl") from error
     return LogWriter(str(folder))

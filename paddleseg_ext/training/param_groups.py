@@ -9,11 +9,12 @@ import paddle
 from paddle import nn
 from paddle.regularizer import L2Decay
 
+from paddleseg_ext.compat.paddle import decay_filter, set_decay_filter
 from paddleseg_ext.errors import UserError
+from paddleseg_ext.layers.norms import NORMS
 
 BACKBONE = "backbone."
 STATISTICS = ("_mean", "_variance")
-NORMS = (nn.BatchNorm, nn.BatchNorm1D, nn.BatchNorm2D, nn.BatchNorm3D, nn.SyncBatchNorm, nn.GroupNorm, nn.LayerNorm)
 
 
 def learnable(model: nn.Layer) -> Iterator[tuple[str, paddle.Tensor]]:
@@ -33,11 +34,11 @@ def freeze(model: nn.Layer, patterns: Sequence[str]) -> None:
     for pattern in patterns:
         matching = [name for name in names if fnmatchcase(name, pattern)]
         if not matching:
-            raise UserError(f"--freeze {pattern} matches no parameter; names are like {', '.join(list(names)[:3])}")
+            raise UserError(f"`freeze` {pattern} matches no parameter; names are like {', '.join(list(names)[:3])}")
         for name in matching:
             names[name].stop_gradient = True
     if all(parameter.stop_gradient for parameter in names.values()):
-        raise UserError(f"--freeze {' '.join(patterns)} leaves no parameter to train")
+        raise UserError(f"`freeze` {' '.join(patterns)} leaves no parameter to train")
 
 
 def train_mode(model: nn.Layer) -> None:
@@ -56,22 +57,29 @@ def scale_head(model: nn.Layer, factor: float) -> None:
         UserError: The model has no part named `backbone`.
     """
     if not any(name.startswith(BACKBONE) for name, _ in learnable(model)):
-        raise UserError(f"--head_lr: {type(model).__name__} has no backbone to tell its head from")
+        raise UserError(f"`head_lr`: {type(model).__name__} has no backbone to tell its head from")
     for name, parameter in learnable(model):
         if not name.startswith(BACKBONE):
             parameter.optimize_attr["learning_rate"] *= factor
+
+
+class NoDecay(L2Decay):
+    """Weight decay of 0, which takes the place of the optimizer's own."""
+
+    def __init__(self) -> None:
+        super().__init__(0.0)
 
 
 def exempt_from_decay(model: nn.Layer, optimizer: paddle.optimizer.Optimizer) -> None:
     """Take weight decay from biases and from normalization layers."""
     exempt = {parameter.name for parameter in _biases_and_norms(model)}
     if isinstance(optimizer, paddle.optimizer.AdamW):  # its decay is no regulariser
-        before = optimizer._apply_decay_param_fun or (lambda name: True)
-        optimizer._apply_decay_param_fun = lambda name: name not in exempt and before(name)
+        before = decay_filter(optimizer)
+        set_decay_filter(optimizer, lambda name: name not in exempt and before(name))
         return
     for parameter in model.parameters():
         if parameter.name in exempt:
-            parameter.regularizer = L2Decay(0.0)
+            parameter.regularizer = NoDecay()
 
 
 def summary(model: nn.Layer, optimizer: paddle.optimizer.Optimizer) -> str:
@@ -95,9 +103,8 @@ def summary(model: nn.Layer, optimizer: paddle.optimizer.Optimizer) -> str:
 
 def _without_decay(parameter: paddle.Tensor, optimizer: paddle.optimizer.Optimizer) -> bool:
     if isinstance(optimizer, paddle.optimizer.AdamW):
-        wanted = optimizer._apply_decay_param_fun
-        return wanted is not None and not wanted(parameter.name)
-    return isinstance(parameter.regularizer, L2Decay) and parameter.regularizer._coeff == 0
+        return not decay_filter(optimizer)(parameter.name)
+    return isinstance(parameter.regularizer, NoDecay)
 
 
 def _biases_and_norms(model: nn.Layer) -> list[paddle.Tensor]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import paddle
 from paddle import nn
-from paddle.optimizer.lr import LRScheduler
 
+from paddleseg_ext.checkpoint.load import compare, set_weights
+from paddleseg_ext.compat.paddle import lr_scheduler
 from paddleseg_ext.errors import UserError
 
 MASTER = "master"  # float32 copies that an optimizer keeps of half-precision parameters
@@ -24,17 +25,15 @@ def load_model(model: nn.Layer, weights: dict[str, np.ndarray], source: str) -> 
     Raises:
         UserError: A name or a shape differs: the checkpoint belongs to another model.
     """
-    own = model.state_dict()
-    for name in sorted(set(own) ^ set(weights)):
-        owner = "the model" if name in own else "the checkpoint"
-        raise UserError(f"{source}: {name} is in {owner} alone, so it is a checkpoint of another model")
-    for name, target in own.items():
-        if list(weights[name].shape) != list(target.shape):
-            raise UserError(
-                f"{source}: {name} has the shape {list(weights[name].shape)}, the model's has {list(target.shape)}, "
-                "so it is a checkpoint of another model"
-            )
-    model.set_state_dict({name: paddle.to_tensor(weights[name]).astype(own[name].dtype) for name in own})
+    found = compare(weights, model.state_dict())
+    for owner, names in (("the model", found.missing), ("the checkpoint", found.unexpected)):
+        if names:
+            raise UserError(f"{source}: {min(names)} is in {owner} alone, so it is a checkpoint of another model")
+    for name, theirs, ours in found.mismatched:
+        raise UserError(
+            f"{source}: {name} has the shape {theirs}, the model's has {ours}, so it is a checkpoint of another model"
+        )
+    set_weights(model, weights)
 
 
 def optimizer_arrays(optimizer: paddle.optimizer.Optimizer, model: nn.Layer) -> dict[str, np.ndarray]:
@@ -79,15 +78,9 @@ def load_optimizer(
     optimizer.set_state_dict(state)
 
 
-def scheduler_of(optimizer: paddle.optimizer.Optimizer) -> LRScheduler | None:
-    """The schedule that the optimizer was built with, or None for a constant learning rate."""
-    schedule = optimizer._learning_rate  # Paddle has no public way to ask
-    return schedule if isinstance(schedule, LRScheduler) else None
-
-
 def schedule_record(optimizer: paddle.optimizer.Optimizer) -> dict:
     """The schedule's state as plain values."""
-    schedule = scheduler_of(optimizer)
+    schedule = lr_scheduler(optimizer)
     return _plain(schedule.state_dict()) if schedule else {}
 
 

@@ -1,4 +1,4 @@
-"""Drawing chosen images of a validation set: image, truth and prediction side by side."""
+"""Drawing chosen images of a validation set: image, label and prediction side by side."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import numpy as np
 from paddle import nn
 
 from paddleseg_ext.data.eval_loader import read
-from paddleseg_ext.data.image_io import read_image
+from paddleseg_ext.data.image_io import read_image, save_image
 from paddleseg_ext.data.sampler import files_of
-from paddleseg_ext.evaluation.predictor import Inference, evaluating
-from paddleseg_ext.visualization.draw import save_picture, triptych
+from paddleseg_ext.evaluation.predictor import Predictor, evaluating
+from paddleseg_ext.visualization.draw import side_by_side
 
 
-def draw_triptychs(
+def draw_comparisons(
     model: nn.Layer,
     dataset: Any,
     indices: Sequence[int],
     folder: str | Path,
     names: Sequence[str],
     palette: np.ndarray,
-    how: Inference,
+    predictor: Predictor,
 ) -> list[Path]:
     """Predict some images of `dataset` and write one PNG file for each, named as the image after its index.
 
@@ -33,48 +33,48 @@ def draw_triptychs(
         indices: Which images, in the order of the result.
         names: Of the classes.
         palette: (K, 3) uint8 RGB.
-        how: How the network is applied.
+        predictor: How the network is applied.
     """
     paths = []
-    for index, picture in triptychs(model, dataset, indices, names, palette, how):
+    for index, image in comparisons(model, dataset, indices, names, palette, predictor):
         stem = Path(files_of(dataset, index)[0]).stem
         paths.append(Path(folder, f"{index:05d}_{stem}.png"))
-        save_picture(paths[-1], picture)
+        save_image(paths[-1], image)
     return paths
 
 
-def triptychs(
+def comparisons(
     model: nn.Layer,
     dataset: Any,
     indices: Sequence[int],
     names: Sequence[str],
     palette: np.ndarray,
-    how: Inference,
+    predictor: Predictor,
     width: int | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield index and picture (h, w, 3) of some images; arguments as for `draw_triptychs`.
+    """Yield index and image (h, w, 3) of some images; arguments as for `draw_comparisons`.
 
     Args:
-        width: Wider images are reduced to it, so that the legend stays legible in a small picture.
+        width: Wider images are reduced to it, so that the legend stays legible in a small image.
     """
     with evaluating(model), closing(read(dataset, [[i] for i in indices])) as reader:
         for batch in reader:
             (pred,), (label,), (index,) = (
-                how.predict(model, batch.images, batch.trans_infos),
+                predictor.predict(model, batch.images, batch.trans_infos),
                 batch.labels,
                 batch.indices,
             )
             file = files_of(dataset, index)[0]
             image = cv2.cvtColor(read_image(file), cv2.COLOR_BGR2RGB)
             pred = np.asarray(pred)
-            truth = np.asarray(label).reshape(pred.shape)
+            label = np.asarray(label).reshape(pred.shape)
             if width is not None and image.shape[1] > width:
                 size = (width, max(1, round(image.shape[0] * width / image.shape[1])))
                 image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-                truth, pred = (
-                    cv2.resize(ids.astype("uint16"), size, interpolation=cv2.INTER_NEAREST) for ids in (truth, pred)
+                label, pred = (
+                    cv2.resize(ids.astype("uint16"), size, interpolation=cv2.INTER_NEAREST) for ids in (label, pred)
                 )
-            yield index, triptych(image, truth, pred, palette, names)
+            yield index, side_by_side(image, label, pred, palette, names)
 
 
 def evenly_spaced(total: int, count: int) -> list[int]:

@@ -1,6 +1,7 @@
 """Pictures of predictions, and the curve of a training run.
 
-Images are (H, W, 3) uint8 RGB, ids (H, W) integers, palettes (K, 3) uint8 RGB as `datasets.classes.palette` gives them.
+Images are (H, W, 3) uint8 RGB, labels and predictions (H, W) class ids, palettes (K, 3) uint8 RGB as
+`data.classes.palette` gives them.
 """
 
 from __future__ import annotations
@@ -15,22 +16,24 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from paddleseg_ext.data.image_io import make_folder_of, save_image
+
 UNLABELED = (255, 255, 255)  # color of ids that no class has
 PAPER, INK = (255, 255, 255), (20, 20, 20)
 FONT_SIZE, ROW, GAP = 13, 20, 8  # pixels
 PANEL = 320  # panels of a triptych are at least so wide
 
 
-def color(ids: np.ndarray, palette: np.ndarray) -> np.ndarray:
+def color(pred: np.ndarray, palette: np.ndarray) -> np.ndarray:
     """Paint each pixel in the color of its class; ids beyond the palette become white. Returns (H, W, 3)."""
     table = np.vstack([palette, np.array([UNLABELED])]).astype(np.uint8)
-    return table[np.minimum(ids, len(palette))]
+    return table[np.minimum(pred, len(palette))]
 
 
-def overlay(image: np.ndarray, ids: np.ndarray, palette: np.ndarray, opacity: float = 0.5) -> np.ndarray:
+def overlay(image: np.ndarray, pred: np.ndarray, palette: np.ndarray, opacity: float = 0.5) -> np.ndarray:
     """Lay the classes' colors over an image; pixels of no class stay as they are. Returns (H, W, 3)."""
-    blended = cv2.addWeighted(image, 1 - opacity, color(ids, palette), opacity, 0)
-    return np.where((np.asarray(ids) < len(palette))[..., None], blended, image)
+    blended = cv2.addWeighted(image, 1 - opacity, color(pred, palette), opacity, 0)
+    return np.where((np.asarray(pred) < len(palette))[..., None], blended, image)
 
 
 def legend(classes: Iterable[int], palette: np.ndarray, names: Sequence[str], width: int) -> np.ndarray:
@@ -50,61 +53,49 @@ def legend(classes: Iterable[int], palette: np.ndarray, names: Sequence[str], wi
     return np.asarray(canvas)
 
 
-def with_legend(picture: np.ndarray, ids: np.ndarray, palette: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """A picture above the legend of the classes that occur in `ids`; at least 320 wide. Returns (h, w, 3)."""
-    width = max(picture.shape[1], PANEL)
-    picture = np.pad(picture, ((0, 0), (0, width - picture.shape[1]), (0, 0)), constant_values=255)
-    return np.vstack([picture, legend(_present(ids, palette), palette, names, width)])
+def add_legend(image: np.ndarray, pred: np.ndarray, palette: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """A image above the legend of the classes that occur in `pred`; at least 320 wide. Returns (h, w, 3)."""
+    width = max(image.shape[1], PANEL)
+    image = np.pad(image, ((0, 0), (0, width - image.shape[1]), (0, 0)), constant_values=255)
+    return np.vstack([image, legend(_present(pred, palette), palette, names, width)])
 
 
-def triptych(
+def side_by_side(
     image: np.ndarray,
-    truth: np.ndarray,
+    label: np.ndarray,
     pred: np.ndarray,
     palette: np.ndarray,
     names: Sequence[str],
     titles: Sequence[str] = ("image", "truth", "prediction"),
 ) -> np.ndarray:
-    """Image, truth and prediction side by side under their titles, over the legend of the classes in both.
+    """Image, label and prediction side by side under their titles, over the legend of the classes in both.
 
-    The picture is enlarged by a whole factor where it is narrower than 320 pixels, so that it stays sharp.
-    Where nothing is labeled the truth is white. Returns (h, w, 3).
+    The image is enlarged by a whole factor where it is narrower than 320 pixels, so that it stays sharp.
+    Where nothing is labeled the label is white. Returns (h, w, 3).
     """
     factor = -(-PANEL // image.shape[1])
-    panels = [image, color(truth, palette), color(pred, palette)]
+    panels = [image, color(label, palette), color(pred, palette)]
     if factor > 1:
         panels = [panel.repeat(factor, 0).repeat(factor, 1) for panel in panels]
     titled = [np.vstack([_title(title, panel.shape[1]), panel]) for title, panel in zip(titles, panels)]
     edge = np.full((titled[0].shape[0], GAP // 2, 3), 255, np.uint8)
     row = np.hstack([titled[0], edge, titled[1], edge, titled[2]])
-    present = sorted({*_present(truth, palette), *_present(pred, palette)})
+    present = sorted({*_present(label, palette), *_present(pred, palette)})
     return np.vstack([row, legend(present, palette, names, row.shape[1])])
 
 
-def save_picture(path: str | Path, picture: np.ndarray) -> None:
-    """Write an image as a PNG file, making its folder."""
-    _open(path)
-    Image.fromarray(np.ascontiguousarray(picture)).save(path, format="PNG")
-
-
-def save_ids(path: str | Path, ids: np.ndarray) -> None:
-    """Write class ids as a gray PNG file of 8 bits, or of 16 where an id exceeds 255."""
-    wide = ids.dtype.itemsize > 1 and int(ids.max(initial=0)) > 255
-    save_picture(path, ids.astype(np.uint16 if wide else np.uint8))
-
-
-def save_color(path: str | Path, ids: np.ndarray, palette: np.ndarray) -> None:
+def save_color(path: str | Path, pred: np.ndarray, palette: np.ndarray) -> None:
     """Write class ids as a color PNG file: one with a palette, whose pixels are the ids, up to 256 classes."""
-    _open(path)
+    make_folder_of(path)
     if len(palette) > 256:
-        save_picture(path, color(ids, palette))
+        save_image(path, color(pred, palette))
         return
-    picture = Image.fromarray(ids.astype(np.uint8)).convert("P")
-    picture.putpalette(np.vstack([palette, np.full((256 - len(palette), 3), 255)]).astype(np.uint8).tobytes())
-    picture.save(path, format="PNG")
+    image = Image.fromarray(pred.astype(np.uint8)).convert("P")
+    image.putpalette(np.vstack([palette, np.full((256 - len(palette), 3), 255)]).astype(np.uint8).tobytes())
+    image.save(path, format="PNG")
 
 
-def curve(history: Sequence[Mapping[str, Any]], path: str | Path) -> None:
+def plot_history(history: Sequence[Mapping[str, Any]], path: str | Path) -> None:
     """Draw the training loss, and the validation loss and mIoU where there are, over the iterations.
 
     Args:
@@ -125,7 +116,7 @@ def curve(history: Sequence[Mapping[str, Any]], path: str | Path) -> None:
         lines += _line(right, history, "miou", "validation mIoU", "tab:orange", marker="o")
     if lines:
         axes.legend(handles=lines, loc="upper center", ncols=3, frameon=False, bbox_to_anchor=(0.5, 1.12))
-    _open(path)
+    make_folder_of(path)
     figure.savefig(path, format="png", dpi=120)
 
 
@@ -141,8 +132,8 @@ def _number(value: Any) -> bool:
     return value is not None and bool(np.isfinite(value))
 
 
-def _present(ids: np.ndarray, palette: np.ndarray) -> list[int]:
-    return [int(i) for i in np.unique(ids) if 0 <= i < len(palette)]
+def _present(pred: np.ndarray, palette: np.ndarray) -> list[int]:
+    return [int(i) for i in np.unique(pred) if 0 <= i < len(palette)]
 
 
 def _title(text: str, width: int) -> np.ndarray:
@@ -156,7 +147,3 @@ def _title(text: str, width: int) -> np.ndarray:
 def _font() -> ImageFont.FreeTypeFont:
     # matplotlib brings DejaVu Sans; Pillow before 10.1 has no scalable font of its own
     return ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")), FONT_SIZE)
-
-
-def _open(path: str | Path) -> None:
-    Path(path).parent.mkdir(parents=True, exist_ok=True)

@@ -17,8 +17,8 @@ from paddle import nn
 from paddleseg_ext.data.sampler import files_of
 from paddleseg_ext.evaluation.evaluate import EvalResult
 from paddleseg_ext.evaluation.metrics import percent
-from paddleseg_ext.evaluation.predictor import Inference
-from paddleseg_ext.visualization.comparisons import draw_triptychs
+from paddleseg_ext.evaluation.predictor import Predictor
+from paddleseg_ext.visualization.comparisons import draw_comparisons
 
 TEMPLATE = Path(__file__).with_name("report.html")
 WORST = 12  # images
@@ -42,7 +42,7 @@ def write_report(
         result: Of `evaluate(model, dataset, …, **settings)`.
         names: Of the classes.
         palette: (K, 3) uint8 RGB.
-        settings: Arguments of `inference.Inference`.
+        settings: Arguments of `Predictor`.
 
     Returns:
         The page.
@@ -53,9 +53,9 @@ def write_report(
     draw_classes(result.class_iou, names, palette, folder / "classes.png")
     # images in which nothing is labeled have no score, and come last in numpy's order
     worst = [int(i) for i in np.argsort(result.image_miou)[:WORST] if not np.isnan(result.image_miou[i])]
-    pictures = draw_triptychs(model, dataset, worst, folder / "worst", names, palette, Inference(**settings))
-    columns = {"IoU": result.class_iou, "precision": result.scores.precision, "recall": result.scores.recall}
-    columns["F1"] = result.scores.f1
+    pictures = draw_comparisons(model, dataset, worst, folder / "worst", names, palette, Predictor(**settings))
+    columns = {"IoU": result.class_iou, "precision": result.metrics.precision, "recall": result.metrics.recall}
+    columns["F1"] = result.metrics.f1
     if result.boundary is not None:
         columns["boundary IoU"] = result.boundary
     environment = jinja2.Environment(autoescape=True)
@@ -65,7 +65,7 @@ def write_report(
         result=result,
         date=datetime.datetime.now().strftime("%Y-%m-%d %H:%M"),
         settings=", ".join(f"{key} {value}" for key, value in settings.items()) or "whole images",
-        means=result.scores.means(),
+        means=result.metrics.means(),
         columns=columns,
         classes=[(name, f"rgb{tuple(rgb)}") for name, rgb in zip(names, palette.tolist())],
         charts=[_embed(folder / "classes.png"), _embed(folder / "confusion.png")],

@@ -8,7 +8,7 @@ import paddle
 import pytest
 
 from benchmarks import heads
-from benchmarks.measure import MIB, Timing, count_macs, peak_memory
+from benchmarks.measure import MIB, Timing, count_macs, peak_allocation
 from benchmarks.networks import LAYERS, SPECS, feature_maps, layers
 
 needs_reset = pytest.mark.skipif(
@@ -44,7 +44,7 @@ def test_encoding_needs_a_fortieth_of_the_memory() -> None:
 
 
 @needs_reset
-def test_peak_memory_counts_what_a_call_holds_at_once() -> None:
+def test_peak_allocation_counts_what_a_call_holds_at_once() -> None:
     x = paddle.ones([1000, 1000])
 
     def run() -> None:
@@ -53,10 +53,10 @@ def test_peak_memory_counts_what_a_call_holds_at_once() -> None:
         _ = x * 2 + x  # two of 4 MB at a time, beside x
 
     run()
-    assert 8e6 <= peak_memory(run) <= 9e6
+    assert 8e6 <= peak_allocation(run) <= 9e6
 
 
-def test_products_are_counted() -> None:
+def test_macs_are_counted() -> None:
     conv = paddle.nn.Conv2D(6, 4, 3, padding=1, groups=2)
     with count_macs() as counts:
         conv(paddle.ones([2, 6, 5, 7]))
@@ -78,7 +78,7 @@ def test_no_head_is_larger_than_its_counterpart(name: str) -> None:
         net.train()
         step = partial(heads._RUNS["training"], lambda net: net(image), net, feats)
         step()  # the first makes what stays
-        peaks.append(peak_memory(step))
+        peaks.append(peak_allocation(step))
     assert peaks[0] <= peaks[1]
 
 

@@ -32,7 +32,7 @@ def test_round_trip(saved: tuple[nn.Layer, Path]) -> None:
     net, path = saved
     other = network()
     report = load_weights(other, path)
-    assert len(report.loaded) == 6
+    assert len(report.matching) == 6
     for name, value in net.state_dict().items():
         np.testing.assert_array_equal(other.state_dict()[name].numpy(), value.numpy())
 

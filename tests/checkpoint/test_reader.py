@@ -16,7 +16,7 @@ import pytest
 from paddle import nn
 
 from paddleseg_ext.checkpoint.load import load_weights, read_weights
-from paddleseg_ext.checkpoint.reader import read_checkpoint
+from paddleseg_ext.checkpoint.reader import read_weight_file
 from paddleseg_ext.errors import UserError
 
 resource = pytest.importorskip("resource")  # Windows cannot limit a process
@@ -47,7 +47,7 @@ def test_every_kind_of_tensor(name: str) -> None:
 
 
 def test_both_formats_of_a_checkpoint_hold_the_same() -> None:
-    old, new = (read_checkpoint(DATA / name) for name in CHECKPOINTS)
+    old, new = (read_weight_file(DATA / name) for name in CHECKPOINTS)
     assert list(old.weights) == list(new.weights) and len(old.weights) > 100
     for name, value in old.weights.items():
         np.testing.assert_array_equal(value, new.weights[name])

@@ -65,37 +65,39 @@ def test_a_checkpoint_remains_wherever_a_save_is_killed(tmp_path: Path) -> None:
     keep = 1
 
     def work() -> None:
-        newest = checkpoint.save(tmp_path, make(30), keep)
+        newest = checkpoint.save_checkpoint(tmp_path, make(30), keep)
         checkpoint.save_best(tmp_path, make(30).weights, "")
         checkpoint.update_record(newest, {"iteration": 30})
 
     steps = 0
     while True:
         for iteration in (10, 20):
-            checkpoint.save(tmp_path, make(iteration), keep)
+            checkpoint.save_checkpoint(tmp_path, make(iteration), keep)
         checkpoint.save_best(tmp_path, make(20).weights, "")
         died = killed_at(steps, work)
-        newest = checkpoint.latest(tmp_path)
+        newest = checkpoint.latest_checkpoint(tmp_path)
         assert newest.name in ("iter_20", "iter_30")
-        assert_is(checkpoint.read(newest), int(newest.name[5:]))
+        assert_is(checkpoint.load_checkpoint(newest), int(newest.name[5:]))
         best = checkpoint.read_weights(tmp_path / "best_model" / checkpoint.WEIGHTS)["conv.weight"]
         assert best[0, 0] in (20, 30)
         if not died:
             break
-        checkpoint.save(tmp_path, make(40), keep)  # the next run is not disturbed by what the killed one left
-        assert_is(checkpoint.read(tmp_path / "last"), 40)
+        checkpoint.save_checkpoint(
+            tmp_path, make(40), keep
+        )  # the next run is not disturbed by what the killed one left
+        assert_is(checkpoint.load_checkpoint(tmp_path / "last"), 40)
         assert not list(tmp_path.glob("*~"))
-        for path in checkpoint.checkpoints(tmp_path):
+        for path in checkpoint.list_checkpoints(tmp_path):
             checkpoint._remove(path)
         steps += 1
     assert newest.name == "iter_30" and steps > 20
 
 
 def test_saved_and_read(tmp_path: Path) -> None:
-    path = checkpoint.save(tmp_path / "run", make(3))
-    assert path == tmp_path / "run" / "iter_3" == checkpoint.latest(tmp_path / "run")
-    assert_is(checkpoint.read(path), 3)
-    assert_is(checkpoint.read(tmp_path / "run" / "last"), 3)
+    path = checkpoint.save_checkpoint(tmp_path / "run", make(3))
+    assert path == tmp_path / "run" / "iter_3" == checkpoint.latest_checkpoint(tmp_path / "run")
+    assert_is(checkpoint.load_checkpoint(path), 3)
+    assert_is(checkpoint.load_checkpoint(tmp_path / "run" / "last"), 3)
     np.testing.assert_array_equal(
         paddle.load(str(path / "model.pdparams"))["conv.weight"].numpy(), np.full([2, 3], 3.0)
     )
@@ -103,8 +105,8 @@ def test_saved_and_read(tmp_path: Path) -> None:
 
 def test_numbers_are_compared_not_names(tmp_path: Path) -> None:
     for iteration in (9, 100, 20):
-        checkpoint.save(tmp_path, make(iteration), keep=2)
-    assert [path.name for path in checkpoint.checkpoints(tmp_path)] == ["iter_20", "iter_100"]
+        checkpoint.save_checkpoint(tmp_path, make(iteration), keep=2)
+    assert [path.name for path in checkpoint.list_checkpoints(tmp_path)] == ["iter_20", "iter_100"]
 
 
 def test_without_links_files_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,9 +115,9 @@ def test_without_links_files_are_copied(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(os, "symlink", refuse)
     for iteration in (1, 2):
-        checkpoint.save(tmp_path, make(iteration))
+        checkpoint.save_checkpoint(tmp_path, make(iteration))
     assert not (tmp_path / "last").is_symlink()
-    assert_is(checkpoint.read(tmp_path / "last"), 2)
+    assert_is(checkpoint.load_checkpoint(tmp_path / "last"), 2)
 
 
 @pytest.mark.parametrize("name", ["model.pdparams", "model.safetensors"])
@@ -127,16 +129,16 @@ def test_the_best_model_in_both_formats(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", [checkpoint.WEIGHTS, checkpoint.ARRAYS, checkpoint.RECORD])
 def test_a_missing_or_damaged_file_is_named(tmp_path: Path, name: str) -> None:
-    path = checkpoint.save(tmp_path, make(1))
+    path = checkpoint.save_checkpoint(tmp_path, make(1))
     (path / name).write_bytes(b"\x80garbage")
     with pytest.raises(UserError, match=name.replace(".", r"\.")):
-        checkpoint.read(path)
+        checkpoint.load_checkpoint(path)
     (path / name).unlink()
     with pytest.raises(UserError, match=f"has no {name}"):
-        checkpoint.read(path)
+        checkpoint.load_checkpoint(path)
 
 
 def test_a_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no such folder"):
-        checkpoint.read(tmp_path / "iter_7")
-    assert checkpoint.latest(tmp_path / "nowhere") is None
+        checkpoint.load_checkpoint(tmp_path / "iter_7")
+    assert checkpoint.latest_checkpoint(tmp_path / "nowhere") is None

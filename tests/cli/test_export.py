@@ -84,7 +84,7 @@ def test_class_ids_do_not_serve_windows(root: Path, capsys: pytest.CaptureFixtur
     assert "not verified" in capsys.readouterr().out
     arguments = ["--exported", str(root / "out"), "--is_slide", "--crop_size", "24", "24", "--stride", "16", "16"]
     assert command("val", root, *arguments) == 2
-    assert "export it with --output_op none" in capsys.readouterr().err
+    assert "export it with output_op none" in capsys.readouterr().err
 
 
 def test_a_fixed_size_takes_that_size_only(root: Path, capsys: pytest.CaptureFixture) -> None:

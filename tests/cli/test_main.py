@@ -5,10 +5,9 @@ from __future__ import annotations
 import sys
 from types import SimpleNamespace
 
-import paddle
 import pytest
 
-from paddleseg_ext.cli import common, main
+from paddleseg_ext.cli import main
 from paddleseg_ext.errors import UserError
 
 
@@ -80,19 +79,7 @@ def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture) -> Non
     assert f"paddleseg-ext {name}" in capsys.readouterr().out
 
 
-def test_auto_takes_what_there_is() -> None:
-    gpus = paddle.device.cuda.device_count() if paddle.is_compiled_with_cuda() else 0
-    assert common.set_device("auto").startswith("gpu" if gpus else "cpu")
-
-
-@pytest.mark.skipif(paddle.is_compiled_with_cuda(), reason="this Paddle can use a GPU")
-@pytest.mark.parametrize("name", ["gpu", "gpu:1"])
-def test_a_gpu_without_the_gpu_wheel_says_what_to_install(name: str) -> None:
-    with pytest.raises(UserError, match=rf"--device {name}: .*CPU build; install paddlepaddle-gpu"):
-        common.set_device(name)
-
-
-@pytest.mark.parametrize("name", ["tpu", "cpu:1", "xpu:x"])
-def test_an_unknown_device_is_refused(name: str) -> None:
-    with pytest.raises(UserError, match=f"--device {name}"):
-        common.set_device(name)
+def test_arguments_in_a_sentence_are_shown_as_flags(command, capsys: pytest.CaptureFixture) -> None:
+    command(raiser(UserError("`number` 3: it is even, and `letter` is not there")))
+    assert main.main(["train"]) == 2
+    assert capsys.readouterr().err == "error: --number 3: it is even, and letter is not there\n"

@@ -13,7 +13,7 @@ from PIL import Image
 
 from paddleseg_ext.builder import Builder, load_config
 from paddleseg_ext.cli.main import main
-from paddleseg_ext.evaluation.predictor import Inference, evaluating
+from paddleseg_ext.evaluation.predictor import Predictor, evaluating
 from tests.tiny_run import CLASSES, SIZE, write_config, write_samples
 
 
@@ -49,7 +49,7 @@ def ids_by_hand(root: Path, path: Path) -> np.ndarray:
     dataset.file_list = [[str(path), str(root / "label0.png")]]
     with evaluating(builder.model):
         image = paddle.to_tensor(dataset[0]["img"][None])
-        return np.asarray(Inference().predict(builder.model, image, [[]])[0])
+        return np.asarray(Predictor().predict(builder.model, image, [[]])[0])
 
 
 def test_a_folder_keeps_its_structure(root: Path) -> None:

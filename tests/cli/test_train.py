@@ -35,14 +35,18 @@ def test_trains_evaluates_and_resumes(root: Path, capsys: pytest.CaptureFixture)
     assert "iter 4/4" in out and "mask" in out and "aux0" in out and "ETA" in out and "evaluation at iter 4" in out
     names = {path.name.split(".")[0] for path in (root / "out").iterdir()}
     assert names == {"iter_2", "iter_4", "last", "best_model", "metrics", "curve", "vdlrecords"}
-    assert train(root, "--iters", "6", "--resume", "auto", *flags) == 0
+    assert train(root, "--iters", "6", "--resume", "auto", *flags) == 2
+    assert "iters, on which the learning rate depends: 4 before, 6 now" in capsys.readouterr().err
+    assert train(root, "--iters", "6", "--resume", "auto", "--resume_anyway", *flags) == 0
     out = capsys.readouterr().out
     assert "resuming from" in out and "iter 5/6" in out and "iter 4/6" not in out
 
 
 def test_paddleseg_names_of_flags(root: Path) -> None:
     assert train(root, "--iters", "2", "--batch_size", "3", "--learning_rate", "0.2", "--keep_checkpoint_max", "1") == 0
-    assert train(root, "--iters", "3", "--resume_model", str(root / "out" / "iter_2"), "--opts", "batch_size=1") == 0
+    again = ["--iters", "3", "--resume_model", str(root / "out" / "iter_2"), "--opts", "batch_size=1"]
+    assert train(root, *again) == 2
+    assert train(root, *again, "--resume_anyway") == 0
     assert {path.name for path in (root / "out").glob("iter_*")} == {"iter_2", "iter_3"}
 
 

@@ -8,7 +8,7 @@ import paddle.nn.functional as F
 import pytest
 
 from paddleseg_ext.cpu import depthwise
-from paddleseg_ext.cpu.depthwise import depthwise_conv2d
+from paddleseg_ext.layers.functional import depthwise_conv2d
 
 CASES = [  # k, dilation
     *((k, 1) for k in range(1, 9)),
@@ -26,13 +26,13 @@ def test_equals_the_plain_convolution_with_gradients(
 ) -> None:
     monkeypatch.setattr(depthwise, "SMALLEST_MAP", 1)
     monkeypatch.setattr(depthwise, "CHUNK", 2000)  # several chunks, the last one smaller
-    x, kernels, given = paddle.randn([2, 5, *size]), paddle.randn([5, 1, k, k]), paddle.randn([2, 5, *size])
+    x, kernels, grad_out = paddle.randn([2, 5, *size]), paddle.randn([5, 1, k, k]), paddle.randn([2, 5, *size])
     x.stop_gradient = kernels.stop_gradient = False
     after = (k - 1) // 2 * dilation
     before = (k - 1) * dilation - after
     out = depthwise_conv2d(x, kernels, dilation)
     reference = F.conv2d(x, kernels, padding=[before, after, before, after], dilation=dilation, groups=5)
-    pairs = zip(paddle.grad(out, [x, kernels], given), paddle.grad(reference, [x, kernels], given))
+    pairs = zip(paddle.grad(out, [x, kernels], grad_out), paddle.grad(reference, [x, kernels], grad_out))
     for ours, expected in [(out, reference), *pairs]:
         np.testing.assert_allclose(ours.numpy(), expected.numpy(), rtol=0, atol=1e-6 * float(expected.abs().max()))
 
@@ -40,7 +40,7 @@ def test_equals_the_plain_convolution_with_gradients(
 def test_gradients_only_where_wanted() -> None:
     x, kernels = paddle.randn([1, 3, 32, 33]), paddle.randn([3, 1, 3, 3])
     kernels.stop_gradient = False
-    depthwise_conv2d(x, kernels).sum().backward()
+    depthwise_conv2d(x, kernels, 1).sum().backward()
     assert x.grad is None and kernels.grad is not None
 
 
@@ -54,4 +54,4 @@ def test_gradients_only_where_wanted() -> None:
     ],
 )
 def test_form_is_chosen_by_size(size: tuple[int, int], k: int, dilation: int, fast: bool) -> None:
-    assert depthwise._worthwhile([1, 4, *size], k, dilation) == fast
+    assert depthwise.accepts(paddle.zeros([1, 4, *size]), paddle.zeros([4, 1, k, k]), dilation) == fast

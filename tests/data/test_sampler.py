@@ -56,8 +56,8 @@ def test_reading_leaves_the_global_generators_alone(stream: SampleStream) -> Non
 
 def test_ranks_and_accumulation_cut_the_same_stream_into_the_same_batches() -> None:
     whole = list(Batches(start=8, count=3, size=4))
-    ranks = [list(Batches(start=8, count=3, size=2, rank=rank, ranks=2)) for rank in range(2)]
-    assert [a + b for a, b in zip(*ranks)] == whole
+    world_size = [list(Batches(start=8, count=3, size=2, rank=rank, world_size=2)) for rank in range(2)]
+    assert [a + b for a, b in zip(*world_size)] == whole
     halves = list(Batches(start=8, count=6, size=2))
     assert (
         [a + b for a, b in zip(halves[::2], halves[1::2])]

@@ -18,9 +18,9 @@ from paddleseg.transforms import Normalize, Padding, Resize
 
 from paddleseg_ext.data.eval_loader import plan
 from paddleseg_ext.errors import UserError
-from paddleseg_ext.evaluation import score_maps as arrays
 from paddleseg_ext.evaluation.evaluate import evaluate
-from paddleseg_ext.training.losses import of_mask
+from paddleseg_ext.runtime import arrays
+from paddleseg_ext.training.losses import mask_loss
 from tests.processes import launch_two
 
 CLASSES = 4
@@ -147,7 +147,7 @@ def test_the_loss_is_that_of_a_plain_loop(root: Path, transform: list) -> None:
         label = paddle.to_tensor(sample["label"]).astype("int64").reshape([1, *sample["img"].shape[1:]])
         expected.append(0.5 * float(losses["types"][0](model(paddle.to_tensor(sample["img"][None]))[0], label)))
     model.batches.clear()
-    loading = {"batch_size": 2, "progress": False, "loss": of_mask(model, losses)}
+    loading = {"batch_size": 2, "progress": False, "loss": mask_loss(model, losses)}
     result = evaluate(model, data(root, *transform), **loading)
     assert result.to_dict()["val_loss"] == pytest.approx(np.mean(expected), rel=1e-5)
     assert sum(model.batches) == len(SIZES)  # no second forward pass
@@ -163,9 +163,9 @@ def test_a_loss_that_fails_is_left_out(root: Path, caplog: pytest.LogCaptureFixt
             raise KeyError("embedding")
 
     model = Colors()
-    result = evaluate(model, data(root), progress=False, loss=of_mask(model, {"types": [Picky()], "coef": [1]}))
+    result = evaluate(model, data(root), progress=False, loss=mask_loss(model, {"types": [Picky()], "coef": [1]}))
     assert result.to_dict()["val_loss"] is None and result.miou > 0
-    assert caplog.text.count("no validation loss: Picky: KeyError: 'embedding'") == 1
+    assert caplog.text.count("no validation loss: Picky: KeyError: missing key 'embedding'") == 1
 
 
 def test_boundary_iou_is_reported(root: Path) -> None:

@@ -41,7 +41,7 @@ def test_equals_scikit_learn(case: str) -> None:
     ids = list(range(CLASSES))
     np.testing.assert_array_equal(matrix.counts, reference.confusion_matrix(truth, guess, labels=ids))
 
-    scores = matrix.scores()
+    scores = matrix.metrics()
     by_class = {"labels": ids, "average": None, "zero_division": np.nan}
     precision, recall, f1, _ = reference.precision_recall_fscore_support(truth, guess, **by_class)
     iou = reference.jaccard_score(truth, guess, labels=ids, average=None, zero_division=0)
@@ -118,7 +118,7 @@ def test_more_classes_than_eight_bits() -> None:
 def test_all_ignored_gives_no_number() -> None:
     matrix = ConfusionMatrix(3)
     matrix.update(np.zeros((4, 4), np.uint8), np.full((4, 4), 255, np.uint8))
-    scores = matrix.scores()
+    scores = matrix.metrics()
     assert np.isnan([scores.miou, scores.accuracy, scores.fw_iou, scores.kappa, scores.dice]).all()
     assert json.loads(json.dumps(scores.to_dict()))["miou"] is None
 
@@ -148,14 +148,14 @@ def test_a_wrong_prediction_or_size_is_refused() -> None:
 def test_table_and_dict_name_the_classes_and_mark_the_absent_one() -> None:
     matrix = ConfusionMatrix(3)
     matrix.update(np.array([0, 0, 1, 1]), np.array([0, 1, 1, 255]))
-    table = matrix.scores().table(["road", "car", "sky"], boundary=np.array([0.125, 0.5, np.nan]))
+    table = matrix.metrics().table(["road", "car", "sky"], boundary=np.array([0.125, 0.5, np.nan]))
     rows = {line.split()[0]: line.split()[1:] for line in table.splitlines() if line[0] != "-"}
     assert rows["class"] == ["IoU", "precision", "recall", "F1", "boundary"]
     assert rows["road"] == ["50.00", "50.00", "100.00", "66.67", "12.50"]
     assert rows["sky"] == ["–"] * 5
     assert rows["mIoU"] == ["50.00"]
-    result = json.loads(json.dumps(matrix.scores().to_dict(["road", "car", "sky"])))
+    result = json.loads(json.dumps(matrix.metrics().to_dict(["road", "car", "sky"])))
     assert result["classes"]["car"] == {"iou": 0.5, "precision": 1.0, "recall": 0.5, "f1": pytest.approx(2 / 3)}
     assert result["classes"]["sky"]["iou"] is None
     with pytest.raises(ValueError, match="2 class names for 3 classes"):
-        matrix.scores().table(["road", "car"])
+        matrix.metrics().table(["road", "car"])

@@ -55,7 +55,7 @@ def test_class_iou_equals_the_official_evaluation(case: str, tmp_path: Path, cap
     official.args.JSONOutput = False
     official.args.quiet = True
     result = official.evaluateImgLists(predictions, truths, official.args)
-    ours = matrix.scores()
+    ours = matrix.metrics()
     for i in TRAIN_IDS:
         theirs = result["classScores"][labels.trainId2label[i].name]
         assert ours.iou[i] == pytest.approx(theirs, abs=1e-9, nan_ok=True)

@@ -15,7 +15,7 @@ from paddleseg_ext.data.transforms import FastNormalize
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.export import exporter as exporting
 from paddleseg_ext.export import formats as saving
-from paddleseg_ext.export import verify as verifying
+from paddleseg_ext.export import verify
 from paddleseg_ext.export.exporter import Export, VerificationError
 from paddleseg_ext.export.runtimes import open_runner
 from paddleseg_ext.export.wrapper import Colors
@@ -99,9 +99,9 @@ def test_a_wrong_result_leaves_what_was_there(tmp_path: Path, monkeypatch: pytes
     Export(verify=False).write(trained("FCNHead"), tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     net = trained("PSPHead")
-    probes = verifying.probes(net, exporting.FREE, None)
-    probes[3].scores[1, 2] += 1e-3 * np.abs(probes[3].scores).max()
-    monkeypatch.setattr(verifying, "probes", lambda *_: probes)
+    inputs = verify.make_inputs(net, exporting.FREE, None)
+    inputs[3].logits[1, 2] += 1e-3 * np.abs(inputs[3].logits).max()
+    monkeypatch.setattr(verify, "make_inputs", lambda *_: inputs)
     with pytest.raises(VerificationError, match="2 × 161×97: relative difference 1.0e-03"):
         Export().write(net, tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
@@ -112,18 +112,18 @@ def test_a_wrong_result_leaves_what_was_there(tmp_path: Path, monkeypatch: pytes
     [(1e-5, 1.0, True), (2e-4, 1.0, False), (1e-5, 0.9998, False), (float("nan"), 1.0, False)],
 )
 def test_both_figures_count(difference: float, equal: float, passed: bool) -> None:
-    assert verifying.Case("onnx", (1, 8, 8), difference, equal).passed is passed
+    assert verify.Comparison("onnx", (1, 8, 8), difference, equal).passed is passed
 
 
 def test_a_result_of_another_size_fails() -> None:
-    probe = verifying.Probe(np.zeros((1, 3, 8, 8), np.float32), np.zeros((1, CLASSES, 8, 8), np.float32))
-    smaller = probe.scores[:, :, ::2]
-    (case,) = verifying.compare("paddle", lambda _: smaller, lambda _: smaller, "none", [probe])
+    test_input = verify.TestInput(np.zeros((1, 3, 8, 8), np.float32), np.zeros((1, CLASSES, 8, 8), np.float32))
+    smaller = test_input.logits[:, :, ::2]
+    (case,) = verify.compare("paddle", lambda _: smaller, lambda _: smaller, "none", [test_input])
     assert not case.passed
 
 
 def test_fixed_sizes_are_what_is_verified() -> None:
-    shapes = [probe.images.shape for probe in verifying.probes(trained("FCNHead"), (3, 3, None, 80), None)]
+    shapes = [test_input.images.shape for test_input in verify.make_inputs(trained("FCNHead"), (3, 3, None, 80), None)]
     assert shapes == [(3, 3, 128, 80), (3, 3, 97, 80), (3, 3, 100, 80)]
 
 
@@ -145,7 +145,7 @@ def test_what_paddle2onnx_cannot_convert_is_told(tmp_path: Path) -> None:
         def forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
             return [paddle.lgamma(super().forward(x))]
 
-    with pytest.raises(UserError, match="--opset 17: Paddle2ONNX cannot convert this model: .*unsupported operators"):
+    with pytest.raises(UserError, match="`opset` 17: Paddle2ONNX cannot convert this model: .*unsupported operators"):
         Export(formats=("onnx",), verify=False).write(Odd(3, 2, 1), tmp_path)
     assert list(tmp_path.iterdir()) == []
 

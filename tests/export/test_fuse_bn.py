@@ -7,7 +7,8 @@ import paddle
 import pytest
 from paddle import nn
 
-from paddleseg_ext.export.fuse_bn import NORMS, Shift, _fold, _unsynchronized, folded
+from paddleseg_ext.export.fuse_bn import Shift, _fold, _unsynchronized, fused
+from paddleseg_ext.layers.norms import BATCH_NORMS
 from paddleseg_ext.registry import HEADS
 from tests.test_segmentor import model
 
@@ -15,7 +16,7 @@ from tests.test_segmentor import model
 def with_statistics(net: nn.Layer) -> nn.Layer:
     """Evaluation mode, with BatchNorms that are far from the identity."""
     for layer in net.sublayers():
-        if isinstance(layer, (*NORMS, nn.BatchNorm1D)):
+        if isinstance(layer, BATCH_NORMS):
             layer._mean.set_value(paddle.randn(layer._mean.shape) * 0.3)
             layer._variance.set_value(paddle.rand(layer._variance.shape) + 0.3)
             layer.weight.set_value(paddle.randn(layer.weight.shape))
@@ -52,8 +53,8 @@ def difference(a: nn.Layer, b: nn.Layer, x: paddle.Tensor) -> float:
 def test_a_norm_behind_a_convolution_goes(bias: bool) -> None:
     net = with_statistics(Net(bias))
     before = {key: value.numpy() for key, value in net.state_dict().items()}
-    light, count = folded(net, paddle.randn([1, 3, 8, 8]))
-    assert count == 2 and not any(isinstance(layer, NORMS) for layer in light.sublayers())
+    light, count = fused(net, paddle.randn([1, 3, 8, 8]))
+    assert count == 2 and not any(isinstance(layer, nn.BatchNorm2D) for layer in light.sublayers())
     assert [isinstance(layer, Shift) for layer in (light.norm, light.rest[1])] == [not bias, True]
     assert difference(net, light, paddle.randn([2, 3, 9, 7])) <= 1e-5
     assert all((net.state_dict()[key].numpy() == value).all() for key, value in before.items()), "the original changed"
@@ -76,13 +77,13 @@ def test_a_synchronized_norm_is_folded_or_becomes_a_plain_one() -> None:
 
 def test_a_convolution_that_something_else_uses_keeps_its_norm() -> None:
     net = with_statistics(Net(bias=True, shared=True))
-    light, count = folded(net, paddle.randn([1, 3, 8, 8]))
+    light, count = fused(net, paddle.randn([1, 3, 8, 8]))
     assert count == 0 and difference(net, light, paddle.randn([1, 3, 8, 8])) == 0
 
 
 def test_layers_that_run_twice_are_left() -> None:
     net = with_statistics(Net(bias=False, twice=True))
-    light, count = folded(net, paddle.randn([1, 3, 8, 8]))
+    light, count = fused(net, paddle.randn([1, 3, 8, 8]))
     assert count == 1 and isinstance(light.norm, nn.BatchNorm2D)
     assert difference(net, light, paddle.randn([1, 3, 8, 8])) <= 1e-5
 
@@ -91,8 +92,8 @@ def test_layers_that_run_twice_are_left() -> None:
 @pytest.mark.parametrize("name", HEADS)
 def test_heads_are_folded(name: str, size: tuple[int, int]) -> None:
     net = with_statistics(model(name))
-    light, count = folded(net, paddle.randn([1, 3, 64, 64]))
-    left = [layer for layer in light.decode_head.sublayers() if isinstance(layer, NORMS)]
+    light, count = fused(net, paddle.randn([1, 3, 64, 64]))
+    left = [layer for layer in light.decode_head.sublayers() if isinstance(layer, nn.BatchNorm2D)]
     assert count >= 1 and len(left) == (
         4 if name == "DMHead" else 0
     )  # behind a dynamic kernel there is nothing to fold

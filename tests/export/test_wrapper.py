@@ -15,7 +15,7 @@ from paddleseg_ext.export.wrapper import Colors, Exportable
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 
-class Scores(nn.Layer):
+class Logits(nn.Layer):
     """Three classes: the colors themselves, and a second output that is nobody's."""
 
     def forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
@@ -39,22 +39,22 @@ def test_colors_are_those_of_the_transform(kind: type, numbers: dict) -> None:
 
 @pytest.mark.parametrize("transforms", [[], [Resize()], [Normalize(), Resize()], [Normalize(), FastNormalize()]])
 def test_transforms_without_one_normalization_at_the_end_are_refused(transforms: list) -> None:
-    with pytest.raises(UserError, match="--with_normalize: val_dataset.transforms must end with"):
+    with pytest.raises(UserError, match="`with_normalize`: val_dataset.transforms must end with"):
         Colors.of(transforms)
 
 
 def test_outputs() -> None:
     x = paddle.randn([2, 3, 4, 5])
-    scores = Exportable(Scores(), "none")(x)
-    ids, shares = Exportable(Scores(), "argmax")(x), Exportable(Scores(), "softmax")(x)
+    scores = Exportable(Logits(), "none")(x)
+    ids, shares = Exportable(Logits(), "argmax")(x), Exportable(Logits(), "softmax")(x)
     assert (scores == x).all()
     assert ids.dtype == paddle.int32 and (ids.numpy() == x.numpy().argmax(1)).all()
     np.testing.assert_allclose(shares.numpy().sum(1), 1, rtol=1e-6)
     with pytest.raises(ValueError, match="output_op='max'"):
-        Exportable(Scores(), "max")
+        Exportable(Logits(), "max")
 
 
 def test_normalizing_inside_takes_pictures() -> None:
     colors = Colors.of([FastNormalize(MEAN, STD)])
-    inside = Exportable(Scores(), "none", colors)(paddle.to_tensor(picture()))
+    inside = Exportable(Logits(), "none", colors)(paddle.to_tensor(picture()))
     np.testing.assert_allclose(inside.numpy(), colors(picture()), rtol=0, atol=1e-6)

@@ -106,21 +106,6 @@ def test_rejects_a_reduction_that_leaves_nothing() -> None:
         CrissCrossAttention(16, reduction=32)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 5), (7, 1), (6, 9)])
-def test_written_gradients_equal_automatic_ones(size: tuple[int, int]) -> None:
-    layer = CrissCrossAttention(16, reduction=4)
-    layer.gamma.set_value(paddle.to_tensor([0.7]))
-    x, given = paddle.randn([2, 16, *size]), paddle.randn([2, 16, *size])
-    x.stop_gradient = False
-    results = []
-    for form in (layer, lambda x: x + layer._attend(x)):
-        out = form(x)
-        results.append([out, *paddle.grad(out, [x, *layer.parameters()], given)])
-    for ours, reference in zip(*results):
-        largest = max(1, float(reference.abs().max()))  # that of the key's bias is zero: it moves all energies alike
-        np.testing.assert_allclose(ours.numpy(), reference.numpy(), rtol=0, atol=1e-5 * largest)
-
-
 def test_frozen_parts_get_no_gradient() -> None:
     layer = CrissCrossAttention(16, reduction=4)
     layer.query.weight.stop_gradient = layer.gamma.stop_gradient = True

@@ -26,7 +26,7 @@ def test_two_processes_equal_one_of_twice_the_batch(tmp_path: Path) -> None:
     done = launch_two(SCRIPT, tmp_path, *FLAGS, "--save_dir", str(two), "--batch_size", "1", "--accumulate", "2")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert main(["train", "--config", str(config), *FLAGS, "--save_dir", str(one), "--batch_size", "4"]) == 0
-    a, b = (checkpoint.read(path / "iter_4") for path in (two, one))
+    a, b = (checkpoint.load_checkpoint(path / "iter_4") for path in (two, one))
     assert a.record["position"] == b.record["position"] == 16
     for name in b.weights:
         np.testing.assert_allclose(a.weights[name], b.weights[name], atol=1e-5, err_msg=name)

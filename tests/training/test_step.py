@@ -120,7 +120,7 @@ def test_mixed_losses_and_edges_and_a_models_own() -> None:
 
 @pytest.mark.skipif(paddle.is_compiled_with_cuda(), reason="for machines without a GPU")
 def test_mixed_precision_is_refused_on_the_cpu() -> None:
-    with pytest.raises(UserError, match="--precision bf16 needs a GPU"):
+    with pytest.raises(UserError, match="`precision` bf16 needs a GPU"):
         Precision("bf16")
     with pytest.raises(UserError, match="allowed are fp32, fp16, bf16"):
         Precision("fp8")

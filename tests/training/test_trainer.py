@@ -1,11 +1,11 @@
-"""The loop: it learns, it resumes bit for bit, it stops politely, and it says what is wrong."""
+"""The loop: it learns, it resumes bit for bit, it stops when it is told to, and it says what is wrong."""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,33 +14,56 @@ import numpy as np
 import paddle
 import pytest
 
-from paddleseg_ext.builder import load_config
 from paddleseg_ext.checkpoint import save as checkpoint
 from paddleseg_ext.checkpoint.load import read_weights
-from paddleseg_ext.cli.train import build
+from paddleseg_ext.config.load import load_config
 from paddleseg_ext.errors import UserError
-from paddleseg_ext.runtime.seeding import be_deterministic
-from paddleseg_ext.training import state_dict as state
-from paddleseg_ext.training.config import Options
+from paddleseg_ext.training import state_dict
+from paddleseg_ext.training.build import build_trainer, run_config
+from paddleseg_ext.training.metric_logger import MetricLogger
+from paddleseg_ext.training.step import Step
 from paddleseg_ext.training.trainer import Trainer
 from tests.tiny_run import write_config, write_samples
 
 
 @pytest.fixture
 def make(tmp_path: Path):
-    """Trainers over the same data; arguments replace options, `config` replaces entries of the YAML file."""
+    """Trainers over the same data; `config` replaces entries of the YAML file, keywords those of its `train:`."""
     write_samples(tmp_path)
 
-    def trainer(name: str, config: dict | None = None, do_eval: bool = False, **changes: object) -> Trainer:
-        cfg = load_config(write_config(tmp_path, **(config or {})))
-        options = Options(iters=20, batch_size=cfg.batch_size, save_dir=str(tmp_path / name), save_interval=10, seed=7)
-        return build(cfg, replace(options, **changes), do_eval)
+    def trainer(
+        name: str,
+        config: dict | None = None,
+        iters: int = 20,
+        resume: Path | None = None,
+        use_vdl: bool = False,
+        **train: object,
+    ) -> Trainer:
+        cfg = load_config(write_config(tmp_path, **(config or {})), train={"save_interval": 10, "seed": 7, **train})
+        return build_trainer(cfg, replace(run_config(cfg, tmp_path / name, use_vdl), iters=iters), resume)
 
     return trainer
 
 
+@pytest.fixture
+def before_step(monkeypatch: pytest.MonkeyPatch):
+    """Lets a function see, and perhaps spoil, the batches of each iteration."""
+
+    def install(look: Callable[[list[dict]], None]) -> None:
+        call = Step.__call__
+
+        def step(self: Step, batches: Iterator[dict]) -> dict[str, float]:
+            batches = list(batches)
+            look(batches)
+            return call(self, batches)
+
+        monkeypatch.setattr(Step, "__call__", step)
+
+    return install
+
+
 def weights(path: Path) -> dict[str, np.ndarray]:
-    return checkpoint.read(path).weights
+    return checkpoint.load_checkpoint(path).weights
 
 
 def assert_same(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> None:
@@ -50,7 +73,7 @@ def assert_same(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> None:
 
 
 def test_the_loss_falls_and_the_score_rises(make, tmp_path: Path) -> None:
-    outcome = make("run", do_eval=True, iters=60, save_interval=20, log_iters=5).run()
+    result = make("run", do_eval=True, iters=60, save_interval=20, log_iters=5).run()
     records = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     training = [record for record in records if "loss" in record]
     scores = [record["miou"] for record in records if "miou" in record]
@@ -59,15 +82,16 @@ def test_the_loss_falls_and_the_score_rises(make, tmp_path: Path) -> None:
     assert [record["iter"] for record in training] == list(range(5, 61, 5))
     assert set(training[0]["losses"]) == {"mask", "aux0"}
     assert training[-1]["loss"] < 0.6 * training[0]["loss"]
-    assert len(scores) == 3 and outcome.best["score"] == max(scores) > 0.5
+    assert len(scores) == 3 and result.best["score"] == max(scores) > 0.5
     assert (tmp_path / "run" / "curve.png").stat().st_size > 0
-    best = tmp_path / "run" / f"iter_{outcome.best['iteration']}"
+    best = tmp_path / "run" / f"iter_{result.best['iteration']}"
     assert_same(
         weights(best), dict(paddle.load(str(tmp_path / "run" / "best_model" / "model.pdparams"), return_numpy=True))
     )
 
 
 SGD = {"type": "SGD", "momentum": 0.9, "weight_decay": 1.0e-4}
+AVERAGE = {"ema": True, "ema_decay": 0.9}
 ADAMW = {"type": "AdamW", "weight_decay": 0.01}
 WARM_UP = {"type": "PolynomialDecay", "learning_rate": 0.1, "warmup_iters": 15, "warmup_start_lr": 0.01}
 
@@ -77,19 +101,22 @@ WARM_UP = {"type": "PolynomialDecay", "learning_rate": 0.1, "warmup_iters": 15, 
     [
         ({"optimizer": SGD}, {}),
         ({"optimizer": ADAMW}, {}),
-        ({"optimizer": SGD}, {"accumulate": 3, "ema_decay": 0.9, "clip_norm": 0.5, "num_workers": 2}),
-        ({"optimizer": ADAMW, "lr_scheduler": WARM_UP}, {"accumulate": 2, "ema_decay": 0.9, "do_eval": True}),
+        ({"optimizer": SGD}, {"accumulate": 3, "ema": True, "ema_decay": 0.9, "clip_norm": 0.5, "num_workers": 2}),
+        (
+            {"optimizer": ADAMW, "lr_scheduler": WARM_UP},
+            {"accumulate": 2, "ema": True, "ema_decay": 0.9, "do_eval": True},
+        ),
     ],
 )
 def test_ten_and_ten_more_are_twenty_bit_for_bit(make, tmp_path: Path, config: dict, options: dict) -> None:
     make("straight", config, **options).run()
     halves = make("halves", config, **options)
-    halves.options = replace(halves.options, iters=10)
+    halves.config = replace(halves.config, iters=10)
     halves.run()
     paddle.seed(99)  # whatever the process did in between does not matter
     np.random.seed(99)
-    make("halves", config, resume=tmp_path / "halves" / "iter_10", **{**options, "seed": 0}).run()
-    a, b = (checkpoint.read(tmp_path / name / "iter_20") for name in ("straight", "halves"))
+    make("halves", config, resume=tmp_path / "halves" / "iter_10", **{**options, "seed": None}).run()
+    a, b = (checkpoint.load_checkpoint(tmp_path / name / "iter_20") for name in ("straight", "halves"))
     assert_same(a.weights, b.weights)
     assert_same(a.arrays, b.arrays)
     assert a.record == b.record
@@ -110,31 +137,31 @@ def test_another_seed_is_another_run(make, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_and_the_rest_equals_a_straight_run(make, tmp_path: Path, number: int) -> None:
+def test_a_signal_saves_and_the_rest_equals_a_straight_run(make, before_step, tmp_path: Path, number: int) -> None:
     make("straight").run()
     trainer = make("stopped")
-    step = trainer.step
 
-    def send_at_seventh(batches: Iterator[dict]) -> dict[str, float]:
-        if trainer.iteration == 6:
+    def send_at_seventh(_: list[dict]) -> None:
+        if trainer.state.iteration == 6:
             os.kill(os.getpid(), number)
-        return step(batches)
 
-    trainer.step = send_at_seventh
+    before_step(send_at_seventh)
     before = signal.getsignal(number)
-    outcome = trainer.run()
-    assert (outcome.signal, outcome.iteration, outcome.checkpoint.name) == (number, 7, "iter_7")
+    result = trainer.run()
+    assert (result.signal, result.iteration, result.checkpoint.name) == (number, 7, "iter_7")
     assert signal.getsignal(number) == before
-    make("stopped", resume=outcome.checkpoint).run()
+    make("stopped", resume=result.checkpoint).run()
     assert_same(weights(tmp_path / "straight" / "iter_20"), weights(tmp_path / "stopped" / "iter_20"))
 
 
 def test_an_evaluation_cut_short_is_made_up_for(make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("paddleseg_ext.training.trainer.evaluate", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM))
-        outcome = make("run", do_eval=True).run()
-    assert outcome.signal == signal.SIGTERM and outcome.checkpoint.name == "iter_10" and not outcome.best
-    outcome = make("run", do_eval=True, resume=outcome.checkpoint).run()
+        patch.setattr(
+            "paddleseg_ext.training.validation.evaluate", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM)
+        )
+        result = make("run", do_eval=True).run()
+    assert result.signal == signal.SIGTERM and result.checkpoint.name == "iter_10" and not result.best
+    result = make("run", do_eval=True, resume=result.checkpoint).run()
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     assert [record["iter"] for record in map(json.loads, lines) if "miou" in record] == [10, 20]
 
@@ -148,87 +175,91 @@ def test_resuming_drops_records_of_lost_iterations(make, tmp_path: Path) -> None
 
 def test_a_finished_run_is_left_as_it_is(make, tmp_path: Path) -> None:
     finished = make("run", iters=2, num_workers=1).run().checkpoint
-    outcome = make("run", iters=2, num_workers=1, resume=finished).run()
-    assert (outcome.iteration, outcome.checkpoint, outcome.signal) == (2, finished, None)
+    result = make("run", iters=2, num_workers=1, resume=finished).run()
+    assert (result.iteration, result.checkpoint, result.signal) == (2, finished, None)
 
 
 def test_only_the_newest_checkpoints_are_kept(make, tmp_path: Path) -> None:
     make("run", save_interval=4, keep_checkpoint_max=2).run()
-    assert [path.name for path in checkpoint.checkpoints(tmp_path / "run")] == ["iter_16", "iter_20"]
+    assert [path.name for path in checkpoint.list_checkpoints(tmp_path / "run")] == ["iter_16", "iter_20"]
     assert (tmp_path / "run" / "last" / "model.pdparams").is_file()
 
 
 def test_a_used_folder_is_refused(make) -> None:
     make("run", iters=2).run()
-    with pytest.raises(UserError, match=r"holds checkpoints of an earlier run \(iter_2\).*--resume auto"):
-        make("run", iters=2)
+    with pytest.raises(UserError, match=r"holds checkpoints of an earlier run \(iter_2\).*`resume` auto"):
+        make("run", iters=2).run()
+
+
+def test_building_leaves_the_disk_as_it_is(make, tmp_path: Path) -> None:
+    make("run", use_vdl=True, do_eval=True, ema=True)
+    assert not (tmp_path / "run").exists()
+    make("run", iters=2).run()
+    files = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")}
+    make("run", resume=tmp_path / "run" / "iter_2")
+    assert files == {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")}
 
 
 def test_a_loss_that_is_not_finite_names_the_images_and_leaves_the_weights(make) -> None:
     trainer = make("run")
     trainer.model.mask.bias.set_value(paddle.full([3], float("nan")))
-    before = state.model_arrays(trainer.model)["aux.weight"]
+    before = state_dict.model_arrays(trainer.model)["aux.weight"]
     with pytest.raises(UserError, match=r"not finite at iteration 1: mask nan, aux0 .*image\d\.png, .*image\d\.png"):
         trainer.run()
-    np.testing.assert_array_equal(before, state.model_arrays(trainer.model)["aux.weight"])
+    np.testing.assert_array_equal(before, state_dict.model_arrays(trainer.model)["aux.weight"])
 
 
-def test_iterations_that_are_not_finite_can_be_skipped(make, tmp_path: Path) -> None:
+def test_iterations_that_are_not_finite_can_be_skipped(make, before_step, tmp_path: Path) -> None:
     clean = make("clean", iters=4, log_iters=1)
     clean.run()
     trainer = make("run", iters=4, log_iters=1, skip_nonfinite=1)
-    step = trainer.step
 
-    def spoil_second(batches: Iterator[dict]) -> dict[str, float]:
-        batches = list(batches)
-        if trainer.iteration == 1:
+    def spoil_second(batches: list[dict]) -> None:
+        if trainer.state.iteration == 1:
             batches[0]["img"][0, 0, 0, 0] = float("inf")
-        return step(batches)
 
-    trainer.step = spoil_second
-    outcome = trainer.run()
-    assert outcome.iteration == 4 and checkpoint.read(outcome.checkpoint).record["skipped"] == 1
+    before_step(spoil_second)
+    result = trainer.run()
+    assert result.iteration == 4 and checkpoint.load_checkpoint(result.checkpoint).record["skipped"] == 1
     lines = map(json.loads, (tmp_path / "run" / "metrics.jsonl").read_text().splitlines())
     assert [record["iter"] for record in lines] == [1, 3, 4]
-    assert all(np.isfinite(value).all() for value in weights(outcome.checkpoint).values())
+    assert all(np.isfinite(value).all() for value in weights(result.checkpoint).values())
 
 
-def test_the_average_is_what_is_evaluated_and_kept_as_best(make, tmp_path: Path) -> None:
-    trainer = make("run", iters=10, do_eval=True, ema_decay=0.9, use_vdl=True)
+def test_the_average_is_what_is_evaluated_and_kept_as_best(
+    make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make("run", iters=10, do_eval=True, ema=True, ema_decay=0.9, use_vdl=True)
     shown = []
-    trainer.reporter._vdl.add_image = lambda tag, picture, step: shown.append((tag, picture.shape[2], step))
+    monkeypatch.setattr(MetricLogger, "image", lambda _, step, tag, image: shown.append((tag, image.shape[2], step)))
     trainer.run()
     assert shown == [(f"Evaluate/image_{i}", 3, 10) for i in (0, 2, 3, 5)]
     best = read_weights(tmp_path / "run" / "best_model" / "model.pdparams")
-    saved = checkpoint.read(tmp_path / "run" / "iter_10")
+    saved = checkpoint.load_checkpoint(tmp_path / "run" / "iter_10")
     for name in ("mask.weight", "norm.bias"):
         np.testing.assert_array_equal(best[name], saved.arrays[f"ema/{name}"])
         assert not np.array_equal(best[name], saved.weights[name])
     np.testing.assert_array_equal(best["norm._mean"], saved.weights["norm._mean"])
-    assert_same(saved.weights, state.model_arrays(trainer.model))  # the model has its own weights back
-    with pytest.raises(UserError, match="saved without --use_ema"):
-        make("plain", iters=2).run()
-        make("plain", iters=3, resume=tmp_path / "plain" / "iter_2", ema_decay=0.9)
+    assert_same(saved.weights, state_dict.model_arrays(trainer.model))  # the model has its own weights back
 
 
 def test_training_stops_when_scores_no_longer_rise(make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scores = iter([0.3, 0.5, 0.4, 0.5, 0.6])
     monkeypatch.setattr(
-        "paddleseg_ext.training.trainer.evaluate",
+        "paddleseg_ext.training.validation.evaluate",
         lambda *_, **__: SimpleNamespace(to_dict=lambda names: {"miou": next(scores), "accuracy": 0.0}),
     )
-    outcome = make("run", do_eval=True, save_interval=2, early_stop_intervals=2).run()
-    assert (outcome.iteration, outcome.signal) == (8, None)
-    assert outcome.best == {"metric": "miou", "score": 0.5, "iteration": 4}
+    result = make("run", do_eval=True, save_interval=2, early_stop_intervals=2).run()
+    assert (result.iteration, result.signal) == (8, None)
+    assert result.best == {"metric": "miou", "score": 0.5, "iteration": 4}
     resume = tmp_path / "run" / "iter_8"
     again = make("run", do_eval=True, save_interval=2, early_stop_intervals=2, resume=resume).run()
     assert (again.iteration, again.checkpoint) == (8, resume)
 
 
 def test_two_deterministic_runs_give_identical_losses(make, tmp_path: Path) -> None:
-    be_deterministic()
     for name in ("a", "b"):
-        make(name, iters=8, log_iters=1, num_workers=2).run()
+        make(name, iters=8, log_iters=1, num_workers=2, deterministic=True).run()
     a, b = ([json.loads(line)["losses"] for line in (tmp_path / n / "metrics.jsonl").open()] for n in ("a", "b"))
     assert a == b and len(a) == 8
 
@@ -236,6 +267,9 @@ def test_two_deterministic_runs_give_identical_losses(make, tmp_path: Path) -> N
 def test_a_resume_needs_the_same_model(make, tmp_path: Path) -> None:
     make("run", iters=2).run()
     other = {"model": {"type": "TwoOutputs", "num_classes": 3, "plain": True}}
+    with pytest.raises(UserError, match="iter_2 was trained with other settings.*plain: missing before, True now"):
+        make("run", other, resume=tmp_path / "run" / "iter_2")
+    (tmp_path / "run" / "iter_2" / "config.yml").unlink()  # as of a version that did not keep it
     with pytest.raises(UserError, match="iter_2: norm.* another model"):
         make("run", other, resume=tmp_path / "run" / "iter_2")
 
@@ -243,7 +277,7 @@ def test_a_resume_needs_the_same_model(make, tmp_path: Path) -> None:
 def test_too_few_losses_are_named_with_the_outputs(make) -> None:
     config = {"loss": {"types": [{"type": "CrossEntropyLoss"}], "coef": [1]}}
     with pytest.raises(UserError, match=r"loss\.types has 1 entries but the model gives 2 outputs: mask, aux0"):
-        make("run", config)
+        make("run", config).run()
 
 
 def test_a_stock_model_trains(make, tmp_path: Path) -> None:
@@ -252,7 +286,7 @@ def test_a_stock_model_trains(make, tmp_path: Path) -> None:
     trainer = make(
         "stock", {"model": model, "loss": {"types": [{"type": "CrossEntropyLoss"}], "coef": [1, 1, 1]}}, iters=1
     )
-    trainer.stream.dataset.transforms.transforms = [*_built(crop)]
+    trainer.train_dataset.transforms.transforms = [*_built(crop)]
     trainer.run()
     record = json.loads((tmp_path / "stock" / "metrics.jsonl").read_text())
     assert set(record["losses"]) == {"out0", "out1", "out2"}

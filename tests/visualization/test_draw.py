@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from paddleseg_ext.data.image_io import save_pred
 from paddleseg_ext.visualization.draw import (
+    add_legend,
     color,
-    curve,
     legend,
     overlay,
+    plot_history,
     save_color,
-    save_ids,
-    triptych,
-    with_legend,
+    side_by_side,
 )
 
 PALETTE = np.array([[128, 64, 128], [0, 0, 142], [70, 130, 180], [220, 20, 60]], np.uint8)
@@ -50,33 +50,33 @@ def test_the_legend_holds_the_given_classes_and_breaks_its_lines() -> None:
 
 
 @pytest.mark.parametrize("size", [(24, 100), (300, 400)])
-def test_a_triptych_shows_three_pictures_and_the_classes_of_both(size: tuple[int, int]) -> None:
+def test_three_pictures_side_by_side_show_and_the_classes_of_both(size: tuple[int, int]) -> None:
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (*size, 3), np.uint8)
-    truth, pred = np.full(size, 2, np.uint8), np.full(size, 1, np.uint8)
-    truth[0, 0] = 255
+    label, pred = np.full(size, 2, np.uint8), np.full(size, 1, np.uint8)
+    label[0, 0] = 255
     factor = 4 if size[1] == 100 else 1
-    picture = triptych(image, truth, pred, PALETTE, NAMES)
+    picture = side_by_side(image, label, pred, PALETTE, NAMES)
     height, width = size[0] * factor, size[1] * factor
     assert picture.shape[1] == 3 * width + 8 and picture.shape[0] > height
     top = 20
     panels = [picture[top : top + height, i * (width + 4) : i * (width + 4) + width] for i in range(3)]
     np.testing.assert_array_equal(panels[0][::factor, ::factor], image)
-    np.testing.assert_array_equal(panels[1][::factor, ::factor], color(truth, PALETTE))
+    np.testing.assert_array_equal(panels[1][::factor, ::factor], color(label, PALETTE))
     np.testing.assert_array_equal(panels[2][::factor, ::factor], color(pred, PALETTE))
     below = _colors(picture[top + height :])
     assert [tuple(c.tolist()) in below for c in PALETTE] == [False, True, True, False]
 
 
 def test_a_picture_is_widened_for_its_legend() -> None:
-    picture = with_legend(np.zeros((10, 20, 3), np.uint8), np.zeros((10, 20), np.uint8), PALETTE, NAMES)
+    picture = add_legend(np.zeros((10, 20, 3), np.uint8), np.zeros((10, 20), np.uint8), PALETTE, NAMES)
     assert picture.shape[1] == 320 and not picture[:10, :20].any() and picture[:10, 20:].min() == 255
 
 
 @pytest.mark.parametrize("highest, mode", [(18, "L"), (255, "L"), (256, "I;16"), (299, "I;16")])
 def test_ids_are_written_as_they_are(tmp_path: Path, highest: int, mode: str) -> None:
     ids = np.array([[0, highest], [7, 1]], np.uint16)
-    save_ids(tmp_path / "deep" / "ids.png", ids)
+    save_pred(tmp_path / "deep" / "ids.png", ids)
     with Image.open(tmp_path / "deep" / "ids.png") as file:
         assert file.mode == mode
         np.testing.assert_array_equal(np.asarray(file), ids)
@@ -101,8 +101,8 @@ def test_color_files_show_the_palette(tmp_path: Path, classes: int, mode: str) -
     ],
 )
 def test_a_curve_is_a_picture(tmp_path: Path, history: list) -> None:
-    curve(history, tmp_path / "new" / "curve.png")
-    with Image.open(tmp_path / "new" / "curve.png") as file:
+    plot_history(history, tmp_path / "new" / "plot_history.png")
+    with Image.open(tmp_path / "new" / "plot_history.png") as file:
         picture = np.asarray(file.convert("RGB")).astype(int)
     orange = (abs(picture - [255, 127, 14]).max(-1) < 20).any()
     blue = (abs(picture - [31, 119, 180]).max(-1) < 20).any()

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from paddleseg_ext.evaluation.evaluate import evaluate
-from paddleseg_ext.evaluation.predictor import Inference
-from paddleseg_ext.visualization.comparisons import draw_triptychs, evenly_spaced
+from paddleseg_ext.evaluation.predictor import Predictor
+from paddleseg_ext.visualization.comparisons import draw_comparisons, evenly_spaced
 from paddleseg_ext.visualization.draw import color
 from paddleseg_ext.visualization.report import draw_classes, draw_confusion, write_report
 from tests.evaluation.test_evaluate import CLASSES, SIZES, Colors, data, write_data
@@ -63,7 +63,7 @@ def test_the_page_holds_everything_and_shows_the_worst_first(root: Path) -> None
 
 def test_triptychs_show_image_truth_and_prediction(root: Path) -> None:
     model, dataset = Colors(), data(root)
-    paths = draw_triptychs(model, dataset, [6, 1], root / "new", NAMES, PALETTE, Inference())
+    paths = draw_comparisons(model, dataset, [6, 1], root / "new", NAMES, PALETTE, Predictor())
     assert [path.name for path in paths] == ["00006_6.jpg.png", "00001_1.jpg.png"]
     picture = np.asarray(Image.open(paths[0]))
     height, width = SIZES[6]

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from paddleseg.cvlibs import manager
 from paddleseg.datasets import Dataset
 
 from paddleseg_ext.data.classes import read_table
 from paddleseg_ext.errors import UserError
+from paddleseg_ext.registry import register_dataset
 
 SEGNET_VOID = 11
 LAYOUT = "its layout is described in configs/camvid/README.md"
 
 
-@manager.DATASETS.add_component
+@register_dataset
 class CamVid(Dataset):
     """CamVid: real street scenes of 480×360 pixels, 11 classes.
 

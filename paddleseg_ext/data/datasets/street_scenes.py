@@ -5,16 +5,16 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from paddleseg.cvlibs import manager
 from paddleseg.datasets import Cityscapes
 from tqdm import tqdm
 
 from paddleseg_ext.data.classes import read_table
 from paddleseg_ext.data.datasets.streets import writer as gallery
 from paddleseg_ext.errors import UserError
+from paddleseg_ext.registry import register_dataset
 
 
-@manager.DATASETS.add_component
+@register_dataset
 class StreetScenes(Cityscapes):
     """Street scenes in Cityscapes' layout and classes, drawn on first use.
 

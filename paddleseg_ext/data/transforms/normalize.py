@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from paddleseg.cvlibs import manager
+
+from paddleseg_ext.registry import register_transform
 
 
-@manager.TRANSFORMS.add_component
+@register_transform
 class FastNormalize:
     """What PaddleSeg's Normalize computes, (x / 255 - mean) / std, but for float rounding.
 

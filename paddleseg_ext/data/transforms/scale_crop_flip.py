@@ -8,10 +8,11 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from paddleseg.cvlibs import manager
+
+from paddleseg_ext.registry import register_transform
 
 
-@manager.TRANSFORMS.add_component
+@register_transform
 class ScaleCropFlip:
     """What PaddleSeg's ResizeStepScaling, RandomPaddingCrop and RandomHorizontalFlip do one after the other.
 

@@ -1,0 +1,160 @@
+"""What this package needs of Paddle beyond its public interface: one function for each private name, public ones first.
+
+Each says on which versions the private name was seen to be there (2.6.2, 3.0 and 3.3 were run). Nothing else in the
+package names what begins with an underscore, and only this room patches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import paddle
+from paddle import nn
+from paddle.nn import functional as F
+from paddle.optimizer.lr import LRScheduler
+
+
+def autocast_enabled() -> bool:
+    """Whether operations run now are cast to half precision."""
+    if hasattr(paddle.amp, "is_autocast_enabled"):  # since 3.1
+        return paddle.amp.is_autocast_enabled()
+    return paddle.base.framework._dygraph_tracer()._amp_level != paddle.base.core.AmpLevel.O0  # 2.6, 3.0
+
+
+def squared_l2_norm(tensor: paddle.Tensor) -> paddle.Tensor:
+    """Sum of squares, a scalar: the operation behind `paddle.nn.ClipGradByGlobalNorm`, in a tenth of the time of a
+    square and a sum. `paddle.nn.utils.clip_grad_norm_` would change the gradients as well."""
+    if hasattr(paddle._C_ops, "squared_l2_norm"):  # 2.6 to 3.3
+        return paddle._C_ops.squared_l2_norm(tensor).reshape([])
+    return tensor.square().sum()
+
+
+def lr_scheduler(optimizer: paddle.optimizer.Optimizer) -> LRScheduler | None:
+    """The schedule that the optimizer was built with, or None for a constant learning rate."""
+    schedule = optimizer._learning_rate  # 2.6 to 3.3
+    return schedule if isinstance(schedule, LRScheduler) else None
+
+
+def decay_filter(optimizer: paddle.optimizer.AdamW) -> Callable[[str], bool]:
+    """Of a parameter's automatic name: whether AdamW decays it."""
+    return optimizer._apply_decay_param_fun or (lambda name: True)  # 2.6 to 3.3
+
+
+def set_decay_filter(optimizer: paddle.optimizer.AdamW, decays: Callable[[str], bool]) -> None:
+    """Have AdamW decay only the parameters for whose automatic name `decays` is true."""
+    optimizer._apply_decay_param_fun = decays  # 2.6 to 3.3; public only as an argument of the constructor
+
+
+def batch_norm_state(norm: nn.Layer) -> tuple[paddle.Tensor, paddle.Tensor, float, str]:
+    """Running mean and variance (C,), ε and the data format of a BatchNorm."""
+    return norm._mean, norm._variance, norm._epsilon, norm._data_format  # 2.6 to 3.3; mean and variance in state_dict
+
+
+def shut_down_workers(iterator: Iterator) -> None:
+    """End the worker processes of a `paddle.io.DataLoader`'s iterator, which else live until it is collected."""
+    iterator._try_shutdown_all()  # 2.6 to 3.3
+
+
+def worker_exit_codes(iterator: Iterator) -> list[int | None]:
+    """Exit status of each worker process of a `paddle.io.DataLoader`'s iterator; None while it runs."""
+    return [worker.exitcode for worker in getattr(iterator, "_workers", [])]  # 2.6 to 3.3
+
+
+def disable_onednn(config: paddle.inference.Config) -> None:
+    """Have Paddle Inference use its own CPU kernels.
+
+    Raises:
+        RuntimeError: This Paddle has neither of the names that the switch has had.
+    """
+    for name in ("disable_onednn", "disable_mkldnn"):  # 3.3 has both, 2.6 the second
+        if hasattr(config, name):
+            getattr(config, name)()
+            return
+    raise RuntimeError(f"Paddle {paddle.__version__} has no switch for oneDNN that this package knows.")
+
+
+def allocated_memory(peak: bool = False) -> int:
+    """Bytes that Paddle has allocated on the current device, or had at most since `reset_peak_memory`."""
+    return _memory_stat("peak_value" if peak else "current_value")
+
+
+def reset_peak_memory() -> None:
+    """Let `allocated_memory(peak=True)` start again from what is allocated now."""
+    _memory_stat("reset_peak_value")  # since 3.0
+
+
+def _memory_stat(what: str) -> int:
+    # Public for GPUs alone (paddle.device.cuda.max_memory_allocated); 2.6 to 3.3
+    kind, _, number = paddle.get_device().partition(":")
+    return getattr(paddle.base.core, f"{'host' if kind == 'cpu' else 'device'}_memory_stat_{what}")(
+        "Allocated", int(number or 0)
+    )
+
+
+@contextmanager
+def interpolate_by(
+    accepts: Callable[[paddle.Tensor, Sequence[int], bool], bool],
+    resize: Callable[[paddle.Tensor, Sequence[int], bool], paddle.Tensor],
+) -> Iterator[None]:
+    """Within the block, bilinear resizing that a network asks of ``F.interpolate`` is done by `resize` if it accepts.
+
+    For networks that are not ours: whatever PaddleSeg's models call by that name leads here, and on to Paddle for all
+    that is not bilinear resizing of (N, C, H, W) to a given size.
+
+    Args:
+        accepts: Of the map, (height, width) and align_corners.
+        resize: Of the same.
+    """
+    original = F.interpolate
+
+    def interpolate(
+        x: paddle.Tensor,
+        size: Sequence[int] | paddle.Tensor | None = None,
+        scale_factor: Any = None,
+        mode: str = "nearest",
+        align_corners: bool = False,
+        *rest: Any,
+        **options: Any,
+    ) -> paddle.Tensor:
+        plain = mode.lower() == "bilinear" and scale_factor is None and not rest and not set(options) - {"name"}
+        if plain and size is not None and x.ndim == 4 and paddle.in_dynamic_mode():
+            to = [int(length) for length in size]
+            if accepts(x, to, align_corners):
+                return resize(x, to, align_corners)
+        return original(x, size, scale_factor, mode, align_corners, *rest, **options)
+
+    F.interpolate = interpolate
+    try:
+        yield
+    finally:
+        F.interpolate = original
+
+
+@contextmanager
+def observe_operators(names: Sequence[str], observer: Callable[[str, tuple, Any], None]) -> Iterator[None]:
+    """Within the block tell `observer` the name, arguments and result of each operator executed eagerly.
+
+    Args:
+        names: Operators as Paddle's generated functions are called (``conv2d``, ``matmul``); unknown ones are skipped.
+        observer: Called after the operator.
+    """
+    ops = paddle._C_ops  # 2.6 to 3.3
+    originals = {name: getattr(ops, name) for name in names if hasattr(ops, name)}
+
+    def observed(name: str) -> Callable[..., Any]:
+        def call(*args: Any, **keywords: Any) -> Any:
+            out = originals[name](*args, **keywords)
+            observer(name, args, out)
+            return out
+
+        return call
+
+    for name in originals:
+        setattr(ops, name, observed(name))
+    try:
+        yield
+    finally:
+        for name, original in originals.items():
+            setattr(ops, name, original)

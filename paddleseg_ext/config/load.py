@@ -1,0 +1,140 @@
+"""Reading a YAML file in PaddleSeg's format, with `imports:` and `train:` beside PaddleSeg's own sections."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from paddleseg.cvlibs import Config, manager
+
+from paddleseg_ext.config.train import TrainConfig
+from paddleseg_ext.errors import UserError, reason
+from paddleseg_ext.registry import unknown_argument
+
+OURS = ("imports", "train")
+PADDLESEGS = (
+    *("batch_size", "iters", "train_dataset", "val_dataset", "model", "loss", "distill_loss", "optimizer"),
+    *("lr_scheduler", "test_config", "export", "to_static_training", "uniform_output_enabled", "print_mem_info"),
+    *("pdx_model_name", "hpi_config_path", "label_divisor"),
+)
+
+
+class _Config(Config):
+    """PaddleSeg's configuration, in which ``train`` and ``imports`` are there before entries are replaced."""
+
+    @classmethod
+    def _parse_from_yaml(cls, path: str, *args: Any, **keywords: Any) -> dict:
+        dic = super()._parse_from_yaml(path, *args, **keywords)
+        imports = list(dict.fromkeys(name for _, names in _imports(Path(path)) for name in names))
+        if imports:
+            dic["imports"] = imports
+        dic["train"] = dic.get("train") or {}
+        return dic
+
+
+def load_config(
+    path: str | Path,
+    learning_rate: float | None = None,
+    batch_size: int | None = None,
+    iters: int | None = None,
+    opts: list[str] | None = None,
+    train: dict[str, Any] | None = None,
+) -> Config:
+    """Read a YAML file with its ``_base_`` files, and import the modules that they name under ``imports``.
+
+    In the result every default is written out, those of the section `train:` too.
+
+    Args:
+        path: The YAML file.
+        learning_rate: Replaces ``lr_scheduler.learning_rate``.
+        batch_size: Replaces ``batch_size``, the images per device.
+        iters: Replaces ``iters``.
+        opts: ``key.subkey=value`` replacements.
+        train: Replaces entries of ``train``.
+
+    Raises:
+        UserError: the file is missing, is not YAML, has a key that nothing reads, breaks one of PaddleSeg's rules, or
+            names a module that cannot be imported.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"Configuration not found: {path} is not a file.")
+    try:
+        for file, names in _imports(path):
+            _import(names, file)
+        config = _Config(str(path), learning_rate=learning_rate, batch_size=batch_size, iters=iters, opts=opts)
+    except UserError:
+        raise
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not valid YAML: {reason(error)}.") from error
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: its _base_ file {error.filename} does not exist.") from error
+    except OSError as error:
+        raise UserError(f"{path}: {error.filename} cannot be read ({error.strerror}).") from error
+    except (AssertionError, AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: {reason(error)}") from error
+    for key in config.dic:
+        if key not in (*PADDLESEGS, *OURS):
+            raise UserError(f"{path}: {unknown_argument('the configuration', str(key), (*PADDLESEGS, *OURS))}")
+    try:
+        written = TrainConfig.of(config.dic["train"])
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    config.dic["train"] = replace(written, **(train or {})).to_section()
+    _write_out_defaults(config)
+    return config
+
+
+def train_config(config: Config) -> TrainConfig:
+    """The section `train:` of a configuration."""
+    return TrainConfig.of(config.dic.get("train"))
+
+
+def _imports(path: Path) -> Iterator[tuple[Path, list[str]]]:
+    """The files of a configuration, from the root of its ``_base_`` files to itself, and the modules each names."""
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: it holds {type(content).__name__}, not keys and values.")
+    bases = content.get("_base_") or []
+    for base in [bases] if isinstance(bases, str) else bases:
+        yield from _imports(path.parent / base)
+    names = content.get("imports") or []
+    names = [names] if isinstance(names, str) else names
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise UserError(f"{path}: imports: {names!r} is not allowed; it is a list of modules, e.g. [my_package.heads]")
+    yield path, names
+
+
+def _import(names: list[str], path: Path) -> None:
+    """Import a user's modules, which register heads, data sets and the like; the current folder is searched too."""
+    if names and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except Exception as error:  # a module runs any code at all
+            raise UserError(
+                f"{path}: imports: {name} cannot be imported ({type(error).__name__}: {reason(error)}); it is searched "
+                "for in the current folder and among the installed packages"
+            ) from error
+
+
+def _write_out_defaults(config: Config) -> None:
+    """Copy what the data set's class knows into the configuration, as PaddleSeg does with a warning for each."""
+    dataset = manager.DATASETS.components_dict.get(config.train_dataset_cfg.get("type"))
+    if dataset is None:
+        return
+    if hasattr(dataset, "NUM_CLASSES"):
+        config.dic["model"].setdefault("num_classes", dataset.NUM_CLASSES)
+    if hasattr(dataset, "IMG_CHANNELS"):
+        backbone = config.dic["model"].get("backbone", config.dic["model"])
+        backbone.setdefault("in_channels", dataset.IMG_CHANNELS)
+    if hasattr(dataset, "IGNORE_INDEX"):
+        for loss in config.dic["loss"]["types"]:
+            for term in loss.get("losses", [loss]):
+                term.setdefault("ignore_index", dataset.IGNORE_INDEX)

@@ -1,0 +1,13 @@
+"""When NumPy and OpenCV may work on tensors in place of Paddle."""
+
+from __future__ import annotations
+
+import paddle
+
+from paddleseg_ext.compat.paddle import autocast_enabled
+from paddleseg_ext.runtime.arrays import on_host
+
+
+def float32_on_cpu(*tensors: paddle.Tensor) -> bool:
+    """Whether all tensors are float32 in the CPU's memory, and stay float32 in operations run now."""
+    return all(on_host(t) and t.dtype == paddle.float32 for t in tensors) and not autocast_enabled()

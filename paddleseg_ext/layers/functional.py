@@ -1,0 +1,158 @@
+"""Operations in their plain form, and the one door through which a faster kernel may take their place.
+
+`KERNELS` is empty by default. While Paddle executes eagerly, an operation asks the kernel under its name whether it
+accepts the arguments; otherwise, and always while a graph is traced, the plain form below runs. So no exported graph
+contains a kernel, and a layer does not know on which device it runs.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any, Callable, Protocol, Union
+
+import paddle
+import paddle.nn.functional as F
+
+Size = Union[int, paddle.Tensor]
+
+
+class Kernel(Protocol):
+    """Another way to compute an operation; a module with these two functions is one."""
+
+    def accepts(self, *args: Any) -> bool:
+        """Whether `run` can take these arguments, and is worth it."""
+
+    def run(self, *args: Any) -> paddle.Tensor:
+        """The same result as the plain form, but for rounding."""
+
+
+KERNELS: dict[str, Kernel] = {}
+"""Kernels by the name of the operation; whoever has one enters it."""
+
+Operation = Callable[..., paddle.Tensor]
+
+
+def accelerated(plain: Operation) -> Operation:
+    """Decorator: let the kernel of this name in `KERNELS` run where it accepts the (positional) arguments."""
+
+    @functools.wraps(plain)
+    def operation(*args: Any) -> paddle.Tensor:
+        kernel = KERNELS.get(plain.__name__) if paddle.in_dynamic_mode() else None
+        return kernel.run(*args) if kernel is not None and kernel.accepts(*args) else plain(*args)
+
+    return paddle.jit.not_to_static(operation)  # there is no control flow to trace
+
+
+@accelerated
+def conv3x3(x: paddle.Tensor, weight: paddle.Tensor) -> paddle.Tensor:
+    """3×3 convolution with zero padding to the same size.
+
+    Shape:
+        - x: (N, C, H, W)
+        - weight: (O, C, 3, 3)
+        - output: (N, O, H, W)
+    """
+    return F.conv2d(x, weight, padding=1)
+
+
+@accelerated
+def depthwise_conv2d(x: paddle.Tensor, kernels: paddle.Tensor, dilation: int) -> paddle.Tensor:
+    """Cross-correlate each channel with a kernel of its own, zero-padded to the same size.
+
+    An even kernel has its extra row and column of padding at the top and the left.
+
+    Shape:
+        - x: (N, C, H, W)
+        - kernels: (C, 1, k, k)
+        - output: (N, C, H, W)
+    """
+    k = kernels.shape[2]
+    after = (k - 1) // 2 * dilation
+    before = (k - 1) * dilation - after
+    padding = [before, after, before, after]  # top, bottom, left, right
+    return F.conv2d(x, kernels, padding=padding, dilation=dilation, groups=kernels.shape[0])
+
+
+@accelerated
+def resize_bilinear(
+    x: paddle.Tensor, size: Sequence[int] | paddle.Tensor, align_corners: bool = False
+) -> paddle.Tensor:
+    """Bilinear interpolation to ``size`` = (height, width).
+
+    Shape:
+        - x: (N, C, h, w)
+        - output: (N, C, H, W)
+    """
+    return F.interpolate(x, size, mode="bilinear", align_corners=align_corners)
+
+
+@accelerated
+def criss_cross_attention(
+    x: paddle.Tensor,
+    query_key_weight: paddle.Tensor,
+    query_key_bias: paddle.Tensor,
+    value_weight: paddle.Tensor,
+    value_bias: paddle.Tensor,
+    gamma: paddle.Tensor,
+) -> paddle.Tensor:
+    """x + γ · the values of every pixel's row and column, weighted by a softmax over both.
+
+    γ and the softmax's denominator go into the weights, the smaller tensors.
+
+    Shape:
+        - x: (N, C, H, W)
+        - query_key_weight: (2R, C), queries first; query_key_bias: (2R,)
+        - value_weight: (C, C); value_bias: (C,)
+        - gamma: (1,)
+        - output: (N, C, H, W)
+    """
+    query, key = paddle.split(_project(x, query_key_weight, query_key_bias), 2, axis=3)  # (N, H, W, R) each
+    value = _project(x, value_weight, value_bias)  # (N, H, W, C)
+    row, column, mass = criss_cross_weights(query, key)
+    scale = gamma / mass  # (N, H, W, 1)
+    along = paddle.matmul(row * scale, value)  # (N, H, W, C)
+    across = paddle.matmul(column * scale.transpose(FLIP), value.transpose(FLIP))  # (N, W, H, C)
+    return x + (along + across.transpose(FLIP)).transpose([0, 3, 1, 2])
+
+
+FLIP = [0, 2, 1, 3]  # rows ↔ columns
+
+
+def criss_cross_weights(query: paddle.Tensor, key: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor]:
+    """Exponentials of the energies of every pixel with its row and its column, and the sum of both.
+
+    The pixel itself counts once, through its row. Row and column share one maximum, so that the two energy maps are
+    never concatenated.
+
+    Shape:
+        - query, key: (N, H, W, R)
+        - output: (N, H, W, W'), (N, W, H, H') and (N, H, W, 1)
+    """
+    row = paddle.matmul(query, key, transpose_y=True)  # (N, H, W, W')
+    column = paddle.matmul(query.transpose(FLIP), key.transpose(FLIP), transpose_y=True)  # (N, W, H, H')
+    position = paddle.arange(paddle.shape(query)[1])
+    itself = position.unsqueeze(0) == position.unsqueeze(1)  # (H, H')
+    column = paddle.where(itself, paddle.full([], float("-inf")), column)
+
+    row_max = row.max(axis=3, keepdim=True)  # (N, H, W, 1)
+    column_max = column.max(axis=3, keepdim=True).transpose(FLIP)
+    top = paddle.maximum(row_max, column_max).detach()  # shifts every exponent, changes no ratio
+    row = paddle.exp(row - top)
+    column = paddle.exp(column - top.transpose(FLIP))
+    return row, column, row.sum(axis=3, keepdim=True) + column.sum(axis=3, keepdim=True).transpose(FLIP)
+
+
+def _project(x: paddle.Tensor, weight: paddle.Tensor, bias: paddle.Tensor) -> paddle.Tensor:
+    """A 1×1 convolution as one matrix product with the channels last: (N, C, H, W) → (N, H, W, O)."""
+    height, width = spatial_size(x)
+    merged = paddle.matmul(x.flatten(2), weight, transpose_x=True, transpose_y=True) + bias  # (N, H·W, O)
+    return merged.reshape([0, height, width, bias.shape[0]])
+
+
+def spatial_size(x: paddle.Tensor) -> tuple[Size, Size]:
+    """Height and width of (N, C, H, W): numbers when running eagerly, tensors while a graph is traced."""
+    if paddle.in_dynamic_mode():
+        return x.shape[2], x.shape[3]
+    shape = paddle.shape(x)
+    return shape[2], shape[3]

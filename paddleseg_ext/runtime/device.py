@@ -1,0 +1,62 @@
+"""The device that Paddle computes on, and what it takes of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import paddle
+
+from paddleseg_ext.errors import UserError, reason
+
+DEVICES = "auto, cpu, gpu, gpu:N, xpu, npu or mlu"
+INSTALL_PAGE = "https://www.paddlepaddle.org.cn/en/install/quick"
+
+
+def set_device(name: str = "auto") -> str:
+    """Choose the device on which Paddle computes and return its name as Paddle spells it (``cpu``, ``gpu:0``).
+
+    Raises:
+        UserError: `name` is none of those allowed, or this Paddle or this machine lacks the device.
+    """
+    kind = name.split(":")[0]
+    if kind not in ("auto", "cpu", "gpu", "xpu", "npu", "mlu"):
+        raise UserError(f"`device` {name}: there is no such device; allowed are {DEVICES}")
+    gpus = paddle.device.cuda.device_count() if paddle.is_compiled_with_cuda() else 0
+    if kind == "auto":
+        name = "gpu" if gpus else "cpu"
+    elif kind == "gpu" and not paddle.is_compiled_with_cuda():
+        raise UserError(
+            f"`device` {name}: the installed paddlepaddle {paddle.__version__} is the CPU build; install "
+            f"paddlepaddle-gpu (the command for your CUDA version is at {INSTALL_PAGE}) or use `device` cpu"
+        )
+    elif kind == "gpu" and not gpus:
+        raise UserError(f"`device` {name}: Paddle sees no GPU on this machine; use `device` cpu")
+    try:
+        paddle.set_device(name)
+    except (ValueError, RuntimeError, OSError) as error:
+        raise UserError(f"`device` {name}: Paddle cannot use it: {reason(error)}") from error
+    return str(paddle.get_device())
+
+
+def cpu_threads() -> int:
+    """Threads of the CPU for one process: the processors it may use, shared with the others of a launch."""
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, processors // paddle.distributed.get_world_size())
+
+
+def peak_memory() -> int:
+    """Bytes: the most that Paddle allocated on the GPU or, without one, that this process had resident (0: unknown)."""
+    if paddle.get_device().startswith("gpu"):
+        return int(paddle.device.cuda.max_memory_allocated())
+    status = Path("/proc/self/status")
+    if status.exists():  # getrusage counts in what the parent held when it started this process
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    if sys.platform == "win32":
+        return 0
+    import resource  # not on Windows
+
+    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

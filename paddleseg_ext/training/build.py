@@ -1,0 +1,94 @@
+"""From a configuration to a trainer, for the command line and for notebooks."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from pathlib import Path
+
+from paddleseg.cvlibs import Config
+
+from paddleseg_ext.builder import Builder
+from paddleseg_ext.checkpoint.save import latest_checkpoint
+from paddleseg_ext.config.load import train_config
+from paddleseg_ext.errors import UserError
+from paddleseg_ext.evaluation.predictor import read_test_config
+from paddleseg_ext.runtime import distributed
+from paddleseg_ext.runtime.seeding import ITERATION, be_deterministic, seed_all
+from paddleseg_ext.training.checks import check_cityscapes
+from paddleseg_ext.training.config import RunConfig
+from paddleseg_ext.training.param_groups import exempt_from_decay, freeze, scale_head
+from paddleseg_ext.training.trainer import Trainer
+
+logger = logging.getLogger(__name__)
+
+
+def run_config(config: Config, save_dir: str | Path, use_vdl: bool = False) -> RunConfig:
+    """What a configuration says of a run, and where it leaves its files.
+
+    Args:
+        config: Of `load_config`.
+        save_dir: Folder for checkpoints, metrics and the curve.
+        use_vdl: Write VisualDL scalars and images.
+
+    Raises:
+        UserError: `test_config` has a key that is not supported.
+    """
+    return RunConfig(
+        iters=config.iters,
+        batch_size=config.batch_size,
+        save_dir=save_dir,
+        train=train_config(config),
+        use_vdl=use_vdl,
+        test_config=read_test_config(config.test_config),
+        config=config.dic,
+    )
+
+
+def build_trainer(config: Config, run: RunConfig, resume: str | Path | None = None, anyway: bool = False) -> Trainer:
+    """The trainer of a configuration; without a seed in `train:`, or in the checkpoint, one is drawn.
+
+    ``build_trainer(config, run_config(config, "output")).run()`` trains.
+
+    Args:
+        config: Of `load_config`.
+        run: Of `run_config`, perhaps changed.
+        resume: A checkpoint folder to go on from, or ``auto``: the newest in `save_dir`, if there is one.
+        anyway: Resume although other settings would give other weights.
+
+    Raises:
+        UserError: Whatever is wrong with the configuration, its data sets, its weights or the checkpoint.
+    """
+    train = run.train
+    if train.deterministic:
+        be_deterministic()
+    check_cityscapes(config.train_dataset_cfg, "train_dataset")
+    if train.do_eval:
+        if not config.val_dataset_cfg:
+            raise UserError("`do_eval`: the configuration has no val_dataset")
+        check_cityscapes(config.val_dataset_cfg, "val_dataset")
+    builder = Builder(config)
+    train_dataset, val_dataset = builder.train_dataset, builder.val_dataset if train.do_eval else None
+    checkpoint = _checkpoint(resume, run.save_dir)
+    if train.seed is None and checkpoint is None:
+        run = run.with_seed(distributed.all_reduce_max(secrets.randbits(32)))
+    seed_all(ITERATION, run.train.seed or 0, 0)  # the initial weights; iterations count from 1
+    model = distributed.sync_batch_norm(builder.model)
+    freeze(model, train.freeze)
+    optimizer = builder.optimizer
+    if train.head_lr != 1:
+        scale_head(model, train.head_lr)
+    if train.no_decay:
+        exempt_from_decay(model, optimizer)
+    trainer = Trainer(model, train_dataset, builder.loss, optimizer, run, val_dataset)
+    if checkpoint is not None:
+        trainer.restore(checkpoint, anyway)
+    return trainer
+
+
+def _checkpoint(resume: str | Path | None, save_dir: str | Path) -> Path | None:
+    if str(resume) != "auto":
+        return Path(resume) if resume else None
+    found = latest_checkpoint(save_dir)
+    logger.info(f"resuming from {found}" if found else f"resume auto: no checkpoint in {save_dir}, starting anew")
+    return found

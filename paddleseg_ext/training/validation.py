@@ -1,0 +1,80 @@
+"""Evaluating while training: the best model, early stopping, pictures."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from paddle import nn
+
+from paddleseg_ext.checkpoint.save import save_best
+from paddleseg_ext.data.classes import class_names, palette
+from paddleseg_ext.evaluation.evaluate import evaluate
+from paddleseg_ext.evaluation.predictor import Predictor
+from paddleseg_ext.runtime import distributed
+from paddleseg_ext.training.config import RunConfig
+from paddleseg_ext.training.losses import mask_loss
+from paddleseg_ext.training.metric_logger import MetricLogger
+from paddleseg_ext.training.state import TrainState
+from paddleseg_ext.training.state_dict import model_arrays
+from paddleseg_ext.visualization.comparisons import comparisons, evenly_spaced
+from paddleseg_ext.visualization.draw import plot_history
+
+IMAGES, PANEL_WIDTH = 4, 512  # in VisualDL: at each evaluation, and pixels of each of an image's three panels
+logger = logging.getLogger(__name__)
+
+
+class Validator:
+    """Evaluates a model on a data set, and keeps the best one.
+
+    Args:
+        model: In PaddleSeg's form.
+        dataset: Of validation images.
+        losses: Those of training; the first gives the validation loss.
+        run: See `RunConfig`.
+    """
+
+    def __init__(self, model: nn.Layer, dataset: Any, losses: dict, run: RunConfig) -> None:
+        self.model, self.dataset, self.run = model, dataset, run
+        self.losses = losses
+
+    def __call__(self, state: TrainState, metrics: MetricLogger | None) -> None:
+        """Evaluate the model as it is now; `state` notes the result, process 0 writes it down.
+
+        Args:
+            state: Its `best`, `stale` and `evaluated` change.
+            metrics: Of process 0.
+        """
+        train = self.run.train
+        settings = {"precision": train.precision, **self.run.test_config}
+        loss = mask_loss(self.model, self.losses)
+        reading = {"num_workers": train.num_workers, "progress": False}
+        result = evaluate(self.model, self.dataset, loss=loss, **reading, **settings)
+        record = {"iter": state.iteration, **result.to_dict(class_names(self.dataset))}
+        score = record[train.metric] or 0.0
+        better = not state.best or score > state.best["score"]
+        state.stale = 0 if better else state.stale + 1
+        state.evaluated = True
+        if better:
+            state.best = {"metric": train.metric, "score": score, "iteration": state.iteration}
+            if distributed.rank() == 0:
+                save_best(self.run.save_dir, model_arrays(self.model), self.run.to_yaml())
+        if metrics:
+            if self.run.use_vdl:
+                self._show(metrics, state.iteration, Predictor(**settings))
+            metrics.evaluation(record)
+            plot_history(metrics.history, Path(self.run.save_dir) / "curve.png")
+        best = f"best {train.metric} {state.best['score']:.4f} at iter {state.best['iteration']}"
+        logger.info(f"evaluation at iter {state.iteration}: {result}; {best}")
+
+    def gave_up(self, state: TrainState) -> bool:
+        """Whether too many evaluations in a row were not better than the best."""
+        patience = self.run.train.early_stop_intervals
+        return patience is not None and state.stale >= patience
+
+    def _show(self, metrics: MetricLogger, iteration: int, predictor: Predictor) -> None:
+        chosen = evenly_spaced(len(self.dataset), IMAGES)
+        names, colors = class_names(self.dataset), palette(self.dataset)
+        for index, image in comparisons(self.model, self.dataset, chosen, names, colors, predictor, PANEL_WIDTH):
+            metrics.image(iteration, f"Evaluate/image_{index}", image)

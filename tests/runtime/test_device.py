@@ -1,0 +1,35 @@
+"""Choosing a device, and what the process takes of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import paddle
+import pytest
+
+from paddleseg_ext.errors import UserError
+from paddleseg_ext.runtime.device import peak_memory, set_device
+
+
+def test_auto_takes_what_there_is() -> None:
+    gpus = paddle.device.cuda.device_count() if paddle.is_compiled_with_cuda() else 0
+    assert set_device("auto").startswith("gpu" if gpus else "cpu")
+
+
+@pytest.mark.skipif(paddle.is_compiled_with_cuda(), reason="this Paddle can use a GPU")
+@pytest.mark.parametrize("name", ["gpu", "gpu:1"])
+def test_a_gpu_without_the_gpu_wheel_says_what_to_install(name: str) -> None:
+    with pytest.raises(UserError, match=rf"`device` {name}: .*CPU build; install paddlepaddle-gpu"):
+        set_device(name)
+
+
+@pytest.mark.parametrize("name", ["tpu", "cpu:1", "xpu:x"])
+def test_an_unknown_device_is_refused(name: str) -> None:
+    with pytest.raises(UserError, match=f"`device` {name}"):
+        set_device(name)
+
+
+@pytest.mark.skipif(paddle.is_compiled_with_cuda(), reason="counts what is on the GPU")
+def test_peak_memory_grows_with_what_is_held() -> None:
+    before = peak_memory()
+    held = np.ones(before // 4 + 2**26, np.float32)  # as much again, and more
+    assert peak_memory() >= before + held.nbytes // 2
