@@ -1,52 +1,26 @@
 """Write the files of this folder. Needs PyTorch and mmsegmentation, in an environment without Paddle:
 
     python3 -m venv oracle
-    oracle/bin/pip install torch==2.13.0 mmcv-lite==2.1.0 mmengine mmsegmentation==1.2.2 ftfy regex
-    oracle/bin/python tests/data/importers/make.py [SIZE …]
+    oracle/bin/pip install torch==2.13.0 mmcv-lite==2.1.0 mmengine mmsegmentation==1.2.2 ftfy regex 'numpy<2'
+    oracle/bin/python -m tests.data.importers.make [FOLDER [SIZE …]]
 
-With sizes (``256x512``) it writes complete logits of a wider network to the current folder instead.
+Run it from the repository's root. With a folder it writes there instead; with sizes (``256x512``) it writes complete
+logits of a wider network there.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
-import types
 from pathlib import Path
 
-import mmcv
+import numpy as np
+import torch
+from mmengine.logging import MessageHub
 
+from tests.data.mmseg_peer import load_models
 
-class Stub(types.ModuleType):
-    """Stands for compiled operators that these networks never call."""
-
-    def __getattr__(self, name: str) -> type:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return type(name, (), {})
-
-
-def stub_compiled_operators() -> None:
-    ops = Stub("mmcv.ops")
-    ops.__path__ = []
-    sys.modules.update({name: Stub(name) for name in ("mmcv.ops.point_sample", "mmcv.ops.carafe")}, **{"mmcv.ops": ops})
-    path = Path(mmcv.__file__).parent / "ops" / "cc_attention.py"  # pure PyTorch
-    spec = importlib.util.spec_from_file_location("mmcv.ops.cc_attention", path)
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    ops.CrissCrossAttention = module.CrissCrossAttention
-
-
-stub_compiled_operators()
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from mmengine.logging import MessageHub  # noqa: E402
-from mmseg.registry import MODELS  # noqa: E402
-from mmseg.utils import register_all_modules  # noqa: E402
-
-register_all_modules(init_default_scope=True)
-
+MODELS = load_models()
 HERE = Path(__file__).parent
 NORM, CLASSES = {"type": "BN"}, 3
 SE = {"type": "CrossEntropyLoss", "use_sigmoid": True, "loss_weight": 0.2}
@@ -147,7 +121,7 @@ def logits(net: torch.nn.Module, height: int, width: int) -> np.ndarray:
         return net.encode_decode(torch.from_numpy(image(height, width)), [{"img_shape": (height, width)}]).numpy()
 
 
-def write_checkpoints() -> None:
+def write_checkpoints(folder: Path) -> None:
     """A tiny network as mmsegmentation 0.x and 1.x save it, in PyTorch's two formats; and every kind of tensor."""
     net = MODELS.build({k: v for k, v in configuration("pspnet", 18, 1, 4, False).items() if v is not None}).eval()
     randomise(net)
@@ -156,12 +130,12 @@ def write_checkpoints() -> None:
     text = "model = dict(decode_head=dict(align_corners=False), auxiliary_head=dict(align_corners=False))"
     old = {"mmseg_version": "0.30.0", "config": text, "CLASSES": classes, "PALETTE": palette, "epoch": 1, "iter": 80000}
     old_file = {"meta": old, "state_dict": state, "optimizer": {"state": {}, "param_groups": [{"lr": 0.01}]}}
-    torch.save(old_file, HERE / "mmseg_0x_legacy.pth", _use_new_zipfile_serialization=False)
+    torch.save(old_file, folder / "mmseg_0x_legacy.pth", _use_new_zipfile_serialization=False)
     hub = MessageHub("golden")
     hub.update_scalar("train/loss", 1.5)
     new = {"cfg": text, "dataset_meta": {"classes": classes, "palette": palette}, "epoch": 0, "iter": 80000}
-    torch.save({"meta": new, "state_dict": state, "message_hub": hub.state_dict()}, HERE / "mmseg_1x_zip.pth")
-    np.save(HERE / "mmseg_checkpoint_logits.npy", logits(net, 65, 97))
+    torch.save({"meta": new, "state_dict": state, "message_hub": hub.state_dict()}, folder / "mmseg_1x_zip.pth")
+    np.save(folder / "mmseg_checkpoint_logits.npy", logits(net, 65, 97))
 
     numbers = torch.arange(-6, 6)
     kinds = {str(kind)[6:]: numbers.to(kind) for kind in (torch.float32, torch.float64, torch.float16, torch.bfloat16)}
@@ -170,13 +144,14 @@ def write_checkpoints() -> None:
     table = numbers.float().reshape(3, 4)
     kinds |= {"transposed": table.t(), "window": table[1:, 1:3], "tied": table, "parameter": torch.nn.Parameter(table)}
     kinds |= {"scalar": torch.tensor(0.75), "empty": torch.zeros(0, 3), "note": "no tensor", "size": table.shape}
-    torch.save(kinds, HERE / "kinds_zip.pth")
-    torch.save(kinds, HERE / "kinds_legacy.pth", _use_new_zipfile_serialization=False)
+    torch.save(kinds, folder / "kinds_zip.pth")
+    torch.save(kinds, folder / "kinds_legacy.pth", _use_new_zipfile_serialization=False)
 
 
-def main(sizes: list[str]) -> None:
+def main(folder: Path = HERE, *sizes: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
     if not sizes:
-        write_checkpoints()
+        write_checkpoints(folder)
     for name in HEADS:
         blob = {}
         for align_corners in (False, True):
@@ -190,7 +165,7 @@ def main(sizes: list[str]) -> None:
                 # Every 149th number of the logits keeps the files small and still meets every row and column phase.
                 blob[key] = result if sizes else np.append(result.reshape(-1)[::149], np.abs(result).max())
         blob.update({f"sd/{key}": value.numpy() for key, value in net.state_dict().items()}, meta=json.dumps(config))
-        path = (Path.cwd() if sizes else HERE) / f"{name}.npz"
+        path = folder / f"{name}.npz"
         np.savez_compressed(path, **blob)
         print(
             path.name,
@@ -201,4 +176,4 @@ def main(sizes: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(*map(Path, sys.argv[1:2]), *sys.argv[2:])
