@@ -1,4 +1,4 @@
-"""Preparing a training sample beside PaddleSeg's transforms: the same pixels for the same draws, images a second."""
+"""Preparing a training sample beside PaddleSeg's transforms: the same pixels for the same draws, images per second."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ class Result:
 
 
 def mean_rows(results: Sequence[Result]) -> list[Row]:
-    """Geometric means over several heads, a row a mode; none for a single head."""
+    """Geometric means over several heads, a row per mode; none for a single head."""
     rows = []
     for mode in dict.fromkeys(result.mode for result in results):
         ones = [result.row() for result in results if result.mode == mode]

@@ -1,1 +1,1 @@
-"""The command line: one module a command, each with ``add_arguments(parser)`` and ``run(args) -> int``."""
+"""The command line: one module per command, each with ``add_arguments(parser)`` and ``run(args) -> int``."""

@@ -137,7 +137,7 @@ def check_outputs(model: nn.Layer, losses: dict) -> None:
 
 @contextmanager
 def watch_batch_norm(model: nn.Layer) -> Iterator[None]:
-    """Warn about BatchNorm layers that saw one value a channel in the block's forward passes.
+    """Warn about BatchNorm layers that saw one value per channel in the block's forward passes.
 
     That happens to a batch of 1 behind a global pooling. The variance of one value is 0: Paddle silently skips the
     normalization then, while evaluation, which uses running statistics, does not.
@@ -161,7 +161,7 @@ def watch_batch_norm(model: nn.Layer) -> Iterator[None]:
             hook.remove()
     if found:
         logger.warning(
-            "warning: with one image a batch, BatchNorm after global pooling sees one value a channel, so Paddle skips "
+            "warning: with one image per batch, BatchNorm after global pooling sees one value per channel, so Paddle skips "
             f"it: {', '.join(found)}; use a batch_size of 2 or more, or no normalization in these branches"
         )
 
