@@ -38,7 +38,13 @@ EXTRAS = {
     "cpu": ["paddlepaddle>=2.6.2,<3.4"],
     "onnx": ONNX,
     "test": [*ONNX, "pytest>=7.4,<10", "hypothesis>=6.80,<7", "cityscapesscripts>=2.2.4,<3"],
-    "dev": ["ruff>=0.6,<1", "mypy>=1.8,<3"],
+    "dev": [
+        "ruff>=0.9,<1",
+        "mypy>=1.8,<3",
+        "import-linter>=2.6,<3; python_version >= '3.10'",
+        "types-PyYAML>=6,<7",
+        "types-tqdm>=4.60,<5",
+    ],
 }
 
 setup(

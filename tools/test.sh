@@ -3,6 +3,7 @@
 # repository root:
 #
 #   bash tools/test.sh
+#   bash tools/test.sh --all                     with what is marked slow
 #   bash tools/test.sh tests/layers -k aspp
 set -euo pipefail
 unset CDPATH
@@ -12,4 +13,9 @@ source tools/_env.sh
 use_environment test
 # Tests may load Paddle before the package that sets this (paddleseg_ext/compat/environment.py tells why).
 if grep -qs AuthenticAMD /proc/cpuinfo; then export MKL_DEBUG_CPU_TYPE="${MKL_DEBUG_CPU_TYPE:-5}"; fi
+if [ "${1-}" = --all ]; then
+  shift
+else
+  set -- -m 'not slow' "$@"
+fi
 exec "$venv_python" -m pytest -q --durations=10 "$@"

@@ -25,6 +25,7 @@ def add_applying_arguments(parser: argparse.ArgumentParser, aug_flag: str) -> No
     """Add ``--model_path`` and PaddleSeg's flags for scales, flips and windows.
 
     Args:
+        parser: Of `val` or `predict`.
         aug_flag: PaddleSeg's name of the switch for scales and flips: ``aug_eval`` or ``aug_pred``.
     """
     parser.add_argument("--model_path", help="trained weights (.pdparams or .safetensors)")

@@ -24,8 +24,11 @@ def autocast_enabled() -> bool:
 
 
 def squared_l2_norm(tensor: paddle.Tensor) -> paddle.Tensor:
-    """Sum of squares, a scalar: the operation behind `paddle.nn.ClipGradByGlobalNorm`, in a tenth of the time of a
-    square and a sum. `paddle.nn.utils.clip_grad_norm_` would change the gradients as well."""
+    """Sum of squares, a scalar.
+
+    The operation behind `paddle.nn.ClipGradByGlobalNorm`, in a tenth of the time of a square and a sum; the public
+    `paddle.nn.utils.clip_grad_norm_` would change the gradients as well.
+    """
     if hasattr(paddle._C_ops, "squared_l2_norm"):  # 2.6 to 3.3
         return paddle._C_ops.squared_l2_norm(tensor).reshape([])
     return tensor.square().sum()

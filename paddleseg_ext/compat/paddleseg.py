@@ -206,8 +206,10 @@ def se_squeeze() -> bool:
 
 
 def point_cross_entropy_weight() -> bool:
-    """PointCrossEntropyLoss: weighs a pixel by its class's number instead of the class's weight, and fails on ignored
-    pixels. Any Paddle; Paddle ≥ 3.0 raises a TypeError instead."""
+    """PointCrossEntropyLoss: weighs a pixel by its class's number instead of its weight. Any Paddle.
+
+    It fails on ignored pixels, too; Paddle ≥ 3.0 raises a TypeError instead.
+    """
     return _correct(
         "models.losses.point_cross_entropy_loss:PointCrossEntropyLoss.forward",
         {

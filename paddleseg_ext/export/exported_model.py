@@ -71,7 +71,7 @@ class ExportedModel(nn.Layer):
         except Exception as error:  # of Paddle Inference or ONNX Runtime
             raise UserError(f"{self.folder} fails on an input of {_sizes(x.shape)}: {reason(error)}") from error
         if self.output_op == "softmax":
-            # Up to a number per pixel the logarithms are the logits: what is averaged or resized has the same best class.
+            # Up to a number per pixel the logarithms are the logits: averaged or resized, the same class is best.
             result = np.log(np.maximum(result, SMALLEST))
         return [paddle.to_tensor(result)]
 

@@ -34,7 +34,8 @@ def check_cityscapes(config: dict, key: str) -> None:
     It pairs two sorted lists by position, so that missing labels leave it empty or, worse, wrongly paired.
 
     Args:
-        config: The section `key` of the configuration; sections of other types pass.
+        config: A data set's section of the configuration; sections of other types pass.
+        key: Its name, for the sentence.
 
     Raises:
         UserError: Labels are missing; the sentence names the preparation step.
@@ -73,6 +74,7 @@ def check_labels(dataset: paddle.io.Dataset, num_classes: int, key: str = "train
     Args:
         dataset: In PaddleSeg's form.
         num_classes: Labels must lie in [0, num_classes) or be the data set's `ignore_index`.
+        key: Name of its section in the configuration, for the sentence.
 
     Raises:
         UserError: A file cannot be read, an image and its label differ in size, or a label has other values or
@@ -125,8 +127,9 @@ def check_same_settings(path: Path, saved: Checkpoint, config: Mapping[str, Any]
 
 
 def check_outputs(model: nn.Layer, losses: dict) -> None:
-    """Compare the number of losses with the outputs that the model names; a stock model names none, and is checked
-    when it gives the first outputs.
+    """Compare the number of losses with the outputs that the model names.
+
+    A stock model names none, and is checked when it gives the first outputs.
 
     Raises:
         UserError: There are more or fewer losses than outputs.
@@ -161,8 +164,8 @@ def watch_batch_norm(model: nn.Layer) -> Iterator[None]:
             hook.remove()
     if found:
         logger.warning(
-            "warning: with one image per batch, BatchNorm after global pooling sees one value per channel, so Paddle skips "
-            f"it: {', '.join(found)}; use a batch_size of 2 or more, or no normalization in these branches"
+            "warning: with one image per batch, BatchNorm after global pooling sees one value per channel, so Paddle "
+            f"skips it: {', '.join(found)}; use a batch_size of 2 or more, or no normalization in these branches"
         )
 
 

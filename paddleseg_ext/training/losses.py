@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 def output_names(model: nn.Layer, count: int) -> list[str]:
-    """Names of a model's training outputs: its own `output_names`, else ``out0``, ``out1``, …"""
+    """Names of a model's training outputs: its own `output_names`, else ``out0``, ``out1`` and so on."""
     return list(getattr(model, "output_names", None) or [f"out{i}" for i in range(count)])
 
 

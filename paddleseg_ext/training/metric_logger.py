@@ -148,7 +148,11 @@ def training_record(iteration: int, epoch: int, lr: float, samples: int, meter: 
     """The record of an interval.
 
     Args:
+        iteration: The last one of the interval.
+        epoch: That it belongs to, from 1 on.
+        lr: Its learning rate.
         samples: Samples per iteration, of all processes.
+        meter: Losses and times of the interval.
     """
     losses, seconds = meter.losses(), meter.seconds()
     norm = losses.pop(NORM, None)

@@ -30,6 +30,9 @@ def draw_comparisons(
     """Predict some images of `dataset` and write one PNG file for each, named as the image after its index.
 
     Args:
+        model: In PaddleSeg's form.
+        dataset: Of validation images, in PaddleSeg's form.
+        folder: Where the files go.
         indices: Which images, in the order of the result.
         names: Of the classes.
         palette: (K, 3) uint8 RGB.
@@ -52,9 +55,15 @@ def comparisons(
     predictor: Predictor,
     width: int | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield index and image (h, w, 3) of some images; arguments as for `draw_comparisons`.
+    """Yield index and image (h, w, 3) of some images; in the order asked for.
 
     Args:
+        model: In PaddleSeg's form.
+        dataset: Of validation images, in PaddleSeg's form.
+        indices: Which images, in the order of the result.
+        names: Of the classes.
+        palette: (K, 3) uint8 RGB.
+        predictor: How the network is applied.
         width: Wider images are reduced to it, so that the legend stays legible in a small image.
     """
     with evaluating(model), closing(read(dataset, [[i] for i in indices])) as reader:

@@ -39,6 +39,8 @@ def write_report(
 
     Args:
         folder: Made if it is missing.
+        model: In PaddleSeg's form.
+        dataset: Of validation images, in PaddleSeg's form.
         result: Of `evaluate(model, dataset, …, **settings)`.
         names: Of the classes.
         palette: (K, 3) uint8 RGB.
