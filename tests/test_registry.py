@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import pytest
 from paddleseg.cvlibs import manager
 
+from paddleseg_ext import registry
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.heads import Head, PSPHead
-from paddleseg_ext.registry import HEADS, argument_names, register_head, register_model
+from paddleseg_ext.registry import HEADS, argument_names
+
+KINDS = ("head", "model", "backbone", "dataset", "transform", "loss")
 
 
 def test_yaml_name_gives_a_partial() -> None:
@@ -37,9 +41,23 @@ def test_arguments_of_the_parent_are_refused(name: str, key: str) -> None:
         manager.MODELS[name](**{key: 3})
 
 
-@pytest.mark.parametrize("register", [register_head, register_model])
-def test_a_taken_name_is_refused(register: object) -> None:
-    before = manager.MODELS["PSPNet"]
-    with pytest.raises(ValueError, match="'PSPNet' is already registered"):
-        register(type("PSPNet", (Head,), {}))
-    assert manager.MODELS["PSPNet"] is before
+@pytest.mark.parametrize("register", [getattr(registry, f"register_{kind}") for kind in KINDS])
+@pytest.mark.parametrize("name", ["PSPNet", "ResNet50_vd", "Cityscapes", "Normalize", "CrossEntropyLoss", "SGD"])
+def test_a_taken_name_is_refused_whatever_has_it(register: Callable, name: str) -> None:
+    before = {kind: dict(found.components_dict) for kind, found in registry.REGISTRIES.items()}
+    with pytest.raises(ValueError, match=f"'{name}' is already registered, as a"):
+        register(type(name, (Head,), {}))
+    assert before == {kind: found.components_dict for kind, found in registry.REGISTRIES.items()}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "head"])
+def test_a_new_name_is_entered(kind: str) -> None:
+    def component_of_the_tests() -> None:
+        pass
+
+    components = registry.REGISTRIES[kind].components_dict
+    try:
+        assert getattr(registry, f"register_{kind}")(component_of_the_tests) is component_of_the_tests
+        assert components["component_of_the_tests"] is component_of_the_tests
+    finally:
+        components.pop("component_of_the_tests", None)

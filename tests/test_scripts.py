@@ -76,7 +76,9 @@ def assert_fails(done: subprocess.CompletedProcess[str], *words: str) -> None:
         assert word in sentence
 
 
-@pytest.mark.parametrize("script", ["tools/_env.sh", "tools/test.sh", "tools/quickstart.sh", ".ci/run"])
+@pytest.mark.parametrize(
+    "script", ["tools/_env.sh", "tools/lint.sh", "tools/test.sh", "tools/quickstart.sh", ".ci/run"]
+)
 def test_syntax(script: str) -> None:
     subprocess.run(["bash", "-n", str(ROOT / script)], check=True)
 
@@ -86,7 +88,7 @@ def test_installs_once_and_passes_arguments_on(machine: Machine) -> None:
     assert first.returncode == 0, first.stderr
     assert machine.asked("isolated -m venv --clear")
     assert machine.asked("isolated -m pip install pip>=22.3 -e .[cpu,test]")
-    assert machine.asked("isolated -m pytest -q --durations=10 tests/layers -k a b")
+    assert machine.asked("isolated -m pytest -q --durations=10 -m not slow tests/layers -k a b")
     second = machine.run("tools/test.sh")
     assert second.returncode == 0 and not machine.asked("-m pip") and machine.asked("-m pytest")
 
@@ -179,3 +181,22 @@ def test_other_peoples_folders_are_left_alone(machine: Machine) -> None:
 def test_an_unknown_network(machine: Machine) -> None:
     assert_fails(machine.run("tools/quickstart.sh", "unet"), "'unet'", "pspnet")
     assert not machine.calls.read_text()
+
+
+def test_all_runs_what_is_slow_too(machine: Machine) -> None:
+    assert machine.run("tools/test.sh", "--all", "tests/cli").returncode == 0
+    assert machine.asked("isolated -m pytest -q --durations=10 tests/cli")
+
+
+@pytest.mark.parametrize("check", ["-m ruff check", "-m ruff format", "importlinter", "-m mypy"])
+def test_lint_fails_where_a_check_does(machine: Machine, check: str) -> None:
+    assert machine.run("tools/lint.sh").returncode == 0 and machine.asked(check)
+    assert machine.run("tools/lint.sh", FAIL_AT=check, FAIL_WITH="1 error").returncode == 3
+    assert machine.run(".ci/run", FAIL_AT=check, FAIL_WITH="1 error").returncode == 3 and not machine.asked("-m pytest")
+
+
+def test_the_suite_runs_once_more_without_kernels(machine: Machine) -> None:
+    assert machine.run(".ci/run").returncode == 0
+    assert machine.asked("-m pytest -q --durations=10 -m not slow\n") and machine.asked(
+        "not slow tests/heads tests/layers"
+    )

@@ -11,5 +11,5 @@ source tools/_env.sh
 use_environment dev
 "$venv_python" -m ruff check .
 "$venv_python" -m ruff format --check .
-"$venv/bin/lint-imports" --no-cache
+"$venv_python" -c 'from importlinter.cli import lint_imports_command; lint_imports_command()' --no-cache
 "$venv_python" -m mypy

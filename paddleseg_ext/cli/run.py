@@ -7,6 +7,7 @@ import runpy
 import sys
 from pathlib import Path
 
+from paddleseg_ext.config.load import import_modules
 from paddleseg_ext.errors import UserError
 
 
@@ -19,8 +20,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the script as `python SCRIPT ARGS…` would; its exceptions and its exit status are its own.
 
+    What the file behind its ``--config`` names under ``imports`` is imported first, which PaddleSeg would not do.
+
     Raises:
-        UserError: There is no such file.
+        UserError: There is no such file, or a module cannot be imported.
     """
     script = Path(args.script)
     if not script.is_file():
@@ -29,7 +32,18 @@ def run(args: argparse.Namespace) -> int:
     sys.argv = [args.script, *args.arguments]
     sys.path.insert(0, str(script.resolve().parent))
     try:
+        if (config := _config_of(args.arguments)) is not None:
+            import_modules(config)
         runpy.run_path(args.script, run_name="__main__")
     finally:
         sys.argv, sys.path[:] = argv, path
     return 0
+
+
+def _config_of(arguments: list[str]) -> Path | None:
+    """The file that a script's ``--config`` names, if it is there; otherwise it is the script that says so."""
+    for flag, value in zip(arguments, [*arguments[1:], ""]):
+        name, _, joined = flag.partition("=")
+        if name == "--config" and Path(joined or value).is_file():
+            return Path(joined or value)
+    return None

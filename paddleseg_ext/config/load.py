@@ -65,8 +65,7 @@ def load_config(
     if not path.is_file():
         raise UserError(f"Configuration not found: {path} is not a file.")
     try:
-        for file, names in _imports(path):
-            _import(names, file)
+        import_modules(path)
         config = _Config(str(path), learning_rate=learning_rate, batch_size=batch_size, iters=iters, opts=opts)
     except UserError:
         raise
@@ -88,6 +87,16 @@ def load_config(
     config.dic["train"] = replace(written, **(train or {})).to_section()
     _write_out_defaults(config)
     return config
+
+
+def import_modules(path: Path) -> None:
+    """Import what a configuration and its ``_base_`` files name under ``imports``.
+
+    Raises:
+        UserError: a module cannot be imported; other errors of reading the files pass.
+    """
+    for file, names in _imports(path):
+        _import(names, file)
 
 
 def train_config(config: Config) -> TrainConfig:

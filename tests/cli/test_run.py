@@ -73,3 +73,17 @@ def test_from_a_shell(script: Path) -> None:
     command = "import sys; from paddleseg_ext.cli.main import main; sys.exit(main())"
     subprocess.run([sys.executable, "-c", command, "run", str(script), "--config", "b.yml"], check=True)
     assert _said(script)["args"]["config"] == "b.yml"
+
+
+@pytest.mark.parametrize("flag", ["--config {}", "--config={}"])
+def test_modules_that_the_configuration_names_are_imported_first(
+    script: Path, flag: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = script.parent
+    (folder / "mine_alone.py").write_text("LOADED = True\n")
+    (folder / "a.yml").write_text("imports: [mine_alone]\n")
+    script.write_text("import sys\nsys.exit(0 if 'mine_alone' in sys.modules else 3)\n")
+    monkeypatch.chdir(folder)
+    with pytest.raises(SystemExit) as status:
+        main(["run", str(script), *flag.format(folder / "a.yml").split()])
+    assert status.value.code == 0 and sys.modules.pop("mine_alone").LOADED

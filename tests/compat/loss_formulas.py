@@ -119,7 +119,7 @@ def se(logit: np.ndarray, label: np.ndarray) -> float:
 def rmi(logit: np.ndarray, label: np.ndarray) -> float:
     """Region mutual information with 3×3 max pooling and 3×3 regions (Zhao et al., NeurIPS 2019, Sec. 3.4)."""
 
-    def regions(x: np.ndarray) -> np.ndarray:  # (N, C, H, W) -> centerd (N, C, 9, pixels)
+    def regions(x: np.ndarray) -> np.ndarray:  # (N, C, H, W) -> centered (N, C, 9, pixels)
         n, c, h, w = x.shape
         x = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=-np.inf)
         rows, cols = (h - 1) // 3 + 1, (w - 1) // 3 + 1

@@ -1,0 +1,87 @@
+"""A run is its file: what a checkpoint's own configuration repeats, and what a resume is held to."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from paddleseg_ext import load_config
+from paddleseg_ext.checkpoint.save import load_checkpoint
+from paddleseg_ext.cli.main import main
+from paddleseg_ext.training.build import build_trainer, run_config
+from tests.tiny_run import write_config, write_samples
+
+ROOT = Path(__file__).resolve().parents[2]
+FLAGS = "--accumulate 4 --use_ema --ema_decay 0.9 --clip_norm 0.5 --head_lr 2 --no_decay --freeze norm.* --seed 5"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    return write_config(write_samples(tmp_path), imports=["tests.tiny_run"], iters=200)
+
+
+def assert_same(a: Path, b: Path) -> None:
+    first, second = load_checkpoint(a), load_checkpoint(b)
+    for mine, others in ((first.weights, second.weights), (first.arrays, second.arrays)):
+        assert mine.keys() == others.keys()
+        for name in mine:
+            np.testing.assert_array_equal(mine[name], others[name], err_msg=name)
+    assert first.record == second.record
+
+
+def test_killed_and_resumed_with_its_own_file_alone_ends_as_if_undisturbed(config: Path, tmp_path: Path) -> None:
+    """The flags are given once; afterwards the checkpoint's config.yml says all of it."""
+    flags = [*FLAGS.split(), "--save_interval", "20", "--keep_checkpoint_max", "0", "--log_iters", "50"]
+    assert main(["train", "--config", str(config), *flags, "--save_dir", str(tmp_path / "straight")]) == 0
+    killed = tmp_path / "killed"
+    run = subprocess.Popen(
+        [sys.executable, str(ROOT / "tools" / "train.py"), "--config", str(config), *flags, "--save_dir", str(killed)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 120
+    while not (killed / "iter_20" / "training.json").is_file() and run.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    assert (killed / "iter_20").is_dir() and not (killed / "iter_200").exists(), "killed too early or too late"
+    own = killed / "iter_20" / "config.yml"
+    assert main(["train", "--config", str(own), "--save_dir", str(killed), "--resume", "auto"]) == 0
+    assert_same(tmp_path / "straight" / "iter_200", killed / "iter_200")
+
+
+def test_a_resume_without_its_flags_is_refused_and_allowed_where_asked(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    start = ["train", "--config", str(config), "--save_dir", str(tmp_path / "run"), "--seed", "5"]
+    assert main([*start, "--iters", "4", "--save_interval", "2", "--accumulate", "4"]) == 0
+    resume = [*start, "--iters", "4", "--resume", str(tmp_path / "run" / "iter_2")]
+    before = sorted(path.name for path in (tmp_path / "run").iterdir())
+    capsys.readouterr()
+    assert main(resume) == 2
+    error = capsys.readouterr().err
+    assert "trained with other settings" in error and "train.accumulate: 4 before, 1 now" in error
+    assert f"--config {tmp_path / 'run' / 'iter_2' / 'config.yml'}" in error and "--resume_anyway" in error
+    assert error.count("\n") == 1 and sorted(path.name for path in (tmp_path / "run").iterdir()) == before
+    assert main([*resume, "--resume_anyway"]) == 0
+
+
+def test_the_checkpoint_keeps_the_seed_that_was_drawn(config: Path, tmp_path: Path) -> None:
+    for name, start in (("a", config), ("b", tmp_path / "a" / "iter_2" / "config.yml")):
+        assert main(["train", "--config", str(start), "--iters", "2", "--save_dir", str(tmp_path / name)]) == 0
+    assert isinstance(yaml.safe_load((tmp_path / "a" / "iter_2" / "config.yml").read_text())["train"]["seed"], int)
+    assert_same(tmp_path / "a" / "iter_2", tmp_path / "b" / "iter_2")
+
+
+def test_in_a_notebook_three_lines_train(config: Path, tmp_path: Path) -> None:
+    configuration = load_config(config, iters=2, train={"seed": 1})
+    result = build_trainer(configuration, run_config(configuration, tmp_path / "out")).run()
+    assert result.iteration == 2 and result.checkpoint == tmp_path / "out" / "iter_2"
