@@ -138,13 +138,13 @@ class ResNetV1c(nn.Layer):
             raise ValueError(f"output_stride={output_stride} is not one of {', '.join(map(str, SCALES))}.")
         strides, dilations = strides or SCALES[output_stride][0], dilations or SCALES[output_stride][1]
         grids = [[rate] * count for rate, count in zip(dilations, depths)]
-        for name, given, length in [
+        for name, numbers, length in [
             ("strides", strides, len(depths)),
             ("dilations", dilations, len(depths)),
             ("multi_grid", multi_grid or grids[-1], depths[-1]),
         ]:
-            if len(given) != length:
-                raise ValueError(f"{name}={list(given)} has {len(given)} numbers, but {length} are needed.")
+            if len(numbers) != length:
+                raise ValueError(f"{name}={list(numbers)} has {len(numbers)} numbers, but {length} are needed.")
         if contract_dilation:
             for grid in grids:
                 grid[0] = max(1, grid[0] // 2)

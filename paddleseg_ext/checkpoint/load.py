@@ -107,6 +107,7 @@ def set_weights(model: nn.Layer, weights: Mapping[str, np.ndarray]) -> None:
     """Give parameters and buffers new values, in the types that they have.
 
     Args:
+        model: What gets them.
         weights: By name, in the model's shapes; what is not named keeps its value.
     """
     own = model.state_dict()

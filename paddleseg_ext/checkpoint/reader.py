@@ -67,7 +67,7 @@ def _unpickled(data: bytes, path: Path) -> Any:
 
 
 def _zipped(data: bytes, path: Path) -> Any:
-    """PyTorch since 1.6: a zip archive of data.pkl and one uncompressed file a storage."""
+    """PyTorch since 1.6: a zip archive of data.pkl and one uncompressed file per storage."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         entries = {entry.filename: entry for entry in archive.infolist()}
         roots = [name[: -len("data.pkl")] for name in entries if name.count("/") == 1 and name.endswith("/data.pkl")]

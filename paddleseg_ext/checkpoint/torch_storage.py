@@ -1,4 +1,4 @@
-"""PyTorch's tensors as they stand in a file: a storage of numbers, and windows on it."""
+"""PyTorch's tensors as a file holds them: a storage of numbers, and views of it."""
 
 from __future__ import annotations
 

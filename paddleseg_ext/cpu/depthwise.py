@@ -19,7 +19,7 @@ from paddleseg_ext.runtime.arrays import to_array
 
 LARGEST_KERNEL = 7  # OpenCV takes a Fourier transform for more than 50 taps
 LARGEST_DILATION = 512  # OpenCV's limit of channels
-SMALLEST_MAP = 512  # pixels below which the calls, one a channel, cost more than they gain
+SMALLEST_MAP = 512  # pixels below which the calls, one per channel, cost more than they gain
 CHUNK = 2**15  # numbers of a map's channels handled at once: several such arrays fit the processor's cache
 
 
@@ -45,40 +45,40 @@ class _Depthwise(PyLayer):
         ctx.save_for_backward(x, kernels)
         ctx.dilation = dilation
         ctx.needs_grad = not x.stop_gradient, not kernels.stop_gradient
-        return _filtered(x, _taps(kernels), dilation, kernels.shape[2] // 2)
+        return _filtered(x, _as_array(kernels), dilation, kernels.shape[2] // 2)
 
     @staticmethod
     def backward(ctx: Any, grad: paddle.Tensor) -> tuple[paddle.Tensor | None, paddle.Tensor | None]:
         x, kernels = ctx.saved_tensor()
-        taps = _taps(kernels)
+        weights = _as_array(kernels)
         dx = dk = None
         if ctx.needs_grad[0]:
-            mirrored = np.ascontiguousarray(taps[:, ::-1, ::-1])
-            dx = _filtered(grad, mirrored, ctx.dilation, (taps.shape[1] - 1) // 2)
+            mirrored = np.ascontiguousarray(weights[:, ::-1, ::-1])
+            dx = _filtered(grad, mirrored, ctx.dilation, (weights.shape[1] - 1) // 2)
         if ctx.needs_grad[1]:
-            dk = _kernel_gradient(x, grad, taps.shape[1], ctx.dilation)
+            dk = _kernel_gradient(x, grad, weights.shape[1], ctx.dilation)
         return dx, dk
 
 
-def _taps(kernels: paddle.Tensor) -> np.ndarray:
+def _as_array(kernels: paddle.Tensor) -> np.ndarray:
     return to_array(kernels)[:, 0]  # (C, k, k)
 
 
-def _filtered(x: paddle.Tensor, taps: np.ndarray, dilation: int, anchor: int) -> paddle.Tensor:
-    """Correlation with `taps` (C, k, k), of which row and column `anchor` lie on the output pixel."""
+def _filtered(x: paddle.Tensor, weights: np.ndarray, dilation: int, anchor: int) -> paddle.Tensor:
+    """Correlation with `weights` (C, k, k), of which row and column `anchor` lie on the output pixel."""
     out = paddle.empty(x.shape)
     channels, height, width = x.shape[1:]
     maps, results = (to_array(t).reshape(-1, height, width) for t in (x, out))  # (N·C, H, W)
     at = anchor, anchor
     if dilation == 1:
         for i, (source, result) in enumerate(zip(maps, results)):
-            cv2.filter2D(source, -1, taps[i % channels], result, at, 0, cv2.BORDER_CONSTANT)
+            cv2.filter2D(source, -1, weights[i % channels], result, at, 0, cv2.BORDER_CONSTANT)
         return out
-    _filter_dilated(maps, results, taps, dilation, anchor)
+    _filter_dilated(maps, results, weights, dilation, anchor)
     return out
 
 
-def _filter_dilated(maps: np.ndarray, results: np.ndarray, taps: np.ndarray, dilation: int, anchor: int) -> None:
+def _filter_dilated(maps: np.ndarray, results: np.ndarray, weights: np.ndarray, dilation: int, anchor: int) -> None:
     """`_filtered` with d > 1: from (N·C, H, W) into the same.
 
     A line of an image holds d rows of the map, zeros between them, and d numbers make one pixel of d channels, so that
@@ -86,33 +86,33 @@ def _filter_dilated(maps: np.ndarray, results: np.ndarray, taps: np.ndarray, dil
     border for many channels, and what it takes instead reaches no pixel that is read.
     """
     count, height, width = maps.shape
-    channels, k = taps.shape[:2]
+    channels, k = weights.shape[:2]
     above = border = (k - 1) // 2
     pad = border * dilation
     if dilation >= height:  # only the middle row of taps meets the map
-        taps, above = np.ascontiguousarray(taps[:, border : border + 1]), 0
+        weights, above = np.ascontiguousarray(weights[:, border : border + 1]), 0
     at = anchor, anchor - border + above
     down = -(-height // dilation)
     across = -(-width // dilation) * dilation + pad  # of one row, with the zeros on its left
     line = dilation * across + pad
-    several = max(1, min(count, CHUNK // (down * line)))
-    images, filtered = (np.zeros((several, down + 2 * above, line), np.float32) for _ in range(2))
-    inside, read = (  # (several, down, d, W): the rows of the maps within the lines
+    group = max(1, min(count, CHUNK // (down * line)))
+    images, filtered = (np.zeros((group, down + 2 * above, line), np.float32) for _ in range(2))
+    inside, read = (  # (group, down, d, W): the rows of the maps within the lines
         np.lib.stride_tricks.as_strided(
-            a[:, above:, pad:], (several, down, dilation, width), (a.strides[0], 4 * line, 4 * across, 4)
+            a[:, above:, pad:], (group, down, dilation, width), (a.strides[0], 4 * line, 4 * across, 4)
         )
         for a in (images, filtered)
     )
-    pixels, answers = (a.reshape(several, a.shape[1], -1, dilation) for a in (images, filtered))
+    pixels, outputs = (a.reshape(group, a.shape[1], -1, dilation) for a in (images, filtered))
     whole, rest = divmod(height, dilation)  # the last line may hold fewer rows
-    for first in range(0, count, several):
-        size = min(several, count - first)
+    for first in range(0, count, group):
+        size = min(group, count - first)
         source, result = maps[first : first + size], results[first : first + size]
         inside[:size, :whole] = source[:, : whole * dilation].reshape(size, whole, dilation, width)
         if rest:
             inside[:size, whole, :rest] = source[:, whole * dilation :]
         for i in range(size):
-            cv2.filter2D(pixels[i], -1, taps[(first + i) % channels], answers[i], at, 0, cv2.BORDER_REPLICATE)
+            cv2.filter2D(pixels[i], -1, weights[(first + i) % channels], outputs[i], at, 0, cv2.BORDER_REPLICATE)
         result[:, : whole * dilation].reshape(size, whole, dilation, width)[:] = read[:size, :whole]
         if rest:
             result[:, whole * dilation :] = read[:size, whole, :rest]
@@ -144,8 +144,8 @@ def _kernel_gradient(x: paddle.Tensor, grad: paddle.Tensor, k: int, dilation: in
             size = part.stop - first
             rows[:size], grad_rows[:size] = xs[n, part], gs[n, part]
             for i, j, top, bottom, offset in _offsets(k, dilation, before, height, width, across):
-                seen = maps[:size, None, pad + top + offset : pad + bottom + offset]  # (size, 1, L)
-                sums[part, i, j] += np.matmul(seen, grads[:size, top:bottom, None])[:, 0, 0]
+                window = maps[:size, None, pad + top + offset : pad + bottom + offset]  # (size, 1, L)
+                sums[part, i, j] += np.matmul(window, grads[:size, top:bottom, None])[:, 0, 0]
     return out
 
 

@@ -93,8 +93,8 @@ def _transform_weight(weight: paddle.Tensor, block: slice, mirrored: bool) -> pa
     """G g Gᵀ for some output channels, (16, o, C); with ``mirrored`` for some input channels, (16, O, c)."""
     part = weight[:, block] if mirrored else weight[block]
     matrix = np.ascontiguousarray(WEIGHTS_2D[:, ::-1]) if mirrored else WEIGHTS_2D
-    taps = part.reshape([-1, 9])
-    return paddle.matmul(paddle.to_tensor(matrix, place=weight.place), taps, transpose_y=True).reshape(
+    kernels = part.reshape([-1, 9])
+    return paddle.matmul(paddle.to_tensor(matrix, place=weight.place), kernels, transpose_y=True).reshape(
         [16, *part.shape[:2]]
     )
 

@@ -2,7 +2,7 @@
 
 Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016, Sec. 4.1. A tile of the map has 4×4
 pixels, two of which it shares with the next in either direction; a tile of the output has 2×2. Lines are turned to
-channels last, so that every operation runs over long stretches of memory. Where a map ends in a tile, zeros stand.
+channels last, so that every operation runs over long stretches of memory. Beyond the edge of a map tiles are zero.
 
 Transformed tiles are (16, tiles, channels): one matrix of tiles × channels for each place in a tile, row by row.
 """
@@ -48,7 +48,7 @@ def transform_map(x: np.ndarray, out: np.ndarray, top: int, count: int) -> None:
 
 
 def _split(out: np.ndarray, count: int, wide: int) -> np.ndarray:
-    """(16, tiles, C) seen as (4, 4, count, wide, C) without a copy."""
+    """(16, tiles, C) viewed as (4, 4, count, wide, C) without a copy."""
     a, b, c = out.strides
     return np.lib.stride_tricks.as_strided(out, (4, 4, count, wide, out.shape[2]), (4 * a, a, wide * b, b, c))
 

@@ -1,6 +1,6 @@
 """Class names and palettes, for this package's data sets and PaddleSeg's own.
 
-The tables of published data sets lie in `tables/`, a line a class in the order of the ids: `red green blue name`.
+The tables of published data sets lie in `tables/`, one line per class in the order of the ids: `red green blue name`.
 Sources: cityscapesScripts (train ids), the MIT scene parsing benchmark (ADE20K), the PASCAL VOC development kit,
 and the CamVid database (its colors for the 11 classes of the SegNet split).
 """

@@ -24,7 +24,7 @@ class ASPPHead(Head):
         dw_act: Activation between their halves.
         proj_kernel: Kernel of the projection (paper 1, mmsegmentation 3).
         branch_order: ``pool_first`` or ``pool_last``; see `ASPP`.
-        pool_norm: BatchNorm in the pooled branch; ``False`` for batches of one image a device.
+        pool_norm: BatchNorm in the pooled branch; ``False`` for batches of one image per device.
         **common: See `Head`; ``channels`` is 256 as in the paper.
     """
 

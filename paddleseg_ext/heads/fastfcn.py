@@ -22,7 +22,7 @@ class FastFCNHead(Head):
     Args:
         head: The inner head, e.g. ``{type: EncHead, bottleneck_kernel: 1}`` in YAML or a class in Python.
         in_indices: The maps the JPU joins, finest first.
-        jpu_channels: Width of the JPU; its output has this many channels a dilation.
+        jpu_channels: Width of the JPU; its output has this many channels per dilation.
         dilations: Rates of the JPU's convolutions.
         branch_order: ``deep_first`` (paper) or ``shallow_first``; see `JPU`.
         align_corners: As in ``F.interpolate``; handed on to the inner head.
@@ -55,8 +55,8 @@ class FastFCNHead(Head):
             branch_order=branch_order,
             align_corners=align_corners,
         )
-        seen = [*self.feat_channels[: self.in_indices[-1]], self.jpu.out_channels]
-        self.head = build_head(head, seen, num_classes, align_corners)
+        channels = [*self.feat_channels[: self.in_indices[-1]], self.jpu.out_channels]
+        self.head = build_head(head, channels, num_classes, align_corners)
         self.output_names = self.head.output_names
 
     def forward(self, feats: Sequence[paddle.Tensor]) -> list[paddle.Tensor]:

@@ -23,7 +23,7 @@ class PSPHead(Head):
     Args:
         bin_sizes: Sides of the pooled grids, in the order in which the branches are stacked.
         pool_channels: Channels of each branch; ``channels`` unless set (PaddleSeg: 512 under 1024).
-        pool_norm: BatchNorm in the branches; ``False`` for batches of one image a device.
+        pool_norm: BatchNorm in the branches; ``False`` for batches of one image per device.
         bottleneck_kernel: Kernel of the bottleneck.
         **common: See `Head`.
     """

@@ -94,7 +94,7 @@ class ContextConv(ConvNormAct):
         rows, across = [], []
         for grid, block in zip(grids, blocks):
             cells = self._taps(grid, block)  # (N, O, taps·k, taps·k)
-            if cells.shape[2] == 1:  # one value a channel: no border, nothing to interpolate
+            if cells.shape[2] == 1:  # one value per channel: no border, nothing to interpolate
                 out = out + cells
                 continue
             k = grid.shape[2]

@@ -32,8 +32,8 @@ def depthwise_per_sample(x: paddle.Tensor, kernels: paddle.Tensor) -> paddle.Ten
     batch, channels, height, width = x.shape
     # As one grouped convolution: sample and channel become the group axis.
     maps = x.reshape([1, batch * channels, height, width])
-    taps = kernels.reshape([batch * channels, 1, k, k])
-    return depthwise_conv2d(maps, taps, 1).reshape(x.shape)
+    grouped = kernels.reshape([batch * channels, 1, k, k])
+    return depthwise_conv2d(maps, grouped, 1).reshape(x.shape)
 
 
 def _sum_of_taps(x: paddle.Tensor, kernels: paddle.Tensor) -> paddle.Tensor:

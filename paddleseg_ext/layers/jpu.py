@@ -21,7 +21,7 @@ class JPU(nn.Layer):
 
     Args:
         in_channels: Channels of the maps, from the finest to the coarsest.
-        channels: Width; the output has this many channels a dilation.
+        channels: Width; the output has this many channels per dilation.
         dilations: Rates of the separable convolutions that read the stacked maps.
         branch_order: ``deep_first`` stacks [coarsest … finest] as the paper's code does,
             ``shallow_first`` the other way round as mmsegmentation does.

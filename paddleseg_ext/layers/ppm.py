@@ -24,7 +24,7 @@ class PyramidPooling(nn.Layer):
         in_channels: Channels of the input map.
         channels: Channels of each branch.
         bin_sizes: Grid sides k, one branch each.
-        norm: BatchNorm in the branches. The 1×1 grid holds one value an image and channel, on which
+        norm: BatchNorm in the branches. The 1×1 grid holds one value per image and channel, on which
             BatchNorm has nothing to normalize when the batch is 1; ``False`` leaves it out.
         act: Activation of the branches.
 

@@ -61,8 +61,8 @@ def interpolation_matrix(size_in: Size, size_out: Size, align_corners: bool) -> 
     if align_corners:
         source = target * (last / paddle.clip(n_out - 1, min=1.0))
     else:
-        several = (n_out > 1).astype("float32")  # where the output is one cell, Paddle takes the first
-        source = (target + 0.5) * (several * n_in / n_out) - 0.5
+        not_one = (n_out > 1).astype("float32")  # where the output is one cell, Paddle takes the first
+        source = (target + 0.5) * (not_one * n_in / n_out) - 0.5
     source = paddle.minimum(paddle.clip(source, min=0.0), last).unsqueeze(1)  # (out, 1)
     return F.relu(1 - paddle.abs(source - paddle.arange(size_in, dtype="float32").unsqueeze(0)))
 

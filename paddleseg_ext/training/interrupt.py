@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as a polite request: finish the iteration, save, leave."""
+"""SIGINT and SIGTERM as a request: finish the iteration, save, leave."""
 
 from __future__ import annotations
 

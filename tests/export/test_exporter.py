@@ -143,7 +143,7 @@ def test_a_model_that_cannot_be_traced_is_named(tmp_path: Path) -> None:
 def test_what_paddle2onnx_cannot_convert_is_told(tmp_path: Path) -> None:
     class Odd(paddle.nn.Conv2D):
         def forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
-            return [paddle.lgamma(super().forward(x))]
+            return [paddle.lgamma(paddle.nn.Conv2D.forward(self, x))]
 
     with pytest.raises(UserError, match="`opset` 17: Paddle2ONNX cannot convert this model: .*unsupported operators"):
         Export(formats=("onnx",), verify=False).write(Odd(3, 2, 1), tmp_path)

@@ -21,7 +21,7 @@ class CamVid(Dataset):
     Reference: Brostow et al., "Semantic object classes in video", PRL 2009; split and classes of Badrinarayanan et
     al., "SegNet", TPAMI 2017.
 
-    Layout: `train.txt` and `val.txt` in dataset_root list an image and its label a line, separated by a space,
+    Layout: `train.txt` and `val.txt` in dataset_root list one image and its label per line, separated by a space,
     relative to dataset_root. A label is a single-channel PNG with the ids of `CLASSES`; void is 255, or 11 as in the
     SegNet files.
 

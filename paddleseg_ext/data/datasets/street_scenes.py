@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from pathlib import Path
 
@@ -9,9 +10,11 @@ from paddleseg.datasets import Cityscapes
 from tqdm import tqdm
 
 from paddleseg_ext.data.classes import read_table
-from paddleseg_ext.data.datasets.streets import writer as gallery
+from paddleseg_ext.data.datasets.streets import writer
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.registry import register_dataset
+
+logger = logging.getLogger(__name__)
 
 
 @register_dataset
@@ -47,7 +50,7 @@ class StreetScenes(Cityscapes):
         train_images: int = 240,
         val_images: int = 60,
     ) -> None:
-        if mode not in gallery.CITIES:
+        if mode not in writer.CITIES:
             raise UserError(f"StreetScenes: mode must be train or val, not {mode!r}")
         if min(train_images, val_images) < 1:
             raise UserError("StreetScenes: train_images and val_images must be at least 1")
@@ -59,13 +62,13 @@ def prepare(dataset_root: str, train_images: int = 240, val_images: int = 60) ->
     """Draw the data set unless it is already there. Arguments and errors as for `StreetScenes`."""
     bar = partial(_announced, total=train_images + val_images, root=dataset_root)
     try:
-        gallery.ensure(Path(dataset_root), {"train": train_images, "val": val_images}, bar)
-    except gallery.Occupied as error:
+        writer.ensure(Path(dataset_root), {"train": train_images, "val": val_images}, bar)
+    except writer.Occupied as error:
         raise UserError(f"StreetScenes: {error}; delete the folder or name another dataset_root") from None
     except OSError as error:
         raise UserError(f"StreetScenes: cannot write the pictures to dataset_root {dataset_root}: {error}") from error
 
 
 def _announced(pictures: object, total: int, root: str) -> tqdm:
-    print(f"Drawing {total} street scenes in {root} (once)", flush=True)
+    logger.info(f"drawing {total} street scenes in {root} (once)")
     return tqdm(pictures, total=total, unit="picture", leave=False, disable=None)  # no bar in a log file

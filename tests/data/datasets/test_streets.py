@@ -16,10 +16,9 @@ from paddleseg.cvlibs import manager
 from paddleseg.datasets import Cityscapes
 
 from paddleseg_ext.data.datasets import StreetScenes
-from paddleseg_ext.data.datasets.streets import DRAWN, render
-from paddleseg_ext.data.datasets.streets import writer as gallery
+from paddleseg_ext.data.datasets.streets import DRAWN, render, writer
 from paddleseg_ext.data.datasets.streets.canvas import Canvas
-from paddleseg_ext.data.datasets.streets.rng import Chance
+from paddleseg_ext.data.datasets.streets.rng import Rng
 from paddleseg_ext.data.datasets.streets.street import place_camera
 from paddleseg_ext.errors import UserError
 
@@ -115,14 +114,14 @@ def test_paddleseg_builds_it_by_name(root):
 
 
 def test_the_second_use_draws_nothing(root, monkeypatch):
-    monkeypatch.setattr(gallery, "render", lambda *args: pytest.fail("drawn again"))
+    monkeypatch.setattr(writer, "render", lambda *args: pytest.fail("drawn again"))
     assert len(StreetScenes([], str(root), "train", **COUNTS)) == 3
 
 
 def test_two_that_start_at_once_draw_once(tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(
-        gallery, "render", lambda split, index, *size: drawn.append(split) or render(split, index, *size)
+        writer, "render", lambda split, index, *size: drawn.append(split) or render(split, index, *size)
     )
     with ThreadPoolExecutor(2) as pool:
         jobs = [pool.submit(StreetScenes, [], str(tmp_path / "streets"), "train", **COUNTS) for _ in range(2)]
@@ -139,7 +138,7 @@ def test_an_interruption_leaves_nothing_half_used(tmp_path, monkeypatch, root):
         return render(split, index, *size)
 
     with monkeypatch.context() as patch:
-        patch.setattr(gallery, "render", interrupted)
+        patch.setattr(writer, "render", interrupted)
         with pytest.raises(KeyboardInterrupt):
             StreetScenes([], str(folder), **COUNTS)
     assert [path for path in tmp_path.iterdir() if path.is_dir()] == []
@@ -161,8 +160,8 @@ def test_a_folder_with_other_things_is_left_alone(tmp_path):
 
 
 def test_a_set_of_another_version_is_named(root):
-    marker = json.loads((root / gallery.MARKER).read_text())
-    assert marker == {"version": gallery.VERSION, "width": 256, "height": 128, "train": 3, "val": 2}
+    marker = json.loads((root / writer.MARKER).read_text())
+    assert marker == {"version": writer.VERSION, "width": 256, "height": 128, "train": 3, "val": 2}
     with pytest.raises(UserError, match="other street scenes.*delete the folder"):
         StreetScenes([], str(root), train_images=4, val_images=2)
 
@@ -177,7 +176,7 @@ def test_a_full_disk_gets_a_sentence(tmp_path, monkeypatch):
     def full(path, pixels):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(gallery, "_save", full)
+    monkeypatch.setattr(writer, "_save", full)
     with pytest.raises(UserError, match="No space left"):
         StreetScenes([], str(tmp_path / "streets"), **COUNTS)
     assert not (tmp_path / "streets").exists()
@@ -190,7 +189,7 @@ def test_wrong_arguments_get_a_sentence(tmp_path, wrong):
 
 
 def test_reduced_label_takes_the_majority_and_ignores_ties():
-    canvas = Canvas(place_camera(Chance(0), 10, 2))
+    canvas = Canvas(place_camera(Rng(0), 10, 2))
     canvas.label[:] = [[1, 1, 1, 1, 1, 2, 1, 2, 1, 2], [1, 1, 1, 2, 1, 2, 3, 1, 3, 4]]
     assert canvas.reduced_label().tolist() == [[1, 1, 255, 1, 255]]
 
@@ -198,11 +197,11 @@ def test_reduced_label_takes_the_majority_and_ignores_ties():
 def test_chance_is_the_raw_stream_of_pcg64():
     """The raw stream is what NumPy keeps for ever; these are the choices made of it."""
     words = np.random.PCG64(np.random.SeedSequence((1, 2))).random_raw(1024).tolist()
-    chance = Chance(1, 2)
-    assert [chance.real() for _ in range(3)] == [(word >> 11) / 2**53 for word in words[:-4:-1]]
-    assert all(1 <= Chance(seed).whole(1, 3) <= 3 for seed in range(50))
-    assert {Chance(seed).of("abc") for seed in range(50)} == set("abc")
-    assert Chance(7).octets(3, 5).shape == (3, 5)
+    rng = Rng(1, 2)
+    assert [rng.real() for _ in range(3)] == [(word >> 11) / 2**53 for word in words[:-4:-1]]
+    assert all(1 <= Rng(seed).whole(1, 3) <= 3 for seed in range(50))
+    assert {Rng(seed).of("abc") for seed in range(50)} == set("abc")
+    assert Rng(7).octets(3, 5).shape == (3, 5)
 
 
 def test_labels_follow_the_picture():
@@ -214,12 +213,12 @@ def test_labels_follow_the_picture():
 
 @pytest.mark.skipif(not cv2.__version__.startswith("4.5."), reason="another OpenCV may round a pixel differently")
 def test_pixels_are_the_published_ones():
-    """Raise gallery.VERSION and this sum whenever the painter changes what it draws."""
+    """Raise writer.VERSION and this sum whenever the painter changes what it draws."""
     digest = hashlib.sha256()
     for split, index in (("train", 0), ("val", 59)):
         for pixels in render(split, index):
             digest.update(pixels.tobytes())
-    assert (gallery.VERSION, digest.hexdigest()[:16]) == (1, "14e2a04d9eec3706")
+    assert (writer.VERSION, digest.hexdigest()[:16]) == (1, "14e2a04d9eec3706")
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs Linux's /proc, where not even root can make a file")

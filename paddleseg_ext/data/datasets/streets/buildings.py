@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from paddleseg_ext.data.datasets.streets.canvas import Canvas, shaded
-from paddleseg_ext.data.datasets.streets.rng import Chance
+from paddleseg_ext.data.datasets.streets.rng import Rng
 from paddleseg_ext.data.datasets.streets.street import BUILDING, END, VEGETATION, Side, Street
 
 # Some walls are as gray as the road, as pale as the sky or as green as a hedge.
@@ -43,32 +43,35 @@ class House:
         return 3.1 * self.floors + 0.6
 
 
-def plan_houses(street: Street, side: Side, chance: Chance) -> list[House]:
+def plan_houses(street: Street, side: Side, rng: Rng) -> list[House]:
     """The houses of one side, near to far."""
     houses: list[House] = []
     if side.kind == "park":
         return houses
-    tall = chance.of((2, 3, 4, 6)) if side.kind == "city" else 1
-    near = chance.real(-6, 3)
+    tall = rng.of((2, 3, 4, 6)) if side.kind == "city" else 1
+    near = rng.real(-6, 3)
     while near < END:
-        far = near + (chance.real(8, 20) if side.kind == "city" else chance.real(7, 12))
-        floors = max(1, tall + chance.whole(-1, 2)) if side.kind == "city" else chance.whole(1, 2)
-        pitched = chance.happens(0.2 if side.kind == "city" else 0.85)
-        roof = chance.near(chance.of(ROOF_COLORS)) if pitched else None
-        front = side.front + chance.real(0.3, 0.8)
-        house = House(side, near, far, front, floors, chance.near(chance.of(WALL_COLORS), 18), roof)
+        far = near + (rng.real(8, 20) if side.kind == "city" else rng.real(7, 12))
+        floors = max(1, tall + rng.whole(-1, 2)) if side.kind == "city" else rng.whole(1, 2)
+        pitched = rng.happens(0.2 if side.kind == "city" else 0.85)
+        roof = rng.near(rng.of(ROOF_COLORS)) if pitched else None
+        front = side.front + rng.real(0.3, 0.8)
+        house = House(side, near, far, front, floors, rng.near(rng.of(WALL_COLORS), 18), roof)
         if not street.is_crossed(near - 2, far + 2):
             houses.append(house)
-        near = far + (chance.of((0, 0, 0, 4)) if side.kind == "city" else chance.real(2, 7))
+        near = far + (rng.of((0, 0, 0, 4)) if side.kind == "city" else rng.real(2, 7))
     return houses
 
 
-def paint_house(canvas: Canvas, house: House, lit: bool, dusk: bool, chance: Chance) -> None:
+def paint_house(canvas: Canvas, house: House, lit: bool, dusk: bool, rng: Rng) -> None:
     """Draw the end wall that faces the camera, the roof, and the front with its windows.
 
     Args:
+        canvas: What is painted on.
+        house: Where it stands and what it looks like.
         lit: Whether the sun falls on the front.
         dusk: Whether lamps burn behind some windows.
+        rng: Decides on windows, doors and balconies.
     """
     s, x, near, far, top = house.side.sign, house.front, max(house.near, 0.5), house.far, house.height
     back = x + 9
@@ -82,39 +85,39 @@ def paint_house(canvas: Canvas, house: House, lit: bool, dusk: bool, chance: Cha
         eaves = [(s * (x - 0.3), top, near), (s * (x - 0.3), top, far)]
         canvas.face([*eaves, (s * ridge_x, ridge_y, far), (s * ridge_x, ridge_y, near)], house.roof, BUILDING)
     canvas.face([(s * x, 0, near), (s * x, 0, far), (s * x, top, far), (s * x, top, near)], front_color, BUILDING)
-    _paint_windows(canvas, house, front_color, dusk, chance)
+    _paint_windows(canvas, house, front_color, dusk, rng)
 
 
-def _paint_windows(canvas: Canvas, house: House, wall: tuple, dusk: bool, chance: Chance) -> None:
+def _paint_windows(canvas: Canvas, house: House, wall: tuple, dusk: bool, rng: Rng) -> None:
     s, x = house.side.sign, house.front
-    glass = chance.near(chance.of(GLASS_COLORS))
-    width, height, sill = chance.real(0.9, 1.6), chance.real(1.2, 1.9), chance.real(0.8, 1.1)
-    pitch = width + chance.real(0.7, 1.8)
-    frame = shaded(wall, chance.of((0.8, 1.2)))
-    shop = house.side.kind == "city" and chance.happens(0.4)
-    balcony = chance.happens(0.25)
+    glass = rng.near(rng.of(GLASS_COLORS))
+    width, height, sill = rng.real(0.9, 1.6), rng.real(1.2, 1.9), rng.real(0.8, 1.1)
+    pitch = width + rng.real(0.7, 1.8)
+    frame = shaded(wall, rng.of((0.8, 1.2)))
+    shop = house.side.kind == "city" and rng.happens(0.4)
+    balcony = rng.happens(0.25)
     count = int((house.far - house.near - 0.8) / pitch)
     margin = (house.far - house.near - count * pitch) / 2
     for floor in range(house.floors):
         floor = 3.1 * floor
         if shop and floor == 0:
             _pane(canvas, s * x, house.near + 0.5, house.far - 0.5, 0.4, 2.5, shaded(glass, 0.9))
-            _pane(canvas, s * x, house.near + 0.3, house.far - 0.3, 2.5, 3.0, chance.near((140, 90, 90), 60))
+            _pane(canvas, s * x, house.near + 0.3, house.far - 0.3, 2.5, 3.0, rng.near((140, 90, 90), 60))
             continue
         low, high = floor + sill, floor + sill + height
         for column in range(count):
             start = house.near + margin + column * pitch + (pitch - width) / 2
             if canvas.camera.scale(max(start, 1)) > 6:  # the frame shows only from nearby
                 _pane(canvas, s * x, start - 0.1, start + width + 0.1, low - 0.1, high + 0.1, frame)
-            color = LAMPLIGHT if dusk and chance.happens(0.3) else chance.near(glass, 12)
+            color = LAMPLIGHT if dusk and rng.happens(0.3) else rng.near(glass, 12)
             _pane(canvas, s * x, start, start + width, low, high, color)
         if balcony and floor:
             _pane(canvas, s * x, house.near + 0.8, house.far - 0.8, floor - 0.1, floor + 0.8, shaded(wall, 0.82))
-    if chance.happens(0.5):
+    if rng.happens(0.5):
         _paint_end_windows(canvas, house, glass, (sill, sill + height))
     if not shop:  # a door
-        start = house.near + chance.real(0.2, 0.8) * (house.far - house.near - 1.2)
-        _pane(canvas, s * x, start, start + 1.1, 0, 2.2, chance.near((92, 70, 60), 40))
+        start = house.near + rng.real(0.2, 0.8) * (house.far - house.near - 1.2)
+        _pane(canvas, s * x, start, start + 1.1, 0, 2.2, rng.near((92, 70, 60), 40))
 
 
 def _paint_end_windows(canvas: Canvas, house: House, glass: tuple, rise: tuple[float, float]) -> None:
@@ -135,20 +138,20 @@ def _pane(canvas: Canvas, x: float, near: float, far: float, bottom: float, top:
     canvas.face([(x, bottom, near), (x, bottom, far), (x, top, far), (x, top, near)], color)
 
 
-def paint_skyline(canvas: Canvas, chance: Chance) -> None:
+def paint_skyline(canvas: Canvas, rng: Rng) -> None:
     """Far houses and trees that close the view at the horizon."""
     z = END * 1.6
     x = -220.0
-    woods = chance.happens(0.4)
-    green, gray = chance.near((78, 92, 62)), chance.near(chance.of(WALL_COLORS))
+    woods = rng.happens(0.4)
+    green, gray = rng.near((78, 92, 62)), rng.near(rng.of(WALL_COLORS))
     while x < 220:
-        width = chance.real(6, 22)
-        if chance.happens(0.75 if woods else 0.3):
+        width = rng.real(6, 22)
+        if rng.happens(0.75 if woods else 0.3):
             for _ in range(4):
-                radius = chance.real(3, 7)
-                place = (x + chance.real(0, width), chance.real(2, 6), z)
-                canvas.blob(*place, (radius, radius), chance.near(green), VEGETATION)
+                radius = rng.real(3, 7)
+                place = (x + rng.real(0, width), rng.real(2, 6), z)
+                canvas.blob(*place, (radius, radius), rng.near(green), VEGETATION)
         else:
-            height = chance.real(6, 22)
-            canvas.plate(x + width / 2, z, width, 0, height, chance.near(gray, 20), BUILDING)
-        x += width * chance.real(0.6, 1.0)
+            height = rng.real(6, 22)
+            canvas.plate(x + width / 2, z, width, 0, height, rng.near(gray, 20), BUILDING)
+        x += width * rng.real(0.6, 1.0)

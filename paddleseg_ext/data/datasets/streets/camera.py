@@ -31,7 +31,8 @@ class Camera:
     bend: float
 
     def project(self, points: Sequence[tuple[float, float, float]]) -> list[tuple[float, float]]:
-        """Points in meters -> columns and rows. (Plain Python: for a handful of points NumPy is the slower.)"""
+        """Points in meters to columns and rows."""
+        # Plain Python: for a handful of points NumPy is the slower.
         pixels = []
         for x, y, z in points:
             z = max(z, NEAR)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from paddleseg_ext.data.datasets.streets.canvas import Canvas
-from paddleseg_ext.data.datasets.streets.rng import Chance
+from paddleseg_ext.data.datasets.streets.rng import Rng
 from paddleseg_ext.data.datasets.streets.street import ROAD, SIDEWALK, TERRAIN, Side, Street
 
 # Gray road, gray paving: on purpose the two overlap, so that color alone does not tell them apart.
@@ -15,7 +15,7 @@ GRASS_COLORS = ((92, 112, 58), (112, 118, 70), (132, 122, 84), (80, 98, 58))
 PAINT = np.array((196.0, 194.0, 184.0))
 
 
-def paint_ground(canvas: Canvas, street: Street, chance: Chance) -> None:
+def paint_ground(canvas: Canvas, street: Street, rng: Rng) -> None:
     """Cover everything below the horizon; draws no objects."""
     first = canvas.camera.first_row
     x, z = canvas.camera.ground()
@@ -23,52 +23,50 @@ def paint_ground(canvas: Canvas, street: Street, chance: Chance) -> None:
     crossed = np.zeros(x.shape, bool)
     if street.crossing is not None:
         crossed = (z > street.crossing) & (z < street.crossing + street.CROSSING)
-    color = _asphalt(x, z, chance)
-    _mark_lanes(color, x, z, street, crossed, chance)
+    color = _asphalt(x, z, rng)
+    _mark_lanes(color, x, z, street, crossed, rng)
     for side in street.sides:
-        _lay_side(label, color, side, side.sign * x, z, crossed, chance)
+        _lay_side(label, color, side, side.sign * x, z, crossed, rng)
     canvas.label[first:] = label
     canvas.depth[first:] = z
     canvas.color[first:] = np.clip(color, 0, 255).astype(np.uint8)
 
 
-def speckle(x: np.ndarray, z: np.ndarray, cell: float, chance: Chance) -> np.ndarray:
+def speckle(x: np.ndarray, z: np.ndarray, cell: float, rng: Rng) -> np.ndarray:
     """Noise from −1 to 1 that is fixed to the ground, constant in cells of that many meters; shape of x."""
-    tile = chance.octets(256, 256).astype(np.float64) / 127.5 - 1
+    tile = rng.octets(256, 256).astype(np.float64) / 127.5 - 1
     return tile[np.floor(x / cell).astype(np.int64) & 255, np.floor(z / cell).astype(np.int64) & 255]
 
 
-def _asphalt(x: np.ndarray, z: np.ndarray, chance: Chance) -> np.ndarray:
-    color = np.array(chance.near(chance.of(ROAD_COLORS))) + np.zeros((*x.shape, 1))
-    grain = 9 * speckle(x, z, 0.06, chance) + 5 * speckle(x, z, 0.4, chance)
+def _asphalt(x: np.ndarray, z: np.ndarray, rng: Rng) -> np.ndarray:
+    color = np.array(rng.near(rng.of(ROAD_COLORS))) + np.zeros((*x.shape, 1))
+    grain = 9 * speckle(x, z, 0.06, rng) + 5 * speckle(x, z, 0.4, rng)
     color += grain[..., None]
-    for _ in range(chance.whole(0, 3)):  # repaired patches
-        left, near = chance.real(-6, 4), chance.real(3, 30)
-        patch = (x > left) & (x < left + chance.real(0.8, 3)) & (z > near) & (z < near + chance.real(2, 9))
-        color[patch] += chance.real(-24, 20)
+    for _ in range(rng.whole(0, 3)):  # repaired patches
+        left, near = rng.real(-6, 4), rng.real(3, 30)
+        patch = (x > left) & (x < left + rng.real(0.8, 3)) & (z > near) & (z < near + rng.real(2, 9))
+        color[patch] += rng.real(-24, 20)
     return color
 
 
-def _mark_lanes(
-    color: np.ndarray, x: np.ndarray, z: np.ndarray, street: Street, crossed: np.ndarray, chance: Chance
-) -> None:
+def _mark_lanes(color: np.ndarray, x: np.ndarray, z: np.ndarray, street: Street, crossed: np.ndarray, rng: Rng) -> None:
     paint = np.zeros(x.shape, bool)
     left = -street.left.kerb + (2.2 if street.left.parking else 0)
     right = street.right.kerb - (2.2 if street.right.parking else 0)
-    phase, period = chance.real(0, 8), chance.of((5.0, 8.0, 12.0))
+    phase, period = rng.real(0, 8), rng.of((5.0, 8.0, 12.0))
     dashes = np.mod(z + phase, period) < period * 0.45
     if street.left.kerb > 3:
-        middle = -chance.real(1.4, 1.9)
-        solid = chance.happens(0.25)
+        middle = -rng.real(1.4, 1.9)
+        solid = rng.happens(0.25)
         paint |= (np.abs(x - middle) < 0.07) & (dashes | solid)
-    if chance.happens(0.5):
+    if rng.happens(0.5):
         paint |= (np.abs(x - left) < 0.06) | (np.abs(x - right) < 0.06)
     paint &= ~crossed
-    if street.crossing is not None and chance.happens(0.7):  # a zebra before the crossing
+    if street.crossing is not None and rng.happens(0.7):  # a zebra before the crossing
         stripes = np.mod(x, 1.0) < 0.5
         paint |= (z > street.crossing - 4) & (z < street.crossing - 1) & stripes
-    worn = speckle(x, z, 0.15, chance) > chance.real(-1.0, 0.2)
-    color[paint & worn] = PAINT * chance.real(0.85, 1.1)
+    worn = speckle(x, z, 0.15, rng) > rng.real(-1.0, 0.2)
+    color[paint & worn] = PAINT * rng.real(0.85, 1.1)
 
 
 def _lay_side(
@@ -78,7 +76,7 @@ def _lay_side(
     x: np.ndarray,
     z: np.ndarray,
     crossed: np.ndarray,
-    chance: Chance,
+    rng: Rng,
 ) -> None:
     """Everything beyond one kerb; x is mirrored so that it grows outwards."""
     beyond = (x > side.kerb) & ~crossed
@@ -89,14 +87,14 @@ def _lay_side(
 
     if grown.any():
         at_x, at_z = x[grown], z[grown]
-        grain = 22 * speckle(at_x, at_z, 0.12, chance) + 14 * speckle(at_x, at_z, 1.3, chance)
-        label[grown], color[grown] = TERRAIN, np.array(chance.near(chance.of(GRASS_COLORS))) + grain[:, None]
+        grain = 22 * speckle(at_x, at_z, 0.12, rng) + 14 * speckle(at_x, at_z, 1.3, rng)
+        label[grown], color[grown] = TERRAIN, np.array(rng.near(rng.of(GRASS_COLORS))) + grain[:, None]
 
-    at_x, at_z, slab = x[paved], z[paved], chance.of((0.4, 0.6, 1.0))
-    grain = 6 * speckle(at_x, at_z, slab, chance) + 6 * speckle(at_x, at_z, 0.08, chance)
+    at_x, at_z, slab = x[paved], z[paved], rng.of((0.4, 0.6, 1.0))
+    grain = 6 * speckle(at_x, at_z, slab, rng) + 6 * speckle(at_x, at_z, 0.08, rng)
     joint = (np.mod(at_x, slab) < 0.05) | (np.mod(at_z, slab) < 0.06)
-    grain[joint] -= chance.real(6, 26)
-    label[paved], color[paved] = SIDEWALK, np.array(chance.near(chance.of(PAVING_COLORS))) + grain[:, None]
+    grain[joint] -= rng.real(6, 26)
+    label[paved], color[paved] = SIDEWALK, np.array(rng.near(rng.of(PAVING_COLORS))) + grain[:, None]
 
     label[kerb] = SIDEWALK
-    color[kerb] = np.array(chance.near((140, 138, 132))) + 5 * speckle(x[kerb], z[kerb], 0.5, chance)[:, None]
+    color[kerb] = np.array(rng.near((140, 138, 132))) + 5 * speckle(x[kerb], z[kerb], 0.5, rng)[:, None]

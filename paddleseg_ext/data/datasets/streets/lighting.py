@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from paddleseg_ext.data.datasets.streets.canvas import SUPERSAMPLING, Canvas
-from paddleseg_ext.data.datasets.streets.rng import Chance
+from paddleseg_ext.data.datasets.streets.rng import Rng
 from paddleseg_ext.data.datasets.streets.street import BUILDING, ROAD, SIDEWALK, SKY, TERRAIN, VEGETATION, WALL
 
 # How strongly fine and coarse noise modulate a class, in parts of its brightness.
@@ -46,15 +46,15 @@ TIMES = (
 )
 
 
-def paint_sky(canvas: Canvas, light: Light, chance: Chance) -> None:
+def paint_sky(canvas: Canvas, light: Light, rng: Rng) -> None:
     """Fill the whole canvas with sky."""
     height = canvas.camera.height
     rise = np.clip(1 - np.arange(height, dtype=np.float32) / np.float32(canvas.camera.horizon), 0, 1)[:, None, None]
     zenith, rim = np.array(light.zenith, np.float32), np.array(light.rim, np.float32)
     color = rim + (zenith - rim) * rise
-    clouds = 0.65 * _cloud(canvas, 5, 9, chance) + 0.35 * _cloud(canvas, 14, 24, chance)
+    clouds = 0.65 * _cloud(canvas, 5, 9, rng) + 0.35 * _cloud(canvas, 14, 24, rng)
     cover = np.clip((clouds - (0.75 - 0.5 * light.clouds)) * 3, 0, 1) * light.clouds * 0.8
-    white = rim / 2 + np.float32(chance.real(100, 122))
+    white = rim / 2 + np.float32(rng.real(100, 122))
     canvas.color[:] = np.clip(color + (white - color) * cover[..., None], 0, 255).astype(np.uint8)
     canvas.label[:] = SKY
 
@@ -75,7 +75,7 @@ def cast_shadows(canvas: Canvas, outlines: list, strength: float) -> None:
         ground[:] = (ground * remaining.astype(np.float32)[mask]).astype(np.uint8)
 
 
-def expose(canvas: Canvas, light: Light, chance: Chance) -> np.ndarray:
+def expose(canvas: Canvas, light: Light, rng: Rng) -> np.ndarray:
     """Photograph the canvas: texture, light, haze, lens and sensor.
 
     Returns:
@@ -86,40 +86,40 @@ def expose(canvas: Canvas, light: Light, chance: Chance) -> np.ndarray:
     fine, coarse = np.zeros(256, np.float32), np.zeros(256, np.float32)
     for label, amount in FINE.items():
         fine[label], coarse[label] = amount, COARSE[label]
-    grain = chance.octets(height, width).astype(np.float32) / 127.5 - 1
-    lumps = 2 * _cloud(canvas, 24, 48, chance) - 1
+    grain = rng.octets(height, width).astype(np.float32) / 127.5 - 1
+    lumps = 2 * _cloud(canvas, 24, 48, rng) - 1
     pixels *= (1 + fine[canvas.label] * grain + coarse[canvas.label] * lumps)[..., None]
     sky = (canvas.label == SKY)[..., None]
-    tint = np.array(light.tint, np.float32) * chance.real(0.88, 1.12)
+    tint = np.array(light.tint, np.float32) * rng.real(0.88, 1.12)
     pixels = np.where(sky, pixels, pixels * tint)
-    reach = chance.of((150.0, 300.0, 600.0))  # meters at which half of the light is haze
+    reach = rng.of((150.0, 300.0, 600.0))  # meters at which half of the light is haze
     haze = (canvas.depth / (canvas.depth + np.float32(reach)))[..., None]
     pixels = np.where(sky, pixels, pixels + (np.array(light.rim, np.float32) * 0.95 - pixels) * haze)
     small = pixels.reshape(height // SUPERSAMPLING, 2, width // SUPERSAMPLING, 2, 3)
     small = (small[:, 0, :, 0] + small[:, 0, :, 1] + small[:, 1, :, 0] + small[:, 1, :, 1]) / 4
-    return _sense(small, chance)
+    return _sense(small, rng)
 
 
-def _sense(pixels: np.ndarray, chance: Chance) -> np.ndarray:
+def _sense(pixels: np.ndarray, rng: Rng) -> np.ndarray:
     """Exposure, color cast, vignetting, blur and noise of (height, width, 3) float pixels -> uint8."""
     height, width = pixels.shape[:2]
-    cast = np.array([chance.real(0.94, 1.06) for _ in range(3)], np.float32)
+    cast = np.array([rng.real(0.94, 1.06) for _ in range(3)], np.float32)
     across = (np.arange(width, dtype=np.float32) / width - 0.5)[None, :, None]
     down = (np.arange(height, dtype=np.float32) / height - 0.5)[:, None, None]
-    dim = 1 - np.float32(chance.real(0.1, 0.5)) * (across * across + down * down)
-    offset = chance.real(-6, 14)
-    pixels = np.clip(pixels * cast * dim * np.float32(chance.real(0.82, 1.15)) + np.float32(offset), 0, 255)
+    dim = 1 - np.float32(rng.real(0.1, 0.5)) * (across * across + down * down)
+    offset = rng.real(-6, 14)
+    pixels = np.clip(pixels * cast * dim * np.float32(rng.real(0.82, 1.15)) + np.float32(offset), 0, 255)
     image = pixels.astype(np.uint8)
-    if chance.happens(0.5):
-        image = cv2.GaussianBlur(image, (3, 3), chance.of((0.5, 0.7)))
-    strength = chance.real(1, 6) / 255
-    noise = chance.octets(height, width, 3).astype(np.float32) + chance.octets(height, width, 3) - 255
+    if rng.happens(0.5):
+        image = cv2.GaussianBlur(image, (3, 3), rng.of((0.5, 0.7)))
+    strength = rng.real(1, 6) / 255
+    noise = rng.octets(height, width, 3).astype(np.float32) + rng.octets(height, width, 3) - 255
     return np.clip(image + noise * np.float32(strength), 0, 255).astype(np.uint8)
 
 
-def _cloud(canvas: Canvas, rows: int, columns: int, chance: Chance) -> np.ndarray:
+def _cloud(canvas: Canvas, rows: int, columns: int, rng: Rng) -> np.ndarray:
     """Smooth noise from 0 to 1 of the canvas's size."""
-    seeds = chance.octets(rows, columns)
+    seeds = rng.octets(rows, columns)
     # The exact variant rounds the same way on every processor.
     size = (canvas.camera.width, canvas.camera.height)
     return cv2.resize(seeds, size, interpolation=cv2.INTER_LINEAR_EXACT).astype(np.float32) / 255

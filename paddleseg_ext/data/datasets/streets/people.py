@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from paddleseg_ext.data.datasets.streets.canvas import Canvas, shaded
-from paddleseg_ext.data.datasets.streets.rng import Chance
+from paddleseg_ext.data.datasets.streets.rng import Rng
 from paddleseg_ext.data.datasets.streets.street import PERSON
 
 CLOTHES = (
@@ -20,13 +20,13 @@ SKIN = ((214, 172, 142), (176, 128, 98), (112, 78, 58), (232, 196, 170))
 HAIR = ((40, 32, 28), (96, 70, 46), (168, 140, 90), (120, 118, 116))
 
 
-def paint_person(canvas: Canvas, x: float, z: float, chance: Chance) -> None:
+def paint_person(canvas: Canvas, x: float, z: float, rng: Rng) -> None:
     """A standing or walking person at (x, z)."""
-    tall = chance.real(1.5, 1.9)
-    coat, trousers = chance.near(chance.of(CLOTHES)), chance.near(chance.of(CLOTHES))
-    skin, stride = chance.near(chance.of(SKIN), 6), chance.real(0.0, 0.28)
+    tall = rng.real(1.5, 1.9)
+    coat, trousers = rng.near(rng.of(CLOTHES)), rng.near(rng.of(CLOTHES))
+    skin, stride = rng.near(rng.of(SKIN), 6), rng.real(0.0, 0.28)
     hip, shoulder, neck = tall * 0.48, tall * 0.82, tall * 0.86
-    if chance.happens(0.3):  # a long coat
+    if rng.happens(0.3):  # a long coat
         hip = tall * 0.3
     for step, shade in ((-stride, 0.85), (stride, 1.0)):
         leg = [(x - 0.08, hip, z), (x + 0.1, hip, z), (x + step + 0.09, 0, z), (x + step - 0.07, 0, z)]
@@ -47,4 +47,4 @@ def paint_person(canvas: Canvas, x: float, z: float, chance: Chance) -> None:
     canvas.face(body, coat, PERSON)
     canvas.plate(x, z, 0.12, shoulder, neck + 0.03, shaded(skin, 0.9), PERSON)
     canvas.blob(x, tall * 0.93, z, (0.105, 0.135), skin, PERSON)
-    canvas.blob(x, tall * 0.97, z, (0.11, 0.085), chance.near(chance.of(HAIR), 8), PERSON)
+    canvas.blob(x, tall * 0.97, z, (0.11, 0.085), rng.near(rng.of(HAIR), 8), PERSON)

@@ -14,7 +14,7 @@ import numpy as np
 T = TypeVar("T")
 
 
-class Chance:
+class Rng:
     """A seeded source of choices; equal seeds give equal choices everywhere."""
 
     def __init__(self, *seed: int) -> None:

@@ -10,7 +10,7 @@ from paddleseg_ext.data.datasets.streets.ground import paint_ground
 from paddleseg_ext.data.datasets.streets.layout import furnish, send_traffic
 from paddleseg_ext.data.datasets.streets.lighting import TIMES, cast_shadows, expose, paint_sky
 from paddleseg_ext.data.datasets.streets.objects import Residents
-from paddleseg_ext.data.datasets.streets.rng import Chance
+from paddleseg_ext.data.datasets.streets.rng import Rng
 from paddleseg_ext.data.datasets.streets.street import place_camera, plan_street
 from paddleseg_ext.data.datasets.streets.vehicles import paint_bonnet
 
@@ -27,24 +27,25 @@ def render(split: str, index: int, width: int = 256, height: int = 128) -> tuple
     Args:
         split: `train` or `val`.
         index: Number of the picture.
-        width, height: Size in pixels.
+        width: In pixels.
+        height: Likewise.
 
     Returns:
         The image (height, width, 3) uint8 RGB, and the label (height, width) uint8: Cityscapes train ids, 255 ignored.
     """
-    chance = Chance(SPLIT_SEEDS[split], index)
-    canvas = Canvas(place_camera(chance, SUPERSAMPLING * width, SUPERSAMPLING * height))
-    street, light = plan_street(chance), chance.of(TIMES)
-    residents = Residents(street, light, chance)
+    rng = Rng(SPLIT_SEEDS[split], index)
+    canvas = Canvas(place_camera(rng, SUPERSAMPLING * width, SUPERSAMPLING * height))
+    street, light = plan_street(rng), rng.of(TIMES)
+    residents = Residents(street, light, rng)
     for side in street.sides:
         furnish(residents, side)
     send_traffic(residents)
 
-    paint_sky(canvas, light, chance)
-    paint_skyline(canvas, chance)
-    paint_ground(canvas, street, chance)
+    paint_sky(canvas, light, rng)
+    paint_skyline(canvas, rng)
+    paint_ground(canvas, street, rng)
     cast_shadows(canvas, residents.footprints, 0.45)
     cast_shadows(canvas, residents.shadows, light.sun)
     residents.paint(canvas)
-    paint_bonnet(canvas, chance)
-    return expose(canvas, light, chance), canvas.reduced_label()
+    paint_bonnet(canvas, rng)
+    return expose(canvas, light, rng), canvas.reduced_label()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from paddleseg_ext.data.datasets.streets.camera import Camera
-from paddleseg_ext.data.datasets.streets.rng import Chance
+from paddleseg_ext.data.datasets.streets.rng import Rng
 
 # Cityscapes' train ids of what is drawn.
 ROAD, SIDEWALK, BUILDING, WALL, FENCE, POLE, LIGHT, SIGN = 0, 1, 2, 3, 4, 5, 6, 7
@@ -70,36 +70,36 @@ class Street:
         return self.crossing is not None and near < self.crossing + self.CROSSING and far > self.crossing
 
 
-def plan_street(chance: Chance) -> Street:
-    """A street by chance."""
-    left = _plan_side(chance, -1, chance.of((1.8, 4.8, 5.2, 7.5)))
-    right = _plan_side(chance, 1, chance.of((2.4, 3.0, 4.6)))
-    return Street(left, right, chance.real(12, 45) if chance.happens(0.5) else None)
+def plan_street(rng: Rng) -> Street:
+    """A street by rng."""
+    left = _plan_side(rng, -1, rng.of((1.8, 4.8, 5.2, 7.5)))
+    right = _plan_side(rng, 1, rng.of((2.4, 3.0, 4.6)))
+    return Street(left, right, rng.real(12, 45) if rng.happens(0.5) else None)
 
 
-def place_camera(chance: Chance, width: int, height: int) -> Camera:
-    """A camera by chance for a canvas of that size."""
+def place_camera(rng: Rng, width: int, height: int) -> Camera:
+    """A camera by rng for a canvas of that size."""
     return Camera(
         width=width,
         height=height,
-        focal=width * chance.real(0.55, 0.8),
-        center=width * chance.real(0.4, 0.6),
-        horizon=height * chance.real(0.36, 0.52),
-        eye=chance.real(1.25, 2.1),
-        bend=chance.real(-0.0016, 0.0016),
+        focal=width * rng.real(0.55, 0.8),
+        center=width * rng.real(0.4, 0.6),
+        horizon=height * rng.real(0.36, 0.52),
+        eye=rng.real(1.25, 2.1),
+        bend=rng.real(-0.0016, 0.0016),
     )
 
 
-def _plan_side(chance: Chance, sign: int, kerb: float) -> Side:
-    kind = chance.of(("city", "city", "city", "suburb", "suburb", "park"))
-    parking = chance.happens(0.55)
+def _plan_side(rng: Rng, sign: int, kerb: float) -> Side:
+    kind = rng.of(("city", "city", "city", "suburb", "suburb", "park"))
+    parking = rng.happens(0.55)
     return Side(
         sign=sign,
         kerb=kerb + (2.2 if parking else 0.0),
-        verge=chance.real(0.8, 2.4) if chance.happens(0.35) else 0.0,
-        footway=chance.real(1.6, 4.0),
-        garden={"city": 0.0, "suburb": chance.real(3.0, 7.0), "park": chance.real(25.0, 40.0)}[kind],
+        verge=rng.real(0.8, 2.4) if rng.happens(0.35) else 0.0,
+        footway=rng.real(1.6, 4.0),
+        garden={"city": 0.0, "suburb": rng.real(3.0, 7.0), "park": rng.real(25.0, 40.0)}[kind],
         kind=kind,
-        boundary="none" if kind == "city" else chance.of(("fence", "fence", "wall", "wall", "hedge")),
+        boundary="none" if kind == "city" else rng.of(("fence", "fence", "wall", "wall", "hedge")),
         parking=parking,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 
 from paddleseg_ext.data.datasets.streets.canvas import IGNORE, Canvas, clipped, shaded
-from paddleseg_ext.data.datasets.streets.rng import Chance
+from paddleseg_ext.data.datasets.streets.rng import Rng
 from paddleseg_ext.data.datasets.streets.street import BUS, CAR
 
 # Greens like the trees, grays like the road, reds like brick: the color says little about the class.
@@ -26,16 +26,20 @@ GLASS = (46, 52, 58)
 TYRE = (30, 30, 31)
 
 
-def paint_car(canvas: Canvas, x: float, z: float, along: bool, receding: bool, chance: Chance) -> None:
-    """A car centerd at x whose nearest face lies at depth z.
+def paint_car(canvas: Canvas, x: float, z: float, along: bool, receding: bool, rng: Rng) -> None:
+    """A car centered at x whose nearest face lies at depth z.
 
     Args:
+        canvas: What is painted on.
+        x: Its middle, in meters to the right of the street's axis.
+        z: Depth of its nearest face, in meters.
         along: Whether it stands along the street, else across it.
         receding: Whether its rear faces the camera (red lamps), else its front (white lamps).
+        rng: Decides on size, shape and color.
     """
-    paint = chance.near(chance.of(PAINTS), 18)
-    length, width, waist = chance.real(3.7, 4.7), chance.real(1.65, 1.85), chance.real(0.85, 0.95)
-    roof = waist + (chance.real(0.5, 0.62) if chance.happens(0.75) else chance.real(0.8, 1.1))
+    paint = rng.near(rng.of(PAINTS), 18)
+    length, width, waist = rng.real(3.7, 4.7), rng.real(1.65, 1.85), rng.real(0.85, 0.95)
+    roof = waist + (rng.real(0.5, 0.62) if rng.happens(0.75) else rng.real(0.8, 1.1))
     x_half, z_long = (width / 2, length) if along else (length / 2, width)
     left, right, far = x - x_half, x + x_half, z + z_long
     _paint_box(canvas, (left, right), (0.28, waist), (z, far), paint, CAR)
@@ -51,14 +55,14 @@ def paint_car(canvas: Canvas, x: float, z: float, along: bool, receding: bool, c
         canvas.plate(x, z, 0.5, 0.45, 0.57, (196, 194, 186), CAR)
 
 
-def paint_bus(canvas: Canvas, x: float, z: float, along: bool, chance: Chance) -> None:
-    """A bus centerd at x whose nearest face lies at depth z."""
-    paint = chance.near(chance.of(BUS_PAINTS), 16)
-    length, width, height = chance.real(9, 12), 2.5, chance.real(2.9, 3.3)
+def paint_bus(canvas: Canvas, x: float, z: float, along: bool, rng: Rng) -> None:
+    """A bus centered at x whose nearest face lies at depth z."""
+    paint = rng.near(rng.of(BUS_PAINTS), 16)
+    length, width, height = rng.real(9, 12), 2.5, rng.real(2.9, 3.3)
     x_half, z_long = (width / 2, length) if along else (length / 2, width)
     left, right, far = x - x_half, x + x_half, z + z_long
     _paint_box(canvas, (left, right), (0.35, height), (z, far), paint, BUS)
-    glass = chance.near(GLASS, 10)
+    glass = rng.near(GLASS, 10)
     panes = 1 if along else 7
     step = (right - left - 0.3) / panes
     for pane in range(panes):
@@ -75,13 +79,13 @@ def paint_bus(canvas: Canvas, x: float, z: float, along: bool, chance: Chance) -
         canvas.face(_upright(x - 0.7, x + 0.7, 2.6, 2.85, z), (36, 34, 30))
 
 
-def paint_bonnet(canvas: Canvas, chance: Chance) -> None:
+def paint_bonnet(canvas: Canvas, rng: Rng) -> None:
     """The bonnet of the car that carries the camera: ignored, as in Cityscapes."""
-    if chance.happens(0.35):
+    if rng.happens(0.35):
         return
-    camera, paint = canvas.camera, chance.near(chance.of(PAINTS))
-    rise = int(camera.height * chance.real(0.05, 0.12))
-    center = (int(camera.width * chance.real(0.45, 0.55)), camera.height + rise)
+    camera, paint = canvas.camera, rng.near(rng.of(PAINTS))
+    rise = int(camera.height * rng.real(0.05, 0.12))
+    center = (int(camera.width * rng.real(0.45, 0.55)), camera.height + rise)
     for shrink, shade in ((0, 0.75), (3, 1.0), (8, 1.12)):
         axes = (int(camera.width * 0.55) - 4 * shrink, 2 * rise - shrink)
         cv2.ellipse(canvas.color, center, axes, 0, 180, 360, clipped(shaded(paint, shade)), -1)
