@@ -55,7 +55,7 @@ def _checked(dtype: np.dtype) -> np.dtype:
     return dtype
 
 
-def _frombuffer(data: bytes, dtype: np.dtype, shape: tuple, order: str) -> np.ndarray:
+def _frombuffer(data: bytes, dtype: np.dtype, shape: tuple, order: Any) -> np.ndarray:
     array = np.frombuffer(_bytes(data), _finished(dtype))
     if array.size != _product(shape):
         raise ValueError(f"an array of shape {shape} has {array.size} numbers")

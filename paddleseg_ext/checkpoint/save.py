@@ -57,7 +57,7 @@ def save_checkpoint(folder: str | Path, checkpoint: Checkpoint, keep: int = 0) -
     target = folder / f"iter_{checkpoint.record['iteration']}"
     partial = folder / (target.name + TEMPORARY)
     partial.mkdir()
-    write_file(partial / WEIGHTS, lambda path: paddle.save(checkpoint.weights, str(path)))
+    write_file(partial / WEIGHTS, lambda path: save_weights(checkpoint.weights, path))
     write_file(partial / ARRAYS, lambda path: save_file(checkpoint.arrays, path))
     write_file(partial / CONFIG, lambda path: path.write_text(checkpoint.config, encoding="utf-8"))
     write_json(partial / RECORD, checkpoint.record)
@@ -72,13 +72,18 @@ def save_checkpoint(folder: str | Path, checkpoint: Checkpoint, keep: int = 0) -
     return target
 
 
+def save_weights(weights: dict[str, np.ndarray], path: Path) -> None:
+    """Write arrays by name as ``.pdparams``."""
+    paddle.save(weights, str(path))  # type: ignore[arg-type]  # it saves arrays, too
+
+
 def save_best(folder: str | Path, weights: dict[str, np.ndarray], config: str) -> None:
     """Make ``folder/best_model`` hold these weights and this configuration."""
     best = Path(folder) / "best_model"
     best.mkdir(exist_ok=True)
     _remove_leftovers(best)
     write_file(best / CONFIG, lambda path: path.write_text(config, encoding="utf-8"))
-    write_file(best / WEIGHTS, lambda path: paddle.save(weights, str(path)))
+    write_file(best / WEIGHTS, lambda path: save_weights(weights, path))
     write_file(best / "model.safetensors", lambda path: save_file(weights, path))
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+ByteOrder = Literal["<", ">"]
 BFLOAT16 = "bfloat16"  # NumPy has none: the upper half of a float32
 
 
@@ -56,7 +57,7 @@ class Storage:
         """Bytes in the file."""
         return self.count * self.kind.dtype.itemsize
 
-    def fill(self, raw: bytes, byte_order: str = "<") -> None:
+    def fill(self, raw: bytes, byte_order: ByteOrder = "<") -> None:
         """Take the numbers from the file's bytes.
 
         Raises:

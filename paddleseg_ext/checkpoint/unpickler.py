@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import pickletools
 from collections.abc import Callable, Sequence
-from typing import Any, BinaryIO
+from io import BytesIO
+from typing import Any
 
 from paddleseg_ext.checkpoint.safe_globals import CALLS, Refused, Unfinished, plain_key
 from paddleseg_ext.checkpoint.torch_storage import Storage
 
+INSTRUCTIONS = {instruction.code: instruction for instruction in pickletools.opcodes}
 CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 LITERALS = {
     *("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"),
@@ -26,7 +28,7 @@ NEW = {"EMPTY_LIST": list, "EMPTY_DICT": dict, "EMPTY_TUPLE": tuple, "EMPTY_SET"
 TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 SKIPPED = {"PROTO", "FRAME"}
 KNOWN = {"STOP", *CONSTANTS, *LITERALS, *NEW, *TUPLES, *SKIPPED}
-COPIED = {str: 1, bytes: 1, list: 32, tuple: 32, dict: 32}
+COPIED: dict[type, int] = {str: 1, bytes: 1, list: 32, tuple: 32, dict: 32}
 """What a call may copy, and about how many bytes for each of its items."""
 
 
@@ -34,7 +36,7 @@ class Name(tuple):
     """A name (module, attribute) that `CALLS` knows."""
 
 
-def load(stream: BinaryIO, find_storage: Callable[[tuple], Storage] | None = None) -> Any:
+def load(stream: BytesIO, find_storage: Callable[[tuple], Storage] | None = None) -> Any:
     """Read one pickle and leave the stream behind it.
 
     Args:
@@ -49,7 +51,7 @@ def load(stream: BinaryIO, find_storage: Callable[[tuple], Storage] | None = Non
 
 
 class _Machine:
-    def __init__(self, stream: BinaryIO, find_storage: Callable[[tuple], Storage] | None) -> None:
+    def __init__(self, stream: BytesIO, find_storage: Callable[[tuple], Storage] | None) -> None:
         self.stream = stream
         self.find_storage = find_storage
         self.stack: list[Any] = []
@@ -60,7 +62,7 @@ class _Machine:
 
     def run(self) -> Any:
         while True:
-            instruction = pickletools.code2op.get(self.stream.read(1).decode("latin1"))
+            instruction = INSTRUCTIONS.get(self.stream.read(1).decode("latin1"))
             if instruction is None:
                 raise ValueError("it is not a pickle, or ends early")
             name = instruction.name

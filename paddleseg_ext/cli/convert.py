@@ -10,11 +10,12 @@ from safetensors.numpy import save_file
 
 from paddleseg_ext.builder import Builder, load_config
 from paddleseg_ext.checkpoint.atomic import write_file, write_json
+from paddleseg_ext.checkpoint.save import save_weights
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.importers.convert import SOURCES, import_backbone, import_checkpoint
 
 WRITERS = {
-    ".pdparams": lambda weights: lambda path: paddle.save(weights, str(path)),
+    ".pdparams": lambda weights: lambda path: save_weights(weights, path),
     ".safetensors": lambda weights: lambda path: save_file(weights, path),
 }
 

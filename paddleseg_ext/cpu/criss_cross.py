@@ -75,7 +75,7 @@ class _CrissCrossFunction(PyLayer):
         return out
 
     @staticmethod
-    def backward(ctx: Any, grad: paddle.Tensor) -> tuple[paddle.Tensor | None, ...]:
+    def backward(ctx: Any, grad: paddle.Tensor) -> tuple[paddle.Tensor | None, ...]:  # type: ignore[override]
         x, projection, value_projection, gamma, query, key, value, row, column = ctx.saved_tensor()
         batch, channels, height, width = x.shape
         last = paddle.empty([batch, height, width, channels])

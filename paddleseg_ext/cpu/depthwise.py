@@ -48,7 +48,7 @@ class _Depthwise(PyLayer):
         return _filtered(x, _as_array(kernels), dilation, kernels.shape[2] // 2)
 
     @staticmethod
-    def backward(ctx: Any, grad: paddle.Tensor) -> tuple[paddle.Tensor | None, paddle.Tensor | None]:
+    def backward(ctx: Any, grad: paddle.Tensor) -> tuple[paddle.Tensor | None, paddle.Tensor | None]:  # type: ignore[override]
         x, kernels = ctx.saved_tensor()
         weights = _as_array(kernels)
         dx = dk = None

@@ -53,7 +53,7 @@ class _Winograd(PyLayer):
         return _convolve(x, weight)
 
     @staticmethod
-    def backward(ctx: Any, grad: paddle.Tensor) -> tuple[paddle.Tensor | None, paddle.Tensor | None]:
+    def backward(ctx: Any, grad: paddle.Tensor) -> tuple[paddle.Tensor | None, paddle.Tensor | None]:  # type: ignore[override]
         x, weight = ctx.saved_tensor()
         dx = dw = None
         if ctx.needs_grad[0]:

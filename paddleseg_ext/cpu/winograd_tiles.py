@@ -12,6 +12,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+ROWS: tuple[tuple[np.ufunc, int, int], ...] = (  # of Bᵀ: the operation and the two lines of each
+    *((np.subtract, 0, 2), (np.add, 1, 2), (np.subtract, 2, 1), (np.subtract, 1, 3)),
+)
 BLOCK = 256  # channels at once, so that the lines at work fit the processor's cache
 
 
@@ -37,9 +40,7 @@ def transform_map(x: np.ndarray, out: np.ndarray, top: int, count: int) -> None:
                 row = [row[2], row[3], row[0], row[1]]
                 _line(x[part], y + 2, row[2])
                 _line(x[part], y + 3, row[3])
-            for i, (function, a, b) in enumerate(
-                ((np.subtract, 0, 2), (np.add, 1, 2), (np.subtract, 2, 1), (np.subtract, 1, 3))
-            ):
+            for i, (function, a, b) in enumerate(ROWS):
                 function(row[a], row[b], out=mixed[:, :size])
                 np.subtract(even[:-1], even[1:], out=out[i, 0, tile, :, part])
                 np.add(odd[:-1], even[1:], out=out[i, 1, tile, :, part])

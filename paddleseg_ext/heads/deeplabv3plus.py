@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import paddle
@@ -60,13 +61,12 @@ class DeepLabV3PlusHead(ASPPHead):
         self.low_index = self.checked_index(low_index, "low_index")
         self.proj_dropout = DROPOUTS[dropout_mode](proj_dropout)
         self.low_level = ConvNormAct(self.feat_channels[self.low_index], low_channels, 1, act=self.act)
-        refine = {"act": self.act}
-        conv = ConvNormAct
+        conv: Callable[..., nn.Layer] = ConvNormAct
         if separable:
-            conv, refine["dw_act"] = SeparableConv, self.act if dw_act else None
+            conv = partial(SeparableConv, dw_act=self.act if dw_act else None)
         self.decoder = nn.Sequential(
-            conv(self.channels + low_channels, self.channels, 3, **refine),
-            conv(self.channels, self.channels, 3, **refine),
+            conv(self.channels + low_channels, self.channels, 3, act=self.act),
+            conv(self.channels, self.channels, 3, act=self.act),
         )
 
     def forward(self, feats: Sequence[paddle.Tensor]) -> list[paddle.Tensor]:

@@ -86,7 +86,8 @@ def _same_align_corners(meta: dict[str, Any], model: nn.Layer) -> None:
 
 def _described(meta: dict[str, Any]) -> dict[str, Any]:
     """Classes, palette and iteration as mmsegmentation 1.x and 0.x name them, where they are what they should be."""
-    new = meta.get("dataset_meta") if isinstance(meta.get("dataset_meta"), dict) else {}
+    new = meta.get("dataset_meta")
+    new = new if isinstance(new, dict) else {}
     classes, palette, iteration = (
         new.get("classes", meta.get("CLASSES")),
         new.get("palette", meta.get("PALETTE")),

@@ -95,8 +95,9 @@ def _ours(name: str, head: str, behind_jpu: bool) -> str:
     if part == "neck":
         return f"decode_head.jpu.{rename(rest, [*TABLES['JPU'], *COMMON])}"
     if part == "auxiliary_head":  # one head, or a list of them
-        index, rest = re.match(r"(?:(\d+)\.)?(.*)", rest).groups()
-        return f"auxiliary_heads.{index or 0}.{rename(rest, COMMON)}"
+        index, _, inner = rest.partition(".")
+        index, rest = (index, inner) if index.isdigit() else ("0", rest)
+        return f"auxiliary_heads.{index}.{rename(rest, COMMON)}"
     return rename(name, NORM)
 
 

@@ -22,7 +22,7 @@ COMMON: Rules = [
     (r"\bdepthwise_conv\.", "depthwise."),
     (r"\bpiontwise_conv\.", "pointwise."),
 ]
-ENCODING: Rules = [
+ENCODING = [
     (r"^enc_module\.encoding_project\.", "@encoding.project."),
     (r"^enc_module\.encoding\.0\.", "@encoding.encoding."),
     (r"^enc_module\.encoding\.1\.", "@encoding.norm."),

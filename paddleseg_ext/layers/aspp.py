@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import paddle
 from paddle import nn
@@ -62,12 +63,11 @@ class ASPP(nn.Layer):
         self.image_pool = ConvNormAct(in_channels, channels, 1, norm=norm, act=act)
         self.pointwise = ConvNormAct(in_channels, channels, 1, act=act)
         self.atrous = nn.LayerList()
+        conv: Callable[..., nn.Layer] = ConvNormAct
+        if separable:
+            conv = partial(SeparableConv, dw_act=act if dw_act else None)
         for rate in dilations:
-            if separable:
-                conv = SeparableConv(in_channels, channels, 3, dilation=rate, dw_act=act if dw_act else None, act=act)
-            else:
-                conv = ConvNormAct(in_channels, channels, 3, dilation=rate, act=act)
-            self.atrous.append(conv)
+            self.atrous.append(conv(in_channels, channels, 3, dilation=rate, act=act))
         stacked = (2 + len(self.atrous)) * channels
         self.project = ContextConv(stacked, channels, proj_kernel, grids_first=branch_order == "pool_first", act=act)
 

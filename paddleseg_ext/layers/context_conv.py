@@ -70,7 +70,9 @@ class ContextConv(ConvNormAct):
         self.grids_first = grids_first
         self.align_corners = align_corners
 
-    def forward(self, x: paddle.Tensor, grids: Sequence[paddle.Tensor]) -> paddle.Tensor:
+    def forward(  # type: ignore[override]  # it takes more
+        self, x: paddle.Tensor, grids: Sequence[paddle.Tensor]
+    ) -> paddle.Tensor:
         # One tap saves so little that a copy of its weights outweighs it for longer.
         least = SMALL_MAP if self.kernel_size > 1 else 3 * SMALL_MAP
         small = paddle.in_dynamic_mode() and x.shape[2] * x.shape[3] < least

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -44,12 +46,12 @@ def _sum_of_taps(x: paddle.Tensor, kernels: paddle.Tensor) -> paddle.Tensor:
     before = k - 1 - after
     # All four axes: in the short form Paddle2ONNX 2.1 fills the border with whatever lay in memory.
     padded = F.pad(x, [0, 0, 0, 0, before, after, before, after])
-    total = None
-    for i in range(k):
-        for j in range(k):
-            term = padded[:, :, i : i + height, j : j + width] * kernels[:, :, i : i + 1, j : j + 1]
-            total = term if total is None else total + term
-    return total
+    terms = [
+        padded[:, :, i : i + height, j : j + width] * kernels[:, :, i : i + 1, j : j + 1]
+        for i in range(k)
+        for j in range(k)
+    ]
+    return functools.reduce(operator.add, terms)
 
 
 class DynamicConv(nn.Layer):

@@ -24,10 +24,11 @@ def resize(x: paddle.Tensor, size: tuple[Size, Size], align_corners: bool) -> pa
     """
     if paddle.in_dynamic_mode():
         return _resize_eagerly(x, size, align_corners)
-    return resize_bilinear(x, paddle.stack(size).astype("int32"), align_corners)
+    to = paddle.stack(size).astype("int32")  # type: ignore[arg-type]  # both are tensors now
+    return resize_bilinear(x, to, align_corners)
 
 
-def _resize_eagerly(x: paddle.Tensor, size: tuple[int, int], align_corners: bool) -> paddle.Tensor:
+def _resize_eagerly(x: paddle.Tensor, size: tuple[Size, Size], align_corners: bool) -> paddle.Tensor:
     # A function of its own: a comparison of sizes must not reach the tracer.
     return x if tuple(x.shape[2:]) == tuple(size) else resize_bilinear(x, size, align_corners)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from paddleseg.datasets import Cityscapes
 from tqdm import tqdm
@@ -14,6 +16,7 @@ from paddleseg_ext.data.datasets.streets import writer
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.registry import register_dataset
 
+T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
@@ -69,6 +72,6 @@ def prepare(dataset_root: str, train_images: int = 240, val_images: int = 60) ->
         raise UserError(f"StreetScenes: cannot write the pictures to dataset_root {dataset_root}: {error}") from error
 
 
-def _announced(pictures: object, total: int, root: str) -> tqdm:
+def _announced(pictures: Iterable[T], total: int, root: str) -> Iterable[T]:
     logger.info(f"drawing {total} street scenes in {root} (once)")
     return tqdm(pictures, total=total, unit="picture", leave=False, disable=None)  # no bar in a log file

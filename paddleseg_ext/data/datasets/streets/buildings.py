@@ -98,8 +98,7 @@ def _paint_windows(canvas: Canvas, house: House, wall: tuple, dusk: bool, rng: R
     balcony = rng.happens(0.25)
     count = int((house.far - house.near - 0.8) / pitch)
     margin = (house.far - house.near - count * pitch) / 2
-    for floor in range(house.floors):
-        floor = 3.1 * floor
+    for floor in (3.1 * number for number in range(house.floors)):  # meters
         if shop and floor == 0:
             _pane(canvas, s * x, house.near + 0.5, house.far - 0.5, 0.4, 2.5, shaded(glass, 0.9))
             _pane(canvas, s * x, house.near + 0.3, house.far - 0.3, 2.5, 3.0, rng.near((140, 90, 90), 60))

@@ -66,9 +66,9 @@ def paint_sign(canvas: Canvas, x: float, z: float, rng: Rng) -> None:
     kind = rng.of(("ring", "triangle", "blue", "board", "board"))
     middle = 2.5
     if kind == "triangle":
-        for size, color in ((0.5, (176, 48, 44)), (0.32, (222, 220, 212))):
+        for size, paint in ((0.5, (176, 48, 44)), (0.32, (222, 220, 212))):
             corners = [(x - size, middle - size * 0.8, z), (x + size, middle - size * 0.8, z), (x, middle + size, z)]
-            canvas.face(corners, rng.near(color, 8), SIGN)
+            canvas.face(corners, rng.near(paint, 8), SIGN)
     elif kind == "board":
         color = rng.near(rng.of(((222, 218, 206), (56, 84, 140), (204, 178, 60), (70, 110, 84))), 8)
         canvas.plate(x, z, rng.real(0.6, 1.5), 2.0, rng.real(2.7, 3.2), color, SIGN)
