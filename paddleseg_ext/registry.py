@@ -112,31 +112,20 @@ def register_head(cls: T) -> T:
     return cls
 
 
-def register_model(component: C) -> C:
-    """Decorator: register a whole model, refusing a taken name as `register_head` does."""
-    _add("model", component)
-    return component
+def _registrar(kind: str) -> Callable[[C], C]:
+    """The decorator that registers components of a kind."""
+
+    def register(component: C) -> C:
+        _add(kind, component)
+        return component
+
+    register.__name__ = f"register_{kind}"
+    register.__doc__ = f"Decorator: register a {kind} in PaddleSeg's form; a name that anything has raises ValueError."
+    return register
 
 
-def register_backbone(component: C) -> C:
-    """Decorator: register a backbone (a class with ``feat_channels``, or a function that returns one)."""
-    _add("backbone", component)
-    return component
-
-
-def register_dataset(component: C) -> C:
-    """Decorator: register a data set in PaddleSeg's form."""
-    _add("dataset", component)
-    return component
-
-
-def register_transform(component: C) -> C:
-    """Decorator: register a transform of samples."""
-    _add("transform", component)
-    return component
-
-
-def register_loss(component: C) -> C:
-    """Decorator: register a loss."""
-    _add("loss", component)
-    return component
+register_model = _registrar("model")
+register_backbone = _registrar("backbone")  # a class with `feat_channels`, or a function that returns one
+register_dataset = _registrar("dataset")
+register_transform = _registrar("transform")
+register_loss = _registrar("loss")
