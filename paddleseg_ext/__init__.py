@@ -10,9 +10,10 @@ __version__ = "0.1.0"
 
 import warnings  # noqa: E402
 
-from paddleseg_ext.compat.environment import tune_mkl  # noqa: E402
+from paddleseg_ext.compat.environment import raise_opencv_limit, tune_mkl  # noqa: E402
 
-tune_mkl()  # counts only before Paddle is loaded
+tune_mkl()  # counts only before Paddle is loaded, as the other does before OpenCV is
+raise_opencv_limit()
 
 try:
     import cv2  # noqa: F401  # before Paddle: the other order crashes Paddle 2.6 in zlib's inflateReset2

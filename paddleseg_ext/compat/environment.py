@@ -1,10 +1,23 @@
-"""Settings that must be in the environment before Paddle is imported."""
+"""Settings that must be in the environment before Paddle and OpenCV are imported."""
 
 from __future__ import annotations
 
 import os
 import sys
 from pathlib import Path
+
+PIXELS_VARIABLE = "PADDLESEG_EXT_MAX_PIXELS"
+
+
+def max_pixels() -> int:
+    """The largest picture that is read, in pixels: 2³⁰ unless the environment says otherwise."""
+    value = os.environ.get(PIXELS_VARIABLE, "")
+    return int(value) if value.isdigit() and int(value) > 0 else 2**30
+
+
+def raise_opencv_limit() -> None:
+    """Let OpenCV read pictures as large as the rest of the package does; counts only before it reads the first."""
+    os.environ.setdefault("CV_IO_MAX_IMAGE_PIXELS", str(max_pixels()))
 
 
 def processor_vendor(cpuinfo: str = "/proc/cpuinfo") -> str:

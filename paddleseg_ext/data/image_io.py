@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
+import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +15,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from paddleseg_ext.compat.environment import PIXELS_VARIABLE, max_pixels
 from paddleseg_ext.errors import UserError
 
+MAX_PIXELS = max_pixels()
 IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm"}
 VIDEOS = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v"}
 LISTS = {".txt", ".lst", ".csv"}
@@ -64,6 +68,36 @@ def find_images(path: str | Path) -> list[Source]:
 def is_video(path: str | Path) -> bool:
     """Whether the file's ending is that of a video."""
     return Path(path).suffix.lower() in VIDEOS
+
+
+def open_image(path: str | Path) -> Image.Image:
+    """An image file opened by Pillow, its size checked and its pixels not yet read.
+
+    Raises:
+        UserError: It is no regular file, or has more pixels than `MAX_PIXELS`.
+        OSError, SyntaxError, ValueError: Pillow cannot open it.
+    """
+    if not Path(path).is_file():  # a pipe would be waited for
+        raise UserError(f"{path}: there is no such file")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        Image.MAX_IMAGE_PIXELS = None  # what follows is the limit here
+        image = Image.open(path)
+    check_pixels(path, image.size)
+    return image
+
+
+def check_pixels(path: str | Path, size: Sequence[int]) -> None:
+    """Refuse a file that would take more memory than anybody can mean.
+
+    Raises:
+        UserError: Its width and height make more than `MAX_PIXELS`.
+    """
+    if math.prod(size) > MAX_PIXELS:
+        raise UserError(
+            f"{path}: it has {math.prod(size) / 1e6:.0f} million pixels, more than {MAX_PIXELS / 1e6:.0f}; if that is "
+            f"meant, set {PIXELS_VARIABLE} to a higher number"
+        )
 
 
 def read_image(path: str | Path, channels: int = 3) -> np.ndarray:
