@@ -47,9 +47,9 @@ class Builder(SegBuilder):
         except UserError:
             raise
         except RuntimeError as error:
-            raise UserError(self._explain(cfg.get("type"), error)) from error
+            raise UserError(self._explain(str(cfg.get("type")), error)) from error
 
-    def _explain(self, name: str | None, error: RuntimeError) -> str:
+    def _explain(self, name: str, error: RuntimeError) -> str:
         """The sentence for a component that its constructor refused.
 
         PaddleSeg wraps whatever was raised in a RuntimeError of several lines; the cause is what matters.
@@ -63,7 +63,7 @@ class Builder(SegBuilder):
             component = self.load_component_class(name)
             allowed = argument_names(component) if inspect.isclass(component) else []
             return unknown_argument(name, key, allowed)
-        return text if text.startswith(str(name)) else f"{name}: {text}"
+        return text if text.startswith(name) else f"{name}: {text}"
 
     @cached_property
     def model(self) -> nn.Layer:

@@ -13,7 +13,7 @@ from paddleseg_ext.data.classes import class_names, palette
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.export.exporter import FORMATS, Export, VerificationError
 from paddleseg_ext.export.formats import OPSETS
-from paddleseg_ext.export.wrapper import OUTPUTS, Colors
+from paddleseg_ext.export.wrapper import OUTPUTS, Colors, InputShape
 from paddleseg_ext.runtime.device import set_device
 
 WRONG_RESULT = 1  # exit status
@@ -77,14 +77,15 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _shape(given: list[int] | None, channels: int) -> tuple[int | None, ...]:
+def _shape(given: list[int] | None, channels: int) -> InputShape:
     shape = given or [-1, channels, -1, -1]
     if shape[1] != channels or any(n < 1 and n != -1 for n in shape):
         raise UserError(
             f"--input_shape {' '.join(map(str, shape))}: N, H and W are at least 1, or -1 for any, and C is "
             f"{channels}, the channels of the data"
         )
-    return tuple(None if n == -1 else n for n in shape)
+    count, height, width = (None if n == -1 else n for n in (shape[0], *shape[2:]))
+    return count, channels, height, width
 
 
 def _classes(builder: Builder) -> list[dict]:

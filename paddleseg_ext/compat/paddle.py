@@ -55,12 +55,12 @@ def batch_norm_state(norm: nn.Layer) -> tuple[paddle.Tensor, paddle.Tensor, floa
     return norm._mean, norm._variance, norm._epsilon, norm._data_format  # 2.6 to 3.3; mean and variance in state_dict
 
 
-def shut_down_workers(iterator: Iterator) -> None:
+def shut_down_workers(iterator: Any) -> None:
     """End the worker processes of a `paddle.io.DataLoader`'s iterator, which else live until it is collected."""
     iterator._try_shutdown_all()  # 2.6 to 3.3
 
 
-def worker_exit_codes(iterator: Iterator) -> list[int | None]:
+def worker_exit_codes(iterator: Any) -> list[int | None]:
     """Exit status of each worker process of a `paddle.io.DataLoader`'s iterator; None while it runs."""
     return [worker.exitcode for worker in getattr(iterator, "_workers", [])]  # 2.6 to 3.3
 
@@ -110,7 +110,7 @@ def interpolate_by(
         accepts: Of the map, (height, width) and align_corners.
         resize: Of the same.
     """
-    original = F.interpolate
+    original: Callable[..., paddle.Tensor] = F.interpolate
 
     def interpolate(
         x: paddle.Tensor,
@@ -128,7 +128,7 @@ def interpolate_by(
                 return resize(x, to, align_corners)
         return original(x, size, scale_factor, mode, align_corners, *rest, **options)
 
-    F.interpolate = interpolate
+    F.interpolate = interpolate  # type: ignore[assignment]  # it takes all that the original takes
     try:
         yield
     finally:

@@ -19,7 +19,7 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import CodeType
-from typing import Callable
+from typing import Any, Callable
 
 import paddle
 from paddleseg.utils import logger
@@ -263,7 +263,7 @@ def _correct(target: str, corrections: dict[str, str]) -> bool:
         Whether the faulty lines were there, all of them; otherwise nothing is done.
     """
     module, path = target.split(":")
-    function = functools.reduce(getattr, path.split("."), importlib.import_module(f"paddleseg.{module}"))
+    function: Any = functools.reduce(getattr, path.split("."), importlib.import_module(f"paddleseg.{module}"))
     lines = linecache.getlines(function.__code__.co_filename, function.__globals__)
     if not _has(corrections, "".join(lines)):  # a glance at the file, for cutting the function out of it takes time
         return False

@@ -7,7 +7,7 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -46,7 +46,9 @@ def load(stream: SampleStream, batches: Batches, num_workers: int = 0) -> Iterat
         yield {k: paddle.to_tensor(v) if isinstance(v, np.ndarray) else v for k, v in batch.items()}
 
 
-def read(dataset: paddle.io.Dataset, batches: Iterable[list[int]], num_workers: int, collate_fn: Collate) -> Iterator:
+def read(
+    dataset: paddle.io.Dataset, batches: Iterable[list[int]], num_workers: int, collate_fn: Collate
+) -> Generator[Any, None, None]:
     """Yield what `collate_fn` makes of the samples at the given indices, read ahead by worker processes or a thread.
 
     Close the iterator where it may be left before its end: its processes end with it.
@@ -142,7 +144,7 @@ def _start(dataset: paddle.io.Dataset, batches: Any, num_workers: int, collate_f
         dataset,
         batch_sampler=batches,
         num_workers=num_workers,
-        collate_fn=collate_fn,
+        collate_fn=collate_fn,  # type: ignore[arg-type]  # the stub has it keep the samples' type
         worker_init_fn=_die_with_parent,
         return_list=True,
     )

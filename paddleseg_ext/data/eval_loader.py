@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -57,7 +57,7 @@ def plan(dataset: Any, batch_size: int, rank: int = 0, world_size: int = 1) -> l
     return batches[rank::world_size]
 
 
-def read(dataset: Any, batches: list[list[int]], num_workers: int = 0) -> Iterator[Batch]:
+def read(dataset: Any, batches: list[list[int]], num_workers: int = 0) -> Generator[Batch, None, None]:
     """Yield the planned batches; one whose images come out of the transforms in several sizes is split by size.
 
     Close the iterator (`contextlib.closing`) where it may be left before its end.

@@ -64,7 +64,7 @@ class SampleStream(paddle.io.Dataset):
         return {"dataset": self.dataset, "seed": self.seed}
 
     def __setstate__(self, state: dict) -> None:
-        self.__init__(**state)
+        SampleStream.__init__(self, **state)
 
 
 class Batches:

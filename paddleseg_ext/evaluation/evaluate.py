@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -127,6 +127,7 @@ def evaluate(
     bar = tqdm(total=images, unit="image", disable=None if progress and rank == 0 else True, leave=False)
     with evaluating(model), bar, closing(read(dataset, batches, num_workers)) as reader:
         for batch in reader:
+            results: Iterator[tuple[Map, Any]]
             if image_loss is None:
                 results = ((pred, None) for pred in predictor.predict(model, batch.images, batch.trans_infos))
             else:
@@ -135,14 +136,14 @@ def evaluate(
                 label = _reshape_label(label, pred, files_of(dataset, index))
                 counts = matrix.update(pred, label, files_of(dataset, index)[-1])
                 image_miou[index] = Metrics(counts).miou
-                if image_loss is not None:
+                if image_loss is not None and loss is not None:
                     image_loss[index] = float(loss(to_tensor(logits), paddle.to_tensor(label)[None]))
                 if edges is not None:
                     edges.update(np.asarray(pred), np.asarray(label))
             bar.update(len(batch.indices))
-    for counts in (matrix.counts, image_miou, image_loss, None if edges is None else edges.counts):
-        if counts is not None:
-            distributed.all_reduce_sum(counts)
+    for share in (matrix.counts, image_miou, image_loss, None if edges is None else edges.counts):
+        if share is not None:
+            distributed.all_reduce_sum(share)
     found = edges.iou() if edges is not None else None
     mean_loss = float(image_loss.mean()) if image_loss is not None else None
     return EvalResult(matrix, image_miou, time.perf_counter() - start, found, mean_loss)

@@ -73,15 +73,10 @@ class Predictor:
         if not self._scales or not all(isinstance(s, (int, float)) and s > 0 for s in self._scales):
             raise UserError(f"`scales`: {self.scales} is not allowed; they are numbers above 0")
         if self.is_slide:
-            for name in ("crop_size", "stride"):
-                size = getattr(self, name)
-                if not (isinstance(size, (list, tuple)) and len(size) == 2 and all(_positive(s) for s in size)):
-                    raise UserError(
-                        f"`{name}`: {size} is not allowed; is_slide needs a width and a height, e.g. [512, 512]"
-                    )
-            if any(s > c for s, c in zip(self.stride, self.crop_size)):
+            crop_size, stride = self._size("crop_size"), self._size("stride")
+            if any(s > c for s, c in zip(stride, crop_size)):
                 raise UserError(
-                    f"`stride`: {list(self.stride)} leaves gaps between windows of {list(self.crop_size)}; "
+                    f"`stride`: {list(stride)} leaves gaps between windows of {list(crop_size)}; "
                     "it must not exceed crop_size"
                 )
 
@@ -163,6 +158,13 @@ class Predictor:
         # On the CPU, a network is fastest on one window at a time: its maps stay in the cache.
         return self.window_batch or (1 if on_host(images) else WINDOW_BATCH)
 
+    def _size(self, name: str) -> tuple[int, int]:
+        """Width and height under the name of an argument that sliding windows need."""
+        size = getattr(self, name)
+        if not (isinstance(size, (list, tuple)) and len(size) == 2 and all(_positive(s) for s in size)):
+            raise UserError(f"`{name}`: {size} is not allowed; is_slide needs a width and a height, e.g. [512, 512]")
+        return size[0], size[1]
+
     @property
     def _scales(self) -> Sequence[float]:
         return [self.scales] if isinstance(self.scales, (int, float)) else self.scales
@@ -171,11 +173,11 @@ class Predictor:
         size = tuple(images.shape[-2:])
         horizontal = (1, -1) if self.flip_horizontal else (1,)
         vertical = (1, -1) if self.flip_vertical else (1,)
-        total = None
+        total: Any = None  # a map, once the network has told the number of classes
         for scale in self._scales:
             scaled_size = tuple(int(length * scale + 0.5) for length in size)
             scaled = images if scaled_size == size else resize_bilinear(images, list(scaled_size), False)
-            flipped_sum = None  # resizing is linear, so the flips of one scale are resized together
+            flipped_sum: Any = None  # resizing is linear, so the flips of one scale are resized together
             for h, v in [(h, v) for v in vertical for h in horizontal]:
                 view = scaled if (h, v) == (1, 1) else scaled[:, :, ::v, ::h]
                 flipped_sum = _add(flipped_sum, self._logits_of(model, view)[:, :, ::v, ::h])
@@ -187,7 +189,8 @@ class Predictor:
     def _logits_of(self, model: nn.Layer, images: paddle.Tensor) -> Map:
         if not self.is_slide:
             return self._forward(model, images)
-        logits, top = None, 0
+        logits: Any = None  # a map, once a band has told the number of classes
+        top = 0
         for band in self._bands(model, images):
             if logits is None:
                 logits = score_maps.zeros((*band.shape[:2], *images.shape[-2:]), like=band)
@@ -200,7 +203,7 @@ class Predictor:
             return self._forward(model, windows)
 
         batch = self.windows_at_once(images)
-        return sliding_bands(forward, images, tuple(self.crop_size), tuple(self.stride), batch, mean=mean)
+        return sliding_bands(forward, images, self._size("crop_size"), self._size("stride"), batch, mean=mean)
 
     def _forward(self, model: nn.Layer, images: paddle.Tensor) -> Map:
         """The mask's logits in float32, (N, K, H, W) at the size of `images`."""

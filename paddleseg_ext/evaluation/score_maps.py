@@ -43,7 +43,7 @@ def copy(map_: Map) -> Map:
 
 def concat(maps: Sequence[Map]) -> Map:
     """Maps one below the other, joined along their first axis."""
-    return np.concatenate(maps) if isinstance(maps[0], np.ndarray) else paddle.concat(list(maps))
+    return np.concatenate(maps) if isinstance(maps[0], np.ndarray) else paddle.concat(list(map(to_tensor, maps)))
 
 
 def constant(values: np.ndarray, like: Map) -> Map:
@@ -91,8 +91,11 @@ def count_pairs(pred: Map, label: Map, num_classes: int, ignore_index: int) -> n
     Returns:
         (K + 2, K) int64: rows for the K classes, the ignored pixels, and labels that are neither.
     """
-    count = _count_tensors if isinstance(pred, paddle.Tensor) else _count_arrays
-    return count(pred, label, num_classes, ignore_index).reshape(num_classes + 2, num_classes)
+    if isinstance(pred, paddle.Tensor):
+        counts = _count_tensors(pred, label, num_classes, ignore_index)
+    else:
+        counts = _count_arrays(pred, label, num_classes, ignore_index)
+    return counts.reshape(num_classes + 2, num_classes)
 
 
 def smallest_and_largest(map_: Map) -> tuple[int, int]:

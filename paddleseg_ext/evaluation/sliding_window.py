@@ -7,6 +7,7 @@ image, and where windows overlap their logits are averaged.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import paddle
@@ -52,7 +53,7 @@ def sliding_bands(
     corners = [(top, left) for top in tops for left in lefts]
     windows = _window_logits(forward, images, corners, (crop_w, crop_h), window_batch)
     covered = np.outer(_coverage(height, tops, crop_h), _coverage(width, lefts, crop_w)) if mean else None  # (H, W)
-    strip = None
+    strip: Any = None  # a map, once a window has told the number of classes
     for top, after in zip(tops, [*tops[1:], height]):
         for left in lefts:
             logits = next(windows)

@@ -18,10 +18,11 @@ from paddle import nn
 import paddleseg_ext
 from paddleseg_ext.checkpoint.atomic import digest, install, staging_dir
 from paddleseg_ext.errors import UserError, reason
-from paddleseg_ext.export import formats, verify
+from paddleseg_ext.export import formats
 from paddleseg_ext.export.fuse_bn import fused
 from paddleseg_ext.export.runtimes import open_runner
-from paddleseg_ext.export.wrapper import Colors
+from paddleseg_ext.export.verify import SIZES, Comparison, Run, TestInput, compare, make_inputs, sensitivity
+from paddleseg_ext.export.wrapper import Colors, InputShape
 
 FORMATS = {"paddle": ("paddle",), "onnx": ("onnx",), "both": ("paddle", "onnx")}
 DEPLOY, REPORT = "deploy.yaml", "export.json"
@@ -50,7 +51,7 @@ class Export:
 
     formats: Sequence[str] = ("paddle",)
     output_op: str = "argmax"
-    shape: Sequence[int | None] = FREE
+    shape: InputShape = FREE
     opset: int = 17
     colors: Colors | None = None
     verify: bool = True
@@ -72,8 +73,8 @@ class Export:
             VerificationError: The exported network's results differ from the model's; nothing is left behind.
         """
         versions = formats.check_onnx_packages() if "onnx" in self.formats else {}
-        sizes = verify.SIZES if self.verify else verify.SIZES[:1]  # one shows what can be folded
-        inputs = verify.make_inputs(model, self.shape, self.colors, sizes)
+        sizes = SIZES if self.verify else SIZES[:1]  # one shows what can be folded
+        inputs = make_inputs(model, self.shape, self.colors, sizes)
         example = inputs[0].images if self.colors is None else self.colors(inputs[0].images)
         light, count = fused(model, paddle.to_tensor(example))
         with staging_dir(Path(folder)) as staging:
@@ -96,7 +97,7 @@ class Export:
             install(staging / "final", Path(folder), NAMES)
         return report
 
-    def _save(self, model: nn.Layer, folder: Path, output_op: str) -> list[Path]:
+    def _save(self, model: nn.Layer, folder: Path, output_op: str) -> Sequence[Path]:
         folder.mkdir()
         files = formats.save_paddle(model, folder, output_op, self.shape, self.colors)
         if "onnx" not in self.formats:
@@ -109,23 +110,21 @@ class Export:
             file.unlink()
         return [target]
 
-    def _compared(self, model: nn.Layer, staging: Path, inputs: Sequence[verify.TestInput]) -> list[verify.Comparison]:
+    def _compared(self, model: nn.Layer, staging: Path, inputs: Sequence[TestInput]) -> list[Comparison]:
         ends_with_logits = self.output_op == "none"
         if not ends_with_logits:
             self._save(model, staging / "logits", "none")
-        comparisons = []
+        comparisons: list[Comparison] = []
         for backend in self.formats:
             final = _running(open_runner(staging / "final", backend))
             with_logits = final if ends_with_logits else _running(open_runner(staging / "logits", backend))
-            comparisons += verify.compare(backend, final, with_logits, self.output_op, inputs)
+            comparisons += compare(backend, final, with_logits, self.output_op, inputs)
         return comparisons
 
-    def _refuse_wrong(
-        self, comparisons: Sequence[verify.Comparison], model: nn.Layer, inputs: Sequence[verify.TestInput]
-    ) -> None:
+    def _refuse_wrong(self, comparisons: Sequence[Comparison], model: nn.Layer, inputs: Sequence[TestInput]) -> None:
         for comparison, test_input in zip(comparisons, [*inputs] * len(self.formats)):
             if not comparison.passed:
-                own = verify.sensitivity(model, test_input, self.colors)
+                own = sensitivity(model, test_input, self.colors)
                 raise VerificationError(
                     f"the exported network is wrong, so no file was left: {comparison}; the network itself changes by "
                     f"{own:.1e} when its input changes in the last digit"
@@ -151,7 +150,7 @@ class Export:
         return yaml.safe_dump({"Deploy": deploy}, sort_keys=False)
 
 
-def _running(runner: verify.Run) -> verify.Run:
+def _running(runner: Run) -> Run:
     """A run that fails is a failed verification."""
 
     def run(images: np.ndarray) -> np.ndarray:

@@ -24,7 +24,7 @@ OPSETS = range(11, 20)
 
 def save_paddle(
     model: nn.Layer, folder: Path, output_op: str, shape: Sequence[int | None], colors: Colors | None
-) -> list[Path]:
+) -> tuple[Path, Path]:
     """Trace a model and write ``model.json`` (before Paddle 3 ``model.pdmodel``) and ``model.pdiparams``.
 
     Args:
@@ -48,7 +48,7 @@ def save_paddle(
         raise UserError(f"{type(model).__name__} cannot be traced with the input {list(shape)}: {error}") from error
     for by_product in folder.glob("*.info"):
         by_product.unlink()
-    return [graph_file(folder), folder / "model.pdiparams"]
+    return graph_file(folder), folder / "model.pdiparams"
 
 
 def trace(layer: nn.Layer, spec: paddle.static.InputSpec, folder: Path) -> None:

@@ -83,9 +83,9 @@ def _pairs(model: nn.Layer, example: paddle.Tensor) -> list[tuple[nn.Conv2D, nn.
     hooks = []
     for layer in model.sublayers():
         if type(layer) is nn.Conv2D:
-            hooks.append(layer.register_forward_post_hook(after_conv))
+            hooks.append(layer.register_forward_post_hook(after_conv))  # type: ignore[arg-type]  # may give None
         elif isinstance(layer, BATCH_NORMS):
-            hooks.append(layer.register_forward_pre_hook(before_norm))
+            hooks.append(layer.register_forward_pre_hook(before_norm))  # type: ignore[arg-type]  # likewise
     model(example)
     for hook in hooks:
         hook.remove()
@@ -111,7 +111,7 @@ def _fold(model: nn.Layer, conv: nn.Conv2D, norm: nn.Layer) -> None:
 def _unsynchronized(norm: nn.SyncBatchNorm) -> nn.BatchNorm2D:
     """The same in evaluation, but a CPU has no kernel for the synchronized one."""
     mean, _, epsilon, data_format = batch_norm_state(norm)
-    plain = nn.BatchNorm2D(len(mean), epsilon=epsilon, data_format=data_format)
+    plain = nn.BatchNorm2D(len(mean), epsilon=epsilon, data_format=data_format)  # type: ignore[arg-type]  # its own
     plain.set_state_dict(norm.state_dict())
     plain.eval()
     return plain

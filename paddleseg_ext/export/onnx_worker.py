@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Iterable
+from typing import Any
 
 import onnx
 import paddle2onnx
@@ -12,7 +13,7 @@ import paddle2onnx
 
 def convert(graph: str, weights: str, target: str, opset: int) -> None:
     """Write the ONNX file and name its free dimensions."""
-    options = {"opset_version": opset, "auto_upgrade_opset": False, "enable_onnx_checker": True}
+    options: dict[str, Any] = {"opset_version": opset, "auto_upgrade_opset": False, "enable_onnx_checker": True}
     if "optimize_tool" in inspect.signature(paddle2onnx.export).parameters:
         options["optimize_tool"] = "None"  # the default may install packages, numpy 2 among them
     paddle2onnx.export(graph, weights, target, **options)
@@ -41,4 +42,5 @@ def _axes(rank: int, is_image: bool) -> Iterable[str]:
 
 
 if __name__ == "__main__":
-    convert(*sys.argv[1:4], int(sys.argv[4]))
+    graph, weights, target, opset = sys.argv[1:]
+    convert(graph, weights, target, int(opset))

@@ -12,13 +12,14 @@ import paddle
 from paddle import nn
 
 from paddleseg_ext.errors import UserError, reason
-from paddleseg_ext.export.wrapper import Colors
+from paddleseg_ext.export.wrapper import Colors, InputShape
 
 SIZES = ((128, 192), (97, 161), (100, 140))  # a multiple of 32; odd; divisible by neither the strides nor all bins
 BATCHES = (1, 2)
 RELATIVE_DIFFERENCE = 1e-4
 EQUAL_PIXELS = 0.9999
-USUAL = Colors(np.float32([1 / 58]), np.float32([-2.1]))  # about what ImageNet's mean and deviation give
+# About what ImageNet's mean and deviation give.
+USUAL = Colors(np.array([1 / 58], np.float32), np.array([-2.1], np.float32))
 
 Run = Callable[[np.ndarray], np.ndarray]
 
@@ -71,7 +72,7 @@ class TestInput:
 
 
 def make_inputs(
-    model: nn.Layer, shape: Sequence[int | None], colors: Colors | None, sizes: Sequence[tuple[int, int]] = SIZES
+    model: nn.Layer, shape: InputShape, colors: Colors | None, sizes: Sequence[tuple[int, int]] = SIZES
 ) -> list[TestInput]:
     """Images of several sizes in two batch sizes, or of those that a fixed input allows, and the network's logits.
 
@@ -106,7 +107,7 @@ def sensitivity(model: nn.Layer, test_input: TestInput, colors: Colors | None) -
     Where that is not far below what is allowed, no other order of summation can pass.
     """
     images = test_input.images if colors is None else colors(test_input.images)
-    noise = np.random.default_rng(0).choice(np.float32([-1, 1]), images.shape) * np.finfo(np.float32).eps
+    noise = np.random.default_rng(0).choice(np.array([-1, 1], np.float32), images.shape) * np.finfo(np.float32).eps
     with paddle.no_grad():
         logits = model(paddle.to_tensor(images * (1 + noise)))[0].numpy()
     return float(np.abs(logits - test_input.logits).max() / (np.abs(test_input.logits).max() or 1.0))
@@ -137,7 +138,7 @@ def compare(
         yield Comparison(backend, (count, height, width), difference, float((masks == expected.argmax(axis=1)).mean()))
 
 
-def _inputs(shape: Sequence[int | None], sizes: Sequence[tuple[int, int]]) -> list[tuple[int, int, int]]:
+def _inputs(shape: InputShape, sizes: Sequence[tuple[int, int]]) -> list[tuple[int, int, int]]:
     count, _, height, width = shape
     fitting = dict.fromkeys((height or h, width or w) for h, w in sizes)
     return [(n, h, w) for h, w in fitting for n in ([count] if count else BATCHES)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 import paddle
@@ -16,6 +16,8 @@ from paddleseg_ext.data.transforms import FastNormalize
 from paddleseg_ext.errors import UserError
 
 OUTPUTS = ("argmax", "softmax", "none")
+InputShape = tuple[Optional[int], int, Optional[int], Optional[int]]
+"""(N, C, H, W) with None for what stays free, which the channels cannot."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import AbstractContextManager
+from typing import Any, Literal
 
 import numpy as np
 import paddle
@@ -11,7 +12,7 @@ from paddle import nn
 
 from paddleseg_ext.errors import UserError
 
-TYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+TYPES: dict[str, Literal["float32", "float16", "bfloat16"]] = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 LEVELS = ("O1", "O2")
 FIRST_SCALE = 2.0**15
 
@@ -47,7 +48,8 @@ class Precision:
         """The context of a forward pass."""
         mixed = self.name != "fp32"
         # "float32" is no type to cast to: a disabled context names one all the same
-        return paddle.amp.auto_cast(mixed, level=self.level, dtype=TYPES[self.name] if mixed else "float16")
+        dtype = TYPES[self.name if mixed else "fp16"]
+        return paddle.amp.auto_cast(mixed, level=self.level, dtype=dtype)  # type: ignore[arg-type]  # one of LEVELS
 
     def backward(self, loss: paddle.Tensor) -> None:
         """Add the loss's gradients."""
@@ -77,10 +79,12 @@ class Precision:
 
     def record(self) -> dict:
         """The scaler's state as plain values."""
-        state = self.scaler.state_dict() if self.scaler else {}
-        return {key: np.asarray(value).item() for key, value in state.items()}
+        if self.scaler is None:
+            return {}
+        return {key: np.asarray(value).item() for key, value in self.scaler.state_dict().items()}
 
     def restore(self, record: dict) -> None:
         """Put back what `record` gave."""
         if self.scaler and record:
-            self.scaler.load_state_dict({**record, "scale": np.array([record["scale"]], dtype="float32")})
+            state: Any = {**record, "scale": np.array([record["scale"]], dtype="float32")}
+            self.scaler.load_state_dict(state)

@@ -169,7 +169,7 @@ def watch_batch_norm(model: nn.Layer) -> Iterator[None]:
         )
 
 
-def _without_transforms(dataset: paddle.io.Dataset) -> paddle.io.Dataset:
+def _without_transforms(dataset: Any) -> Any:
     """The data set reading whole, unaugmented pictures, where it composes its transforms as PaddleSeg does."""
     transforms = getattr(dataset, "transforms", None)
     if not isinstance(getattr(transforms, "transforms", None), list):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import paddle
 from paddle import nn
@@ -62,7 +64,8 @@ def load_optimizer(
         UserError: A parameter of the checkpoint is not in the model.
     """
     parameters = {name: parameter.name for name, parameter in model.named_parameters()}
-    state, master = {"LR_Scheduler": schedule}, {}
+    state: dict[str, Any] = {"LR_Scheduler": schedule}
+    master = {}
     for key, value in arrays.items():
         if not key.startswith(OPTIMIZER):
             continue
@@ -84,7 +87,7 @@ def schedule_record(optimizer: paddle.optimizer.Optimizer) -> dict:
     return _plain(schedule.state_dict()) if schedule else {}
 
 
-def _plain(value: object) -> object:
+def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return value.item() if hasattr(value, "item") else value

@@ -65,7 +65,7 @@ class Step:
             with distributed.no_sync(self.network) if number < self.accumulate else nullcontext():
                 with self.precision.forward():
                     parts = loss_functions.compute(self.model, self.network(batch["img"]), batch, self.losses)
-                self.precision.backward(sum(parts.values()) / self.accumulate)
+                self.precision.backward(sum(parts.values()) / self.accumulate)  # type: ignore[arg-type]  # of tensors
             for name, loss in parts.items():
                 value = loss.detach().astype("float32").reshape([]) / self.accumulate
                 totals[name] = totals[name] + value if name in totals else value
@@ -73,7 +73,7 @@ class Step:
         gradients = [p.grad for p in self.model.parameters() if not p.stop_gradient and p.grad is not None]
         norm = gradient_norm(gradients)
         means = distributed.all_reduce_mean(paddle.stack([*totals.values(), norm]))
-        values = means.tolist()  # the iteration's one wait for a GPU
+        values: list[float] = means.numpy().tolist()  # the iteration's one wait for a GPU
         result = dict(zip([*totals, NORM], values))
         if not all(map(math.isfinite, values[:-1])) or not self.precision.tolerates(values[-1]):
             self.optimizer.clear_grad()

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import paddle
 from paddle import nn
@@ -50,11 +51,11 @@ class Trainer:
     def __init__(
         self,
         model: nn.Layer,
-        train_dataset: paddle.io.Dataset,
+        train_dataset: Any,
         losses: dict,
         optimizer: paddle.optimizer.Optimizer,
         run: RunConfig,
-        val_dataset: paddle.io.Dataset | None = None,
+        val_dataset: Any = None,
     ):
         self.model, self.losses, self.optimizer, self.config = model, losses, optimizer, run
         self.train_dataset, self.val_dataset = train_dataset, val_dataset
@@ -214,7 +215,7 @@ class Trainer:
             return
         with interrupt.immediate(), self.ema.applied(self.model) if self.ema else nullcontext():
             self.validator(self.state, self.metrics)
-            if self.metrics:
+            if self.metrics and self.newest:
                 save.update_record(self.newest, self._record())
 
     def _gave_up(self) -> bool:

@@ -49,8 +49,9 @@ class Validator:
         train = self.run.train
         settings = {"precision": train.precision, **self.run.test_config}
         loss = mask_loss(self.model, self.losses)
-        reading = {"num_workers": train.num_workers, "progress": False}
-        result = evaluate(self.model, self.dataset, loss=loss, **reading, **settings)
+        result = evaluate(
+            self.model, self.dataset, num_workers=train.num_workers, progress=False, loss=loss, **settings
+        )
         record = {"iter": state.iteration, **result.to_dict(class_names(self.dataset))}
         score = record[train.metric] or 0.0
         better = not state.best or score > state.best["score"]

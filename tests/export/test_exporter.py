@@ -101,7 +101,7 @@ def test_a_wrong_result_leaves_what_was_there(tmp_path: Path, monkeypatch: pytes
     net = trained("PSPHead")
     inputs = verify.make_inputs(net, exporting.FREE, None)
     inputs[3].logits[1, 2] += 1e-3 * np.abs(inputs[3].logits).max()
-    monkeypatch.setattr(verify, "make_inputs", lambda *_: inputs)
+    monkeypatch.setattr(exporting, "make_inputs", lambda *_: inputs)
     with pytest.raises(VerificationError, match="2 × 161×97: relative difference 1.0e-03"):
         Export().write(net, tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

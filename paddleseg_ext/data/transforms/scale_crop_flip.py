@@ -110,11 +110,7 @@ class ScaleCropFlip:
         return crop
 
     def _draw_offsets(self, size: tuple[int, int]) -> tuple[range, range]:
-        crop = []
-        for whole, side in zip(size, (self.height, self.width)):
-            first = np.random.randint(0, max(whole - side, 0) + 1)
-            crop.append(range(first, min(first + side, whole)))
-        return tuple(crop)
+        return _draw_range(size[0], self.height), _draw_range(size[1], self.width)
 
     def _pad(self, picture: np.ndarray, value: float) -> np.ndarray:
         bottom, right = self.height - picture.shape[0], self.width - picture.shape[1]
@@ -143,6 +139,12 @@ def scaled_crop(
     source_columns, width, left = _block(picture.shape[1], size[1], columns)
     block = cv2.resize(picture[source_rows, source_columns], (width, height), interpolation=interpolation)
     return np.ascontiguousarray(block[top : top + len(rows), left : left + len(columns)])
+
+
+def _draw_range(whole: int, side: int) -> range:
+    """Which `side` of `whole` pixels to keep; where there are fewer, all."""
+    first = np.random.randint(0, max(whole - side, 0) + 1)
+    return range(first, min(first + side, whole))
 
 
 def _block(length: int, scaled: int, wanted: range) -> tuple[slice, int, int]:
