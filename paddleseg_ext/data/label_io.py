@@ -7,6 +7,7 @@ int32, the types that Paddle carries through a loader unharmed: of uint16 it mak
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -85,7 +86,7 @@ def _from_image(path: Path) -> np.ndarray:
             if image.mode in TRANSPARENT:
                 raise UserError(f"{path}: it has transparency ({image.mode}), and a label has class ids alone; {CURE}")
             # A palette's indices are the ids, whatever its colors.
-            rawmode = image.tile[0][3] if image.tile else None
+            rawmode: Any = image.tile[0][3] if image.tile else ""
             spread = EXPANDED.get(rawmode[0] if isinstance(rawmode, tuple) else rawmode, 1)
             array = np.asarray(image)
             return array // spread if spread > 1 else array

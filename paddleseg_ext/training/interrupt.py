@@ -29,7 +29,8 @@ class Interrupt:
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._previous.items():
-            signal.signal(number, handler)
+            if handler is not None:  # of C code, which Python cannot put back
+                signal.signal(number, handler)
         self._previous.clear()
 
     @contextmanager
