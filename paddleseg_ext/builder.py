@@ -17,6 +17,7 @@ from paddleseg.utils import utils as paddleseg_utils
 from paddleseg_ext.checkpoint.load import load_weights
 from paddleseg_ext.compat.paddleseg import quiet
 from paddleseg_ext.config.load import load_config
+from paddleseg_ext.data.description import describe
 from paddleseg_ext.errors import UserError, reason
 from paddleseg_ext.registry import argument_names, closest, unknown_argument
 
@@ -102,6 +103,16 @@ class Builder(SegBuilder):
     @cached_property
     def val_dataset(self) -> paddle.io.Dataset:
         return self._in_section("val_dataset", SegBuilder.val_dataset.func)
+
+    @cached_property
+    def train_dataset_class(self) -> Any:
+        """What PaddleSeg asks for `NUM_CLASSES`, `IMG_CHANNELS` and `IGNORE_INDEX`: see `describe`."""
+        return describe(super().train_dataset_class, self.config.train_dataset_cfg)
+
+    @cached_property
+    def val_dataset_class(self) -> Any:
+        """As `train_dataset_class`."""
+        return describe(super().val_dataset_class, self.config.val_dataset_cfg)
 
     @cached_property
     def val_transforms(self) -> list:

@@ -13,6 +13,7 @@ import yaml
 from paddleseg.cvlibs import Config, manager
 
 from paddleseg_ext.config.train import TrainConfig
+from paddleseg_ext.data.description import Description, describe
 from paddleseg_ext.errors import UserError, reason
 from paddleseg_ext.registry import unknown_argument
 
@@ -85,7 +86,10 @@ def load_config(
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     config.dic["train"] = replace(written, **(train or {})).to_section()
-    _write_out_defaults(config)
+    try:
+        _write_out_defaults(config)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
     return config
 
 
@@ -134,16 +138,55 @@ def _import(names: list[str], path: Path) -> None:
 
 
 def _write_out_defaults(config: Config) -> None:
-    """Copy what the data set's class knows into the configuration, as PaddleSeg does with a warning for each."""
-    dataset = manager.DATASETS.components_dict.get(config.train_dataset_cfg.get("type"))
-    if dataset is None:
+    """Copy what is known of the data set into the configuration, as PaddleSeg does with a warning for each.
+
+    Raises:
+        UserError: Model and data set, or the two data sets, contradict each other.
+    """
+    known = _described(config, "train_dataset")
+    if known is None:
         return
-    if hasattr(dataset, "NUM_CLASSES"):
-        config.dic["model"].setdefault("num_classes", dataset.NUM_CLASSES)
-    if hasattr(dataset, "IMG_CHANNELS"):
+    if isinstance(known, Description):
+        _check_described(config, known)
+    if hasattr(known, "NUM_CLASSES"):
+        config.dic["model"].setdefault("num_classes", known.NUM_CLASSES)
+    if hasattr(known, "IMG_CHANNELS"):
         backbone = config.dic["model"].get("backbone", config.dic["model"])
-        backbone.setdefault("in_channels", dataset.IMG_CHANNELS)
-    if hasattr(dataset, "IGNORE_INDEX"):
+        backbone.setdefault("in_channels", known.IMG_CHANNELS)
+    if hasattr(known, "IGNORE_INDEX"):
         for loss in config.dic["loss"]["types"]:
             for term in loss.get("losses", [loss]):
-                term.setdefault("ignore_index", dataset.IGNORE_INDEX)
+                term.setdefault("ignore_index", known.IGNORE_INDEX)
+
+
+def _described(config: Config, name: str) -> Any:
+    """What is known of a data set; classes that its section named by a file are written into the section."""
+    section = config.dic.get(name) or {}
+    dataset = manager.DATASETS.components_dict.get(section.get("type"))
+    if dataset is None:
+        return None
+    try:
+        known = describe(dataset, section)
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from error
+    if isinstance(known, Description):
+        config.dic[name] = {**section, **known.entries()}
+    return known
+
+
+def _check_described(config: Config, known: Description) -> None:
+    """Hold the other sections to what the training data's section says."""
+    model = config.dic["model"]
+    value = _described(config, "val_dataset")
+    if value is not None and getattr(value, "CLASSES", known.CLASSES) != known.CLASSES:
+        raise UserError("val_dataset: its classes are not those of train_dataset; write them once, in the same file")
+    if (count := model.get("num_classes", known.NUM_CLASSES)) != known.NUM_CLASSES:
+        raise UserError(
+            f"model.num_classes: {count}, but train_dataset has {known.NUM_CLASSES} classes; leave the entry out"
+        )
+    channels = model.get("backbone", model).get("in_channels", known.IMG_CHANNELS)
+    if channels != known.IMG_CHANNELS:
+        raise UserError(
+            f"model: in_channels: {channels}, but img_channels of train_dataset is {known.IMG_CHANNELS}; leave the "
+            "entry out"
+        )
