@@ -14,6 +14,7 @@ from paddleseg_ext.errors import UserError
 
 # name -> help. A command lives in paddleseg_ext/cli/NAME.py, which is imported only when it is asked for.
 COMMANDS = {
+    "prepare": "check a data set and turn it into lists, labels of class ids and a configuration",
     "train": "train a network from a YAML file",
     "val": "evaluate a trained network: mIoU, accuracy and IoU by class",
     "predict": "write raw-id, color and overlay pictures for images",
@@ -59,8 +60,15 @@ class _Parser(argparse.ArgumentParser):
 
     @property
     def flags(self) -> dict[str, str]:
-        """The flag, its first spelling, by the argument's name."""
-        return {action.dest: action.option_strings[0] for action in self._actions if action.option_strings}
+        """The flag, its first spelling, by the argument's name; those of subcommands too."""
+        found = {}
+        for action in self._actions:
+            if action.option_strings:
+                found[action.dest] = action.option_strings[0]
+            elif isinstance(action.choices, dict):  # subcommands and their parsers
+                for parser in action.choices.values():
+                    found.update(parser.flags)
+        return found
 
 
 def _with_flags(message: str, parser: _Parser) -> str:

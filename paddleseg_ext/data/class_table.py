@@ -77,8 +77,12 @@ class ClassTable:
         return "".join(f"{r} {g} {b} {name}\n" for (r, g, b), name in zip(self.colors, self.names))
 
 
-def read_class_table(path: Path) -> ClassTable:
+def read_class_table(path: Path, with_colors: bool = False) -> ClassTable:
     """The classes in a text file, one per line: `name` or `red green blue name`; all lines are of one kind.
+
+    Args:
+        path: The file.
+        with_colors: Whether only the latter are allowed.
 
     Raises:
         UserError: The file is missing, not UTF-8, empty, or a line is malformed; the message names it.
@@ -87,13 +91,13 @@ def read_class_table(path: Path) -> ClassTable:
     if not lines:
         raise UserError(f"{path}: it names no class; it has one line per class: `name` or `red green blue name`")
     rows = [(number, line, COLORED_LINE.fullmatch(line)) for number, line in lines]
-    colored = rows[0][2] is not None
+    colored = with_colors or rows[0][2] is not None
     names: list[str] = []
     colors: list[Color] = []
     for number, line, match in rows:
         if (match is not None) is not colored:
             expected = "red green blue name" if colored else "name"
-            raise UserError(f"{path}: line {number}, {line!r}, is not `{expected}` as the first line is")
+            raise UserError(f"{path}: line {number}, {line!r}, is not `{expected}`, of which kind all lines are")
         name = match[4] if match else line
         if name in names:
             raise UserError(f"{path}: line {number}, {line!r}: the class '{name}' occurs twice")

@@ -8,9 +8,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from paddleseg_ext.data.image_io import find_images
+import numpy as np
+
+from paddleseg_ext.data.image_io import find_images, open_image
 from paddleseg_ext.data.text_lines import read_lines
-from paddleseg_ext.errors import UserError
+from paddleseg_ext.errors import UserError, reason
 
 LABELS = {".png", ".tif", ".tiff", ".bmp", ".gif", ".npy"}
 NAMED = 5  # an error message names at most as many files
@@ -104,6 +106,37 @@ def split_names(line: str, separator: str | None) -> list[str]:
             names = line.split(",")
         return [name.strip() for name in names]
     return [name.strip() for name in re.split(r"\t+", line)]
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Width and height of an image, from the head of its file.
+
+    Raises:
+        UserError: It cannot be read.
+    """
+    try:
+        with open_image(path) as image:
+            return image.size
+    except (OSError, SyntaxError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{path}: the image file cannot be read as a picture ({reason(error)})") from error
+
+
+def check_sizes(image: Path, size: tuple[int, int], label: Path, ids: np.ndarray) -> None:
+    """Refuse a label of another size than its image.
+
+    Args:
+        image: File.
+        size: Its width and height.
+        label: File.
+        ids: (H, W) class ids in it.
+
+    Raises:
+        UserError: The sizes differ.
+    """
+    if ids.shape != size[::-1]:
+        raise UserError(f"{label} is {ids.shape[1]}x{ids.shape[0]}, but its image {image} is {size[0]}x{size[1]}")
 
 
 def some(files: Sequence[object], noun: str) -> str:

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from paddleseg_ext.data.image_io import save_image
+from paddleseg_ext.data.prepare.cityscapes_ids import TRAIN_IDS
 from paddleseg_ext.errors import UserError
 
-# Train ids 0…18 to label ids; source: cityscapesscripts, helpers/labels.py.
-CITYSCAPES_LABEL_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
+# Train ids 0…18 to label ids.
+CITYSCAPES_LABEL_IDS = tuple(number for number, train in enumerate(TRAIN_IDS.values()) if train is not None)
 
 
 @dataclass(frozen=True)

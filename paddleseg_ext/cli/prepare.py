@@ -1,0 +1,166 @@
+"""Check a data set, yours or a published one, and turn it into what training reads; the source is never changed."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from paddleseg_ext.data.prepare.ade20k import prepare_ade20k
+from paddleseg_ext.data.prepare.cityscapes import prepare_cityscapes
+from paddleseg_ext.data.prepare.coco import prepare_coco
+from paddleseg_ext.data.prepare.colors import prepare_colors
+from paddleseg_ext.data.prepare.folder import prepare_folder
+from paddleseg_ext.data.prepare.labelme import prepare_labelme
+from paddleseg_ext.data.prepare.voc import prepare_voc
+from paddleseg_ext.data.prepare.work import Report, default_workers
+
+# name -> help; `_add_NAME` adds its arguments, and `_run_NAME` prepares
+SOURCES = {
+    "folder": "images and labels of class ids in two folders",
+    "cityscapes": "Cityscapes: write the labels of train ids",
+    "ade20k": "ADE20K: verify the benchmark's folder",
+    "voc": "PASCAL VOC 2012: write lists and a configuration",
+    "coco": "polygons and run lengths in a JSON file of COCO's form",
+    "labelme": "drawings of labelme",
+    "colors": "masks in colors: write masks of class ids",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add a subcommand for each source, with the arguments that all of them share."""
+    sources = parser.add_subparsers(dest="source", metavar="SOURCE", required=True)
+    for name, text in SOURCES.items():
+        source = sources.add_parser(name, help=text, description=text)
+        globals()[f"_add_{name}"](source)
+        source.add_argument("--num_workers", type=int, default=default_workers(), help="processes")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prepare, and print what was done and what looks wrong."""
+    report: Report = globals()[f"_run_{args.source}"](args)
+    for line in report.lines:
+        print(line)
+    for warning in report.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    return 0
+
+
+def _add_folder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--images", required=True, type=Path, metavar="DIR", help="folder of the images")
+    parser.add_argument(
+        "--labels", required=True, type=Path, metavar="DIR", help="folder of their labels, by the same names"
+    )
+    _add_splitting(parser)
+    _add_classes(parser)
+    parser.add_argument("--binary", action="store_true", help="labels are 0 and 255: write new ones, 255 is class 1")
+
+
+def _add_output(parser: argparse.ArgumentParser, required: bool = True) -> None:
+    parser.add_argument("--output", required=required, type=Path, metavar="DIR", help="folder of what is written")
+
+
+def _add_splitting(parser: argparse.ArgumentParser) -> None:
+    _add_output(parser)
+    parser.add_argument("--split", type=float, default=0.9, help="share of training, between 0 and 1")
+    parser.add_argument("--stratify", action="store_true", help="share out each class alike")
+    parser.add_argument("--seed", type=int, default=0, help="of the split")
+    _add_crop(parser)
+
+
+def _add_crop(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--crop_size", type=int, nargs=2, metavar=("W", "H"), help="in training; default: the images'")
+
+
+def _add_classes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--classes", nargs="+", metavar="NAME", help="of the classes by id; or their number; or a file like labels.txt"
+    )
+
+
+def _splitting(args: argparse.Namespace) -> dict:
+    return {"share": args.split, "stratify": args.stratify, "seed": args.seed, "crop": args.crop_size}
+
+
+def _classes(args: argparse.Namespace) -> list[str] | int | str | None:
+    """Names, a number or a file, as they were given."""
+    if args.classes is None or len(args.classes) > 1:
+        return args.classes
+    only = args.classes[0]
+    if only.isdecimal():
+        return int(only)
+    return only if Path(only).is_file() or Path(only).suffix == ".txt" else [only]
+
+
+def _run_folder(args: argparse.Namespace) -> Report:
+    return prepare_folder(
+        args.images,
+        args.labels,
+        args.output,
+        **_splitting(args),
+        classes=_classes(args),
+        binary=args.binary,
+        num_workers=args.num_workers,
+    )
+
+
+def _add_cityscapes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("root", type=Path, help="folder with leftImg8bit and gtFine, or with their zip files")
+    _add_output(parser, required=False)
+
+
+def _run_cityscapes(args: argparse.Namespace) -> Report:
+    return prepare_cityscapes(args.root, args.output, args.num_workers)
+
+
+def _add_ade20k(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("root", type=Path, help="folder with ADEChallengeData2016, or with its zip file")
+    _add_output(parser, required=False)
+
+
+def _run_ade20k(args: argparse.Namespace) -> Report:
+    return prepare_ade20k(args.root, args.output, args.num_workers)
+
+
+def _add_voc(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("root", type=Path, help="folder with VOCdevkit/VOC2012")
+    _add_output(parser)
+
+
+def _run_voc(args: argparse.Namespace) -> Report:
+    return prepare_voc(args.root, args.output, args.num_workers)
+
+
+def _add_coco(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("json", type=Path, help="file with images, annotations and categories")
+    parser.add_argument("--images", required=True, type=Path, metavar="DIR", help="folder of the images")
+    _add_splitting(parser)
+
+
+def _run_coco(args: argparse.Namespace) -> Report:
+    return prepare_coco(args.json, args.images, args.output, **_splitting(args), num_workers=args.num_workers)
+
+
+def _add_labelme(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, help="folder of JSON files and images")
+    _add_splitting(parser)
+    _add_classes(parser)
+
+
+def _run_labelme(args: argparse.Namespace) -> Report:
+    return prepare_labelme(
+        args.folder, args.output, **_splitting(args), classes=_classes(args), num_workers=args.num_workers
+    )
+
+
+def _add_colors(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--labels", required=True, type=Path, metavar="DIR", help="folder of the masks")
+    _add_output(parser)
+    parser.add_argument(
+        "--table", type=Path, metavar="FILE", help="lines of `red green blue name`; else one is proposed"
+    )
+    parser.add_argument("--ignore_unknown", action="store_true", help="ignore pixels in colors that it lacks")
+
+
+def _run_colors(args: argparse.Namespace) -> Report:
+    return prepare_colors(args.labels, args.output, args.table, args.ignore_unknown, args.num_workers)

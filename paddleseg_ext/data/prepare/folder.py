@@ -1,0 +1,182 @@
+"""Images and labels in two folders: checked, split and listed, with a configuration that trains on them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import UnidentifiedImageError
+
+from paddleseg_ext.data.class_table import ClassTable
+from paddleseg_ext.data.image_io import open_image, read_image
+from paddleseg_ext.data.label_io import read_label, wrong_values
+from paddleseg_ext.data.pairs import Pair, check_sizes, match_folders, shown, some
+from paddleseg_ext.data.prepare.outputs import LABELS, Sample, claim, finish
+from paddleseg_ext.data.prepare.split import split
+from paddleseg_ext.data.prepare.work import IGNORED, Report, for_all, kept, summed_up, values_of, write_label
+from paddleseg_ext.errors import UserError, reason
+
+GRAY = {"1", "L", "LA", "I", "I;16", "I;16B"}
+BINARY = {0, IGNORED}
+BINARY_NAMES = ["background", "foreground"]
+
+
+def prepare_folder(
+    images: Path,
+    labels: Path,
+    output: Path,
+    share: float = 0.9,
+    stratify: bool = False,
+    seed: int = 0,
+    crop: Sequence[int] | None = None,
+    classes: list[str] | int | str | None = None,
+    binary: bool = False,
+    num_workers: int = 0,
+) -> Report:
+    """Check all pairs, and write lists, classes and a configuration to `output`; the sources stay as they are.
+
+    Args:
+        images: Folder of the images.
+        labels: Folder of the labels.
+        output: Folder of the results.
+        share: Of training.
+        stratify: Share out each class alike.
+        seed: Of the split.
+        crop: Width and height of the training crop.
+        classes: Names, their number or a file; by default `class 0`, … up to the highest id.
+        binary: Labels are 0 and 255, and 255 is class 1: new labels are written.
+        num_workers: Processes.
+
+    Raises:
+        UserError: Files do not match, cannot be read, or hold values that are no class ids.
+    """
+    for name, folder in (("images", images), ("labels", labels)):
+        if os.path.realpath(folder) in (inside := os.path.realpath(output), *map(str, Path(inside).parents)):
+            raise UserError(f"`output` {output} is in `{name}` {folder}; name a folder outside it")
+    matched = match_folders(images, labels)
+    if matched.without_label:
+        lacking = matched.without_label
+        raise UserError(f"`labels` {labels}: {some(lacking, 'image')} without a label there: {shown(lacking)}")
+    if binary and classes is None:
+        classes = BINARY_NAMES
+    table = None if classes is None else ClassTable.of(classes, Path(), owner="`classes`")
+    if binary and table is not None and len(table.names) != 2:
+        raise UserError(f"`classes`: there are {len(table.names)} names, and `binary` makes 2 classes")
+    settings = {
+        **{"source": "folder", "images": os.path.realpath(images), "labels": os.path.realpath(labels)},
+        **{"binary": binary, "classes": None if table is None else list(table.names)},
+    }
+    report = Report()
+    samples = for_all(check_pair, matched.pairs, num_workers, "pair")
+    found = {value for sample in samples for value in sample.values}
+    if not binary:
+        refuse_binary(found, labels)
+        table = table or table_of(found, labels)
+        refuse_others(samples, len(table.names))
+    train, val = split(len(samples), share, seed, [sample.values for sample in samples] if stratify else None)
+    claim(output, settings)
+    if binary:
+        pairs = [(sample, output / LABELS / below(sample.label, labels)) for sample in samples]
+        samples = for_all(binarize, pairs, num_workers, "label")
+    if matched.without_image:
+        report.warnings.append(
+            f"{some(matched.without_image, 'label')} without an image: {shown(matched.without_image)}"
+        )
+    assert table is not None
+    finish(output, [samples[i] for i in train], [samples[i] for i in val], table, report, crop)
+    return report
+
+
+def check_pair(pair: Pair) -> Sample:
+    """Read an image and its label.
+
+    Raises:
+        UserError: One of them cannot be read, or they differ in size.
+    """
+    image, label = pair
+    gray = _is_gray(image)
+    height, width = read_image(image).shape[:2]
+    ids = read_label(label)
+    check_sizes(image, (width, height), label, ids)
+    return Sample(image, label, (width, height), gray, values_of(ids))
+
+
+def binarize(job: tuple[Sample, Path]) -> Sample:
+    """Write a label in which 255 is class 1.
+
+    Raises:
+        UserError: It has other values than 0 and 255.
+    """
+    sample, target = job
+    others = set(sample.values) - BINARY
+    if others:
+        raise UserError(f"{sample.label}: `binary` is for labels of 0 and 255, and this one has {min(others)}, too")
+    ids = kept(target, [sample.label], sample.size[::-1])
+    if ids is None:
+        ids = (read_label(sample.label) == IGNORED).astype(np.uint8)
+        write_label(target, ids)
+    return Sample(sample.image, target, sample.size, sample.gray, values_of(ids))
+
+
+def refuse_binary(found: set[int], labels: Path) -> None:
+    """Refuse labels of nothing but 0 and 255, of which nobody can tell what they mean.
+
+    Raises:
+        UserError: They are.
+    """
+    if IGNORED in found and found <= BINARY:
+        raise UserError(
+            f"`labels` {labels}: the only values are 0 and 255, and 255 means pixels to ignore, so there would be one "
+            "class; if 255 is an object, `binary` makes it class 1, in new files"
+        )
+
+
+def table_of(found: set[int], labels: Path) -> ClassTable:
+    """Classes `class 0`, … up to the highest id.
+
+    Raises:
+        UserError: The values are hardly ids: there are none, or most of those below the highest do not occur.
+    """
+    ids = sorted(found - {IGNORED})
+    if not ids or ids[0] < 0 or ids[-1] + 1 > 2 * len(ids):
+        listed = ", ".join(map(str, sorted(found)[:8]))
+        raise UserError(
+            f"`labels` {labels}: the values {listed} do not look like class ids, which are 0, 1, 2, …; if they are "
+            "shades of gray, convert them by prepare colors, otherwise say how many classes there are by `classes`"
+        )
+    return ClassTable.of(ids[-1] + 1, Path())
+
+
+def refuse_others(samples: Sequence[Sample], num_classes: int) -> None:
+    """Refuse labels with values that are neither a class nor ignored.
+
+    Raises:
+        UserError: Some have; the first files are named.
+    """
+    of_file = partial(wrong_values, num_classes=num_classes, ignore_index=IGNORED)
+    told: list[tuple[Path, Any]] = [(sample.label, of_file(np.array(sample.values))) for sample in samples]
+    problems = [f"{label}: {wrong}" for label, wrong in told if wrong]
+    if problems:
+        raise UserError(summed_up(problems))
+
+
+def below(label: Path, root: Path) -> Path:
+    """The path of a new label, a PNG file, below the folder of the new ones."""
+    return label.relative_to(root).with_suffix(".png")
+
+
+def _is_gray(path: Path) -> bool:
+    try:
+        with open_image(path) as image:
+            image.load()
+            return image.mode in GRAY
+    except UnidentifiedImageError:
+        return False  # OpenCV reads some that Pillow does not
+    except UserError:
+        raise
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UserError(f"{path}: the image file is damaged ({reason(error)})") from error
