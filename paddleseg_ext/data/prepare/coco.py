@@ -16,9 +16,10 @@ from PIL import Image, ImageDraw
 from paddleseg_ext.data.class_table import ClassTable
 from paddleseg_ext.data.image_io import check_pixels
 from paddleseg_ext.data.prepare.folder import check_pair
-from paddleseg_ext.data.prepare.outputs import LABELS, Sample, claim, finish
+from paddleseg_ext.data.prepare.outputs import LABELS, RECORD, Sample, claim, finish
 from paddleseg_ext.data.prepare.polygons import area_of, decode_runs, draw, points_of
 from paddleseg_ext.data.prepare.split import split
+from paddleseg_ext.data.prepare.training_config import check_crop
 from paddleseg_ext.data.prepare.work import IGNORED, Report, for_all, kept, write_label
 from paddleseg_ext.errors import UserError, reason
 
@@ -32,6 +33,7 @@ class _Job:
     target: Path
     height: int
     width: int
+    record: Path
     objects: list[dict[str, Any]]
     ids: dict[Any, int]
 
@@ -64,9 +66,10 @@ def prepare_coco(
     Raises:
         UserError: The file is no such description, or an image is missing or of another size.
     """
+    check_crop(crop)
     content = _read(annotations)
     table, ids = _classes(annotations, content)
-    jobs = _jobs(annotations, content, images, output / LABELS, ids)
+    jobs = _jobs(annotations, content, images, output, ids)
     train, val = split(len(jobs), share, seed)
     settings = {"source": "coco", "annotations": os.path.realpath(annotations), "images": os.path.realpath(images)}
     claim(output, {**settings, "classes": list(table.names)})
@@ -105,7 +108,7 @@ def _classes(path: Path, content: dict[str, Any]) -> tuple[ClassTable, dict[Any,
     return table, {category["id"]: table.names.index(category["name"]) for category in categories}
 
 
-def _jobs(path: Path, content: dict[str, Any], images: Path, labels: Path, ids: dict[Any, int]) -> list[_Job]:
+def _jobs(path: Path, content: dict[str, Any], images: Path, output: Path, ids: dict[Any, int]) -> list[_Job]:
     objects: dict[Any, list[dict[str, Any]]] = defaultdict(list)
     for entry in content["annotations"]:
         if entry.get("category_id") not in ids:
@@ -120,10 +123,11 @@ def _jobs(path: Path, content: dict[str, Any], images: Path, labels: Path, ids: 
             )
         if not all(isinstance(side, int) and side > 0 for side in size):
             raise UserError(f"{path}: image {entry.get('id')}: height {size[0]!r} and width {size[1]!r} are no size")
-        target = (labels / name).with_suffix(".png")
+        target = (output / LABELS / name).with_suffix(".png")
         if target in jobs:
             raise UserError(f"{path}: image {entry.get('id')}: the mask of {name!r} would have the name of another's")
-        jobs[target] = _Job(path, images / name, target, *size, objects.pop(entry.get("id"), []), ids)  # type: ignore[arg-type]
+        found = objects.pop(entry.get("id"), [])
+        jobs[target] = _Job(path, images / name, target, *size, output / RECORD, found, ids)
     if objects:
         image_id, entries = next(iter(objects.items()))
         raise UserError(f"{path}: annotation {entries[0].get('id')}: image_id {image_id} is not among the images")
@@ -136,7 +140,7 @@ def _leads_out(name: str) -> bool:
 
 
 def _mask(job: _Job) -> Sample:
-    if kept(job.target, [job.annotations], (job.height, job.width)) is None:
+    if kept(job.target, [job.annotations, job.record], (job.height, job.width)) is None:
         if not job.image.is_file():
             raise UserError(f"{job.image}: the image file does not exist, but {job.annotations} names it")
         check_pixels(job.image, (job.height, job.width))

@@ -15,7 +15,7 @@ from paddleseg_ext.checkpoint.atomic import digest
 from paddleseg_ext.data.class_table import ClassTable, Color, read_class_table
 from paddleseg_ext.data.image_io import open_image
 from paddleseg_ext.data.pairs import LABELS as ENDINGS
-from paddleseg_ext.data.prepare.outputs import LABELS, TABLE, claim, write_classes
+from paddleseg_ext.data.prepare.outputs import LABELS, RECORD, TABLE, claim, write_classes
 from paddleseg_ext.data.prepare.work import IGNORED, Report, for_all, kept, values_of, write_label, write_text
 from paddleseg_ext.errors import UserError, reason
 
@@ -53,7 +53,7 @@ def prepare_colors(
     ids = {color: numbers.get(name, IGNORED) for name, color in zip(known.names, known.colors)}
     settings = {"source": "colors", "labels": os.path.realpath(labels), "table": digest(table)}
     claim(output, {**settings, "ignore_unknown": ignore_unknown})
-    task = partial(_convert, root=labels, target=output / LABELS, ids=ids, ignore_unknown=ignore_unknown)
+    task = partial(_convert, root=labels, output=output, ids=ids, ignore_unknown=ignore_unknown)
     found = {value for values in for_all(task, files, num_workers, "mask") for value in values}
     write_classes(output, ClassTable(tuple(name for name, _ in classes), tuple(color for _, color in classes)))
     report = Report()
@@ -134,9 +134,9 @@ def _count(path: Path) -> dict[int, int]:
     return dict(zip(colors.tolist(), times.tolist()))
 
 
-def _convert(path: Path, root: Path, target: Path, ids: dict[Color, int], ignore_unknown: bool) -> tuple[int, ...]:
-    file = (target / path.relative_to(root)).with_suffix(".png")
-    before = kept(file, [path])
+def _convert(path: Path, root: Path, output: Path, ids: dict[Color, int], ignore_unknown: bool) -> tuple[int, ...]:
+    file = (output / LABELS / path.relative_to(root)).with_suffix(".png")
+    before = kept(file, [path, output / RECORD])
     if before is not None:
         return values_of(before)
     pixels = read_colors(path)

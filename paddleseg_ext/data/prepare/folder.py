@@ -15,8 +15,9 @@ from paddleseg_ext.data.class_table import ClassTable
 from paddleseg_ext.data.image_io import open_image, read_image
 from paddleseg_ext.data.label_io import read_label, wrong_values
 from paddleseg_ext.data.pairs import Pair, check_sizes, match_folders, shown, some
-from paddleseg_ext.data.prepare.outputs import LABELS, Sample, claim, finish
+from paddleseg_ext.data.prepare.outputs import LABELS, RECORD, Sample, claim, finish
 from paddleseg_ext.data.prepare.split import split
+from paddleseg_ext.data.prepare.training_config import check_crop
 from paddleseg_ext.data.prepare.work import IGNORED, Report, for_all, kept, summed_up, values_of, write_label
 from paddleseg_ext.errors import UserError, reason
 
@@ -73,15 +74,18 @@ def prepare_folder(
     report = Report()
     samples = for_all(check_pair, matched.pairs, num_workers, "pair")
     found = {value for sample in samples for value in sample.values}
-    if not binary:
+    check_crop(crop)
+    if binary:
+        refuse_not_binary(samples)
+    else:
         refuse_binary(found, labels)
         table = table or table_of(found, labels)
         refuse_others(samples, len(table.names))
     train, val = split(len(samples), share, seed, [sample.values for sample in samples] if stratify else None)
     claim(output, settings)
     if binary:
-        pairs = [(sample, output / LABELS / below(sample.label, labels)) for sample in samples]
-        samples = for_all(binarize, pairs, num_workers, "label")
+        jobs = [(sample, output / LABELS / below(sample.label, labels), output / RECORD) for sample in samples]
+        samples = for_all(binarize, jobs, num_workers, "label")
     if matched.without_image:
         report.warnings.append(
             f"{some(matched.without_image, 'label')} without an image: {shown(matched.without_image)}"
@@ -105,21 +109,34 @@ def check_pair(pair: Pair) -> Sample:
     return Sample(image, label, (width, height), gray, values_of(ids))
 
 
-def binarize(job: tuple[Sample, Path]) -> Sample:
+def binarize(job: tuple[Sample, Path, Path]) -> Sample:
     """Write a label in which 255 is class 1.
 
-    Raises:
-        UserError: It has other values than 0 and 255.
+    Args:
+        job: A sample whose label is 0 and 255, the new label, and the note of the settings.
     """
-    sample, target = job
-    others = set(sample.values) - BINARY
-    if others:
-        raise UserError(f"{sample.label}: `binary` is for labels of 0 and 255, and this one has {min(others)}, too")
-    ids = kept(target, [sample.label], sample.size[::-1])
+    sample, target, record = job
+    ids = kept(target, [sample.label, record], sample.size[::-1])
     if ids is None:
         ids = (read_label(sample.label) == IGNORED).astype(np.uint8)
         write_label(target, ids)
     return Sample(sample.image, target, sample.size, sample.gray, values_of(ids))
+
+
+def refuse_not_binary(samples: Sequence[Sample]) -> None:
+    """Refuse labels with other values than 0 and 255.
+
+    Raises:
+        UserError: Some have; the first files are named.
+    """
+    others = [(sample.label, set(sample.values) - BINARY) for sample in samples]
+    problems = [
+        f"{label}: `binary` is for labels of 0 and 255, and this one has {min(found)}, too"
+        for label, found in others
+        if found
+    ]
+    if problems:
+        raise UserError(summed_up(problems))
 
 
 def refuse_binary(found: set[int], labels: Path) -> None:

@@ -16,9 +16,10 @@ from PIL import Image, ImageDraw
 from paddleseg_ext.data.class_table import ClassTable
 from paddleseg_ext.data.image_io import IMAGES, check_pixels
 from paddleseg_ext.data.prepare.folder import check_pair
-from paddleseg_ext.data.prepare.outputs import LABELS, Sample, claim, finish
+from paddleseg_ext.data.prepare.outputs import LABELS, RECORD, Sample, claim, finish
 from paddleseg_ext.data.prepare.polygons import draw, points_of
 from paddleseg_ext.data.prepare.split import split
+from paddleseg_ext.data.prepare.training_config import check_crop
 from paddleseg_ext.data.prepare.work import IGNORED, Report, for_all, kept, write_label
 from paddleseg_ext.errors import UserError, reason
 from paddleseg_ext.registry import closest
@@ -73,6 +74,7 @@ def prepare_labelme(
     """
     if not folder.is_dir():
         raise UserError(f"`folder` {folder}: there is no such folder")
+    check_crop(crop)
     inside = os.path.realpath(output)
     files = [file for file in sorted(folder.rglob("*.json")) if not os.path.realpath(file).startswith(inside + os.sep)]
     if not files:
@@ -82,7 +84,7 @@ def prepare_labelme(
     train, val = split(len(drawings), share, seed)
     settings = {"source": "labelme", "folder": os.path.realpath(folder), "classes": list(table.names)}
     claim(output, settings)
-    task = partial(_mask, folder=folder, labels=output / LABELS, names=table.names)
+    task = partial(_mask, folder=folder, output=output, names=table.names)
     samples = for_all(task, drawings, num_workers, "mask")
     if stratify:
         train, val = split(len(drawings), share, seed, [sample.values for sample in samples])
@@ -130,9 +132,9 @@ def _table(labels: set[str], classes: list[str] | int | str | None) -> ClassTabl
     return ClassTable.named([BACKGROUND[0], *names], "`classes`")
 
 
-def _mask(drawing: Drawing, folder: Path, labels: Path, names: Sequence[str]) -> Sample:
-    target = (labels / drawing.path.relative_to(folder)).with_suffix(".png")
-    if kept(target, [drawing.path], drawing.size[::-1]) is None:
+def _mask(drawing: Drawing, folder: Path, output: Path, names: Sequence[str]) -> Sample:
+    target = (output / LABELS / drawing.path.relative_to(folder)).with_suffix(".png")
+    if kept(target, [drawing.path, output / RECORD], drawing.size[::-1]) is None:
         write_label(target, draw_shapes(drawing, names))
     return check_pair((drawing.image, target))
 

@@ -40,12 +40,14 @@ class Sample:
 def claim(output: Path, settings: Mapping[str, Any]) -> None:
     """Note in the folder what it is made by; the same settings go on with what is there.
 
+    Other settings begin anew where the earlier run did not come to its end; labels older than the note are not `kept`.
+
     Args:
         output: Made if it is missing.
         settings: What decides the contents, as JSON has it.
 
     Raises:
-        UserError: It was made by other settings, holds files of somebody else, or cannot be written.
+        UserError: It was finished with other settings, holds files of somebody else, or cannot be written.
     """
     record = output / RECORD
     text = json.dumps(settings, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
@@ -62,7 +64,9 @@ def claim(output: Path, settings: Mapping[str, Any]) -> None:
     except (OSError, ValueError) as error:
         raise UserError(f"{record}: it is damaged; name another `output`, or delete the folder") from error
     now = json.loads(text)
-    if before != now:
+    if before != now and not (output / CLASSES).exists():  # which is written at the end
+        write_text(record, text)
+    elif before != now:
         keys = [key for key in {**now, **before} if before.get(key) != now.get(key)] if isinstance(before, dict) else []
         changed = f" ({', '.join(keys)})" if keys else ""
         raise UserError(
@@ -93,14 +97,14 @@ def finish(
     """Write the lists, the classes and, if there is none, the configuration; add lines to the report."""
     output = Path(os.path.realpath(output))
     samples = [*train, *val]
-    crop = crop_of([sample.size for sample in samples], crop)
+    crop = crop or crop_of([sample.size for sample in samples])
     channels = 1 if all(sample.gray for sample in samples) else 3
     names = {mode: _list(part, output) for mode, part in (("train", train), ("val", val))}
-    write_classes(output, table)
     for mode, text in names.items():
         write_text(output / f"{mode}.txt", text)
     if not (output / CONFIG).exists():
         write_text(output / CONFIG, training_config(output, len(train), crop, channels, ignore_index))
+    write_classes(output, table)
     found = {value for sample in samples for value in sample.values} - {ignore_index}
     absent = [name for number, name in enumerate(table.names) if number not in found]
     if absent:

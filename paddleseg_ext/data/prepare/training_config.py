@@ -21,20 +21,22 @@ HEADER = """\
 """
 
 
-def crop_of(sizes: Sequence[tuple[int, int]], given: Sequence[int] | None = None) -> list[int]:
+def check_crop(given: Sequence[int] | None) -> None:
+    """Refuse what is no size of a crop.
+
+    Raises:
+        UserError: It is neither None nor two positive numbers.
+    """
+    if given is not None and (len(given) != 2 or min(given) < 1):
+        raise UserError(f"`crop_size` {' '.join(map(str, given))}: it is a width and a height in pixels")
+
+
+def crop_of(sizes: Sequence[tuple[int, int]]) -> list[int]:
     """Width and height of the crop: the median's, in multiples of 32 and at most 512.
 
     Args:
         sizes: Widths and heights of the images.
-        given: Replaces it.
-
-    Raises:
-        UserError: `given` is not positive.
     """
-    if given is not None:
-        if len(given) != 2 or min(given) < 1:
-            raise UserError(f"`crop_size` {' '.join(map(str, given))}: it is a width and a height in pixels")
-        return list(given)
     return [int(np.clip(median // SIDE * SIDE, SIDE, LARGEST)) for median in np.median(np.array(sizes), axis=0)]
 
 
