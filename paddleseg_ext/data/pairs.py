@@ -51,7 +51,7 @@ def match_folders(images: Path, labels: Path) -> Matched:
     if os.path.realpath(images) == os.path.realpath(labels):
         raise UserError(f"`images` and `labels` are one folder, {images}; they need folders of their own")
     by_image = _by_stem([source.path for source in find_images(images)], images)
-    files = sorted(file for file in labels.rglob("*") if file.suffix.lower() in LABELS and not file.name[0] == ".")
+    files = sorted(file for file in labels.rglob("*") if _is_label(file, labels))
     by_label = _by_stem(files, labels)
     pairs = [(image, by_label[stem]) for stem, image in by_image.items() if stem in by_label]
     return Matched(
@@ -147,6 +147,11 @@ def some(files: Sequence[object], noun: str) -> str:
 def shown(files: Sequence[object]) -> str:
     """The first names of many."""
     return ", ".join(map(str, files[:NAMED])) + (", …" if len(files) > NAMED else "")
+
+
+def _is_label(file: Path, root: Path) -> bool:
+    hidden = any(part.startswith(".") for part in file.relative_to(root).parts)
+    return file.suffix.lower() in LABELS and not hidden and file.is_file()
 
 
 def _by_stem(files: Iterable[Path], root: Path) -> dict[str, Path]:

@@ -56,7 +56,7 @@ def unpack(archive: Path, target: Path, wanted: Callable[[str], bool] = lambda n
 def _check(archive: Path, member: zipfile.ZipInfo) -> None:
     name = member.filename
     path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in path.parts[0]:
+    if not path.parts or path.is_absolute() or ".." in path.parts or "\\" in name or ":" in path.parts[0]:
         raise UserError(f"{archive}: it is not unpacked, for '{name}' in it leads out of the folder")
     if stat.S_ISLNK(member.external_attr >> 16):
         raise UserError(f"{archive}: it is not unpacked, for '{name}' in it is a symbolic link")

@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw
 
 from paddleseg_ext.data.image_io import check_pixels
 from paddleseg_ext.data.label_io import read_label
+from paddleseg_ext.data.prepare.polygons import points_of
 from paddleseg_ext.errors import UserError, reason
 
 VOID = 255
@@ -61,7 +62,7 @@ def from_polygons(path: Path) -> np.ndarray:
         for shape in content["objects"]:
             value = _value(path, shape)
             if value is not None:
-                pen.polygon([(float(x), float(y)) for x, y in shape["polygon"]], fill=value)
+                pen.polygon(points_of(shape["polygon"]), fill=value)
     except UserError:
         raise
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:

@@ -156,10 +156,10 @@ def table_of(found: set[int], labels: Path) -> ClassTable:
     """Classes `class 0`, … up to the highest id.
 
     Raises:
-        UserError: The values are hardly ids: there are none, or most of those below the highest do not occur.
+        UserError: The values are hardly ids: there is only one, or most of those below the highest do not occur.
     """
     ids = sorted(found - {IGNORED})
-    if not ids or ids[0] < 0 or ids[-1] + 1 > 2 * len(ids):
+    if len(ids) < 2 or ids[0] < 0 or ids[-1] + 1 > 2 * len(ids):
         listed = ", ".join(map(str, sorted(found)[:8]))
         raise UserError(
             f"`labels` {labels}: the values {listed} do not look like class ids, which are 0, 1, 2, …; if they are "

@@ -102,7 +102,8 @@ def finish(
     names = {mode: _list(part, output) for mode, part in (("train", train), ("val", val))}
     for mode, text in names.items():
         write_text(output / f"{mode}.txt", text)
-    if not (output / CONFIG).exists():
+    config_is_kept = (output / CONFIG).exists()
+    if not config_is_kept:
         write_text(output / CONFIG, training_config(output, len(train), crop, channels, ignore_index))
     write_classes(output, table)
     found = {value for sample in samples for value in sample.values} - {ignore_index}
@@ -113,6 +114,8 @@ def finish(
         f"{len(train)} samples for training and {len(val)} for validation, {len(table.names)} classes, "
         f"{'gray' if channels == 1 else 'color'} images"
     )
+    if config_is_kept:
+        report.lines.append(f"{output / CONFIG} was there and is kept as it is")
     report.lines.append(f"train with: python tools/train.py --config {output / CONFIG} --do_eval")
 
 

@@ -10,13 +10,14 @@ import numpy as np
 from PIL import ImageDraw
 
 Point = tuple[float, float]
+FARTHEST = 2.0**17  # from the corner, in pixels; Pillow's integers overflow, or it draws for minutes, far beyond
 
 
 def points_of(numbers: Any) -> list[Point]:
     """The points of ``[[x, y], …]`` or ``[x, y, x, y, …]``.
 
     Raises:
-        ValueError: These are no pairs of finite numbers.
+        ValueError: These are no pairs of numbers, or points far outside of any image.
     """
     if not isinstance(numbers, (list, tuple)):
         raise ValueError(f"{numbers!r} are no points")
@@ -105,4 +106,4 @@ def _from_string(text: str) -> list[int]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= FARTHEST

@@ -67,7 +67,7 @@ def test_run_lengths_that_do_not_fill_the_mask(counts: object) -> None:
 def test_points() -> None:
     assert points_of([1, 2, 3, 4.5]) == points_of([[1, 2], [3, 4.5]]) == [(1, 2), (3, 4.5)]
     assert area_of(points_of(square(0, 0, 4, 3))) == 12
-    for wrong in (3, [1, 2, 3], [[1]], [[1, "2"]], [[1, float("nan")]], [[True, 1]]):
+    for wrong in (3, [1, 2, 3], [[1]], [[1, "2"]], [[1, float("nan")]], [[1, 1e9]], [[True, 1]]):
         with pytest.raises(ValueError, match="point"):
             points_of(wrong)
 

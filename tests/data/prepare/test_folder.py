@@ -63,8 +63,8 @@ def test_the_crop_is_that_of_the_median_image(tmp_path: Path) -> None:
     for number, (height, width) in enumerate([(70, 100), (70, 100), (900, 900)]):
         photo(tmp_path / "images" / f"{number}.png", height, width)
         save(tmp_path / "labels" / f"{number}.png", np.zeros((height, width)))
-    prepare_folder(tmp_path / "images", tmp_path / "labels", tmp_path / "a")
-    prepare_folder(tmp_path / "images", tmp_path / "labels", tmp_path / "b", crop=[48, 40])
+    prepare_folder(tmp_path / "images", tmp_path / "labels", tmp_path / "a", classes=2)
+    prepare_folder(tmp_path / "images", tmp_path / "labels", tmp_path / "b", classes=2, crop=[48, 40])
     crops = [yaml.safe_load((tmp_path / name / "config.yml").read_text()) for name in "ab"]
     assert [c["train_dataset"]["transforms"][0]["crop_size"] for c in crops] == [[96, 64], [48, 40]]
 
@@ -150,7 +150,7 @@ def test_sizes_that_differ_are_named_all_before_anything_is_written(tmp_path: Pa
     assert not folders[2].exists()
 
 
-@pytest.mark.parametrize("values", [[0, 38, 75], [0, 128], [3]])
+@pytest.mark.parametrize("values", [[0, 38, 75], [0, 128], [3], [0]])
 def test_shades_of_gray_are_no_ids(tmp_path: Path, values: list[int]) -> None:
     with pytest.raises(UserError, match="do not look like class ids"):
         prepare_folder(*make(tmp_path, values))
@@ -192,6 +192,7 @@ def cut(path: Path) -> None:
 def test_labels_without_an_image_are_told(tmp_path: Path) -> None:
     folders = make(tmp_path, [0, 1])
     save(folders[1] / "extra.png", np.zeros((4, 6)))
+    save(folders[1] / ".hidden" / "other.png", np.zeros((4, 6)))
     assert "1 label is without an image" in prepare_folder(*folders).warnings[0]
 
 
