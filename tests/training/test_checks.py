@@ -86,7 +86,7 @@ def _small_label(root: Path) -> None:
         (_missing_label, r"label1\.png: the label file does not exist"),
         (_broken_image, r"image1\.png: the image file cannot be read as a picture"),
         (_text_for_label, r"label1\.png: the label file cannot be read as a picture"),
-        (_color_label, r"label1\.png: .* shape \(32, 32, 3\)"),
+        (_color_label, r"label1\.png: it has colors"),
         (_small_label, r"label1\.png is 30x32, but its image .*image1\.png is 32x32"),
     ],
 )
