@@ -255,10 +255,10 @@ class Trainer:
         """What can be found wrong before the first iteration."""
         checks.check_outputs(self.model, self.losses)
         checks.check_size(self.train_dataset, self.config.batch_size, distributed.world_size())
-        checks.check_labels(self.train_dataset, self.train_dataset.num_classes)
+        checks.check_labels(self.train_dataset)
         if self.val_dataset is not None:
             checks.check_size(self.val_dataset, 1, key="val_dataset")
-            checks.check_labels(self.val_dataset, self.val_dataset.num_classes, key="val_dataset")
+            checks.check_labels(self.val_dataset, key="val_dataset")
         if self.newest is None and (found := save.latest_checkpoint(self.config.save_dir)) is not None:
             raise UserError(
                 f"`save_dir` {self.config.save_dir} holds checkpoints of an earlier run ({found.name}); go on with it "
