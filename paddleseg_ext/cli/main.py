@@ -15,6 +15,7 @@ from paddleseg_ext.errors import UserError
 # name -> help. A command lives in paddleseg_ext/cli/NAME.py, which is imported only when it is asked for.
 COMMANDS = {
     "prepare": "check a data set and turn it into lists, labels of class ids and a configuration",
+    "check": "look at environment, configuration and every pair of the data before a training",
     "train": "train a network from a YAML file",
     "val": "evaluate a trained network: mIoU, accuracy and IoU by class",
     "predict": "write raw-id, color and overlay pictures for images",

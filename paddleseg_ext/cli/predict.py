@@ -14,6 +14,7 @@ from tqdm import tqdm
 from paddleseg_ext.builder import Builder, load_config
 from paddleseg_ext.cli.common import add_config_arguments
 from paddleseg_ext.cli.model_args import add_applying_arguments, class_source, model_of, predictor_settings
+from paddleseg_ext.data.checks import refuse_random
 from paddleseg_ext.data.classes import class_names, palette
 from paddleseg_ext.data.image_io import Source, Video, find_images, is_video, read_image, save_image, save_pred
 from paddleseg_ext.errors import UserError
@@ -59,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
 
     channels = int(config.val_dataset_cfg.get("img_channels", 3))
     model = model_of(args, builder)
+    refuse_random(builder.val_transforms)
     predictor, transforms = Predictor(**settings), Compose(builder.val_transforms, img_channels=channels)
 
     def predict(image: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from pathlib import Path
 from paddleseg_ext.builder import Builder, load_config
 from paddleseg_ext.cli.common import add_config_arguments
 from paddleseg_ext.cli.model_args import add_applying_arguments, model_of, predictor_settings
+from paddleseg_ext.data.checks import check_files, check_transforms
 from paddleseg_ext.data.classes import class_names, palette
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.evaluation.evaluate import evaluate
@@ -42,12 +43,16 @@ def run(args: argparse.Namespace) -> int:
     builder = Builder(config)
     model = model_of(args, builder)
     dataset = builder.val_dataset
+    check_files(dataset, "val_dataset")
+    check_transforms(dataset, "val_dataset", evaluated=True)
     reading = {"batch_size": args.batch_size, "num_workers": args.num_workers}
     result = evaluate(model, dataset, boundary=args.boundary, **reading, **settings)
     if distributed.rank() > 0:
         return 0
     names = class_names(dataset)
     print(result.table(names))
+    if doubts := result.doubts(names):
+        print(f"warning: {doubts}")
     print(f"{result.images} images in {result.seconds:.1f} s")
     if args.json:
         Path(args.json).parent.mkdir(parents=True, exist_ok=True)

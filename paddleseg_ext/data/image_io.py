@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import re
@@ -16,9 +17,14 @@ import numpy as np
 from PIL import Image
 
 from paddleseg_ext.compat.environment import PIXELS_VARIABLE, max_pixels
-from paddleseg_ext.errors import UserError
+from paddleseg_ext.errors import UserError, reason
 
+ORIENTATION = 274  # EXIF tag
 MAX_PIXELS = max_pixels()
+FLAGS = {
+    1: cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH,
+    3: cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH,
+}
 IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm"}
 VIDEOS = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v"}
 LISTS = {".txt", ".lst", ".csv"}
@@ -87,6 +93,15 @@ def open_image(path: str | Path) -> Image.Image:
     return image
 
 
+def exif_orientation(path: str | Path) -> int:
+    """The EXIF tag 274: 1 for upright, above 4 where width and height change places; 1 where it cannot be read."""
+    try:
+        with Image.open(path) as image:
+            return int(image.getexif().get(ORIENTATION, 1))
+    except (OSError, ValueError, SyntaxError):
+        return 1
+
+
 def check_pixels(path: str | Path, size: Sequence[int]) -> None:
     """Refuse a file that would take more memory than anybody can mean.
 
@@ -101,15 +116,64 @@ def check_pixels(path: str | Path, size: Sequence[int]) -> None:
 
 
 def read_image(path: str | Path, channels: int = 3) -> np.ndarray:
-    """An image as OpenCV gives it: (H, W, 3) BGR or, for one channel, (H, W); uint8.
+    """An image as OpenCV gives it: (H, W, 3) BGR, for one channel (H, W), otherwise (H, W, channels); uint8.
+
+    The orientation that a JPEG's EXIF data tells is applied. Pictures of 16 bits are scaled to 8.
+
+    Args:
+        path: Any format that OpenCV reads, WebP, or ``.npy`` with two or three axes, uint8.
+        channels: 1, 3, or the number of bands of a TIFF or an array.
 
     Raises:
-        UserError: It is no picture.
+        UserError: It is no picture, is cut short, has another number of bands, or 16 bits that do not fill their range.
     """
-    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR)
+    path = Path(path)
+    if not path.is_file():  # a pipe would be waited for
+        raise UserError(f"{path}: the image file does not exist")
+    image = _decode(path, channels)
+    if channels not in (1, 3):
+        bands = 1 if image.ndim == 2 else image.shape[2]
+        if bands != channels:
+            raise UserError(f"{path}: it has {bands} bands, and img_channels is {channels}")
+    return image if image.dtype == np.uint8 else _to_8_bits(image, path)
+
+
+def _decode(path: Path, channels: int) -> np.ndarray:
+    """The pixels in the depth of the file."""
+    suffix, flags = path.suffix.lower(), FLAGS.get(channels, cv2.IMREAD_UNCHANGED)
+    try:
+        if suffix == ".npy":
+            return np.load(path, allow_pickle=False)
+        content = path.read_bytes()
+        if content[8:12] == b"WEBP":  # OpenCV up to 4.6 carries a libwebp with a hole in it
+            rgb = np.asarray(Image.open(io.BytesIO(content)).convert("L" if channels == 1 else "RGB"))
+            return rgb if rgb.ndim == 2 else np.ascontiguousarray(rgb[..., ::-1])
+        # What a JPEG compresses holds neither of these two bytes, so the last image in the file must have its end.
+        if content.startswith(b"\xff\xd8") and content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda"):
+            raise UserError(f"{path}: the image file is cut short")
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), flags) if content else None
+    except (OSError, ValueError, cv2.error) as error:
+        raise UserError(f"{path}: the image file cannot be read as a picture ({reason(error)})") from error
     if image is None:
-        raise UserError(f"{path}: the file cannot be read as a picture")
+        raise UserError(f"{path}: the image file cannot be read as a picture")
     return image
+
+
+def _to_8_bits(image: np.ndarray, path: Path) -> np.ndarray:
+    """Scale 16 bits to 8; what uses a small part of the range was recorded with fewer bits and would come out black.
+
+    Raises:
+        UserError: It is of another type, or its largest value is below an eighth of the range.
+    """
+    if image.dtype != np.uint16:
+        raise UserError(f"{path}: it holds {image.dtype}, and pictures have 8 or 16 bits; save it as one of them")
+    highest = int(image.max(initial=0))
+    if 0 < highest < 2**13:
+        raise UserError(
+            f"{path}: of 16 bits it uses values up to {highest} only, so it would be almost black; scale its values to "
+            "0 … 65535 or save it with 8 bits"
+        )
+    return cv2.convertScaleAbs(image, alpha=1 / 257)
 
 
 class Video:

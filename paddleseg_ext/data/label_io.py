@@ -6,15 +6,18 @@ int32, the types that Paddle carries through a loader unharmed: of uint16 it mak
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from paddleseg_ext.data.image_io import check_pixels, open_image
+from paddleseg_ext.data.image_io import check_pixels, exif_orientation, open_image
 from paddleseg_ext.errors import UserError, reason
 
+IGNORED_SHARE = 0.5  # of the pixels, above which it is told
 NAMED = 8  # an error message names at most as many wrong values
 CURE = "convert it by `python tools/prepare.py colors`"
 EXPANDED = {"L;2": 85, "L;4": 17}  # Pillow spreads gray PNGs of 2 and 4 bits over 0 … 255
@@ -40,6 +43,72 @@ def read_label(path: str | Path) -> np.ndarray:
     if array.ndim != 2 or not array.size:
         raise UserError(f"{path}: a label has one class id per pixel, this one has the shape {array.shape}")
     return _as_ids(array, path)
+
+
+def check_pair(image_path: str, image: np.ndarray, label_path: str | None, label: np.ndarray) -> None:
+    """Refuse an image and a label of different sizes, before any transform stretches one to the other.
+
+    Args:
+        image_path: Of the image.
+        image: (H, W) or (H, W, C), as read.
+        label_path: Of the label, if it is known.
+        label: (H, W).
+
+    Raises:
+        UserError: The sizes differ; where the image's EXIF orientation is the cause, the sentence says so.
+    """
+    height, width = image.shape[:2]
+    if label.shape[:2] == (height, width):
+        return
+    size = f"{label.shape[1]}x{label.shape[0]}"
+    sentence = f"{label_path or 'the label'} is {size}, but its image {image_path} is {width}x{height}"
+    if label.shape[:2] == (width, height) and exif_orientation(image_path) > 4:
+        sentence += (
+            "; the image's EXIF orientation turns it by 90°, and the label was drawn on the unturned one: save the "
+            "image turned and without that tag, or turn the label"
+        )
+    raise UserError(sentence)
+
+
+def count_values(label: np.ndarray, num_classes: int, ignore_index: int) -> np.ndarray:
+    """How many pixels each class has: (K + 2,) int64, the last two for ignored pixels and values that are neither.
+
+    Args:
+        label: Integers of any shape.
+        num_classes: K.
+        ignore_index: The value of pixels that belong to no class.
+    """
+    if label.dtype == np.uint8:
+        values = np.arange(256)
+        # OpenCV counts bytes as they are; its counts are exact up to 2^24 pixels, beyond which no label of a batch is
+        counts = cv2.calcHist([label.reshape(1, -1)], [0], None, [256], [0, 256]).ravel().astype(np.int64)
+        if label.size >= 2**24:
+            counts = np.bincount(label.ravel(), minlength=256)
+    else:
+        values, counts = np.unique(label, return_counts=True)
+    found = np.zeros(num_classes + 2, np.int64)
+    ids = np.where((values >= 0) & (values < num_classes), values, num_classes + 1)
+    np.add.at(found, np.where(values == ignore_index, num_classes, ids), counts)
+    return found
+
+
+def odd_counts(counts: np.ndarray, names: Sequence[str]) -> str | None:
+    """What looks wrong about how often classes occur, or None.
+
+    Args:
+        counts: (K + 2,) of `count_values`, summed over many labels.
+        names: Of the K classes.
+    """
+    classes, ignored, total = counts[: len(names)], counts[len(names)], counts.sum()
+    parts = []
+    if absent := [name for name, count in zip(names, classes) if not count]:
+        shown = ", ".join(absent[:NAMED]) + (", …" if len(absent) > NAMED else "")
+        parts.append(f"no label has {'the class' if len(absent) == 1 else 'the classes'} {shown}")
+    if total and ignored > IGNORED_SHARE * total:
+        parts.append(f"{100 * ignored / total:.0f} % of the pixels are ignored")
+    if len(names) == 2 and absent and ignored:
+        parts.append("in masks of 0 and 255, 255 has to become 1 (python tools/prepare.py folder … --binary)")
+    return "; ".join(parts) or None
 
 
 def wrong_values(label: np.ndarray, num_classes: int, ignore_index: int) -> str | None:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
 import paddle
 from PIL import Image
 
+from paddleseg_ext.data.label_io import count_values, wrong_values
 from paddleseg_ext.errors import UserError, reason
 from paddleseg_ext.runtime.seeding import SAMPLE, SHUFFLE, derive, seeded
 
+COUNTS = "label_counts"  # key of a sample: (K + 2,), see `count_values`
+IGNORED = 255  # PaddleSeg's ignore_index, where a data set names none
 EVALUATION_ONLY = ("trans_info", "gt_fields")
 
 
@@ -30,7 +34,7 @@ class SampleStream(paddle.io.Dataset):
         seed: Non-negative integer.
     """
 
-    def __init__(self, dataset: paddle.io.Dataset, seed: int):
+    def __init__(self, dataset: Any, seed: int):
         self.dataset = dataset
         self.seed = seed
         self._order = lru_cache(maxsize=2)(self._shuffle)  # a batch touches at most two neighboring epochs
@@ -46,7 +50,21 @@ class SampleStream(paddle.io.Dataset):
                 sample = self.dataset[index]
             except Exception as error:  # whatever the transforms raise, the user needs the file's name first
                 raise UserError(explain(files_of(self.dataset, index), error)) from error
-        return {key: value for key, value in sample.items() if key not in EVALUATION_ONLY}
+        sample = {key: value for key, value in sample.items() if key not in EVALUATION_ONLY}
+        return {**sample, COUNTS: self._counts(sample["label"], index)}
+
+    def _counts(self, label: np.ndarray, index: int) -> np.ndarray:
+        """How often each class occurs in a label, as it reaches the loss.
+
+        Raises:
+            UserError: It has another value; on a GPU that would end the process without a word about the file.
+        """
+        ignore_index = getattr(self.dataset, "ignore_index", IGNORED)
+        counts = count_values(label, self.dataset.num_classes, ignore_index)
+        if counts[-1]:
+            wrong = wrong_values(label, self.dataset.num_classes, ignore_index)
+            raise UserError(f"{files_of(self.dataset, index)[-1]}: {wrong}")
+        return counts
 
     def index(self, position: int) -> int:
         """The index in the data set of the sample at a position of the stream."""
@@ -95,6 +113,8 @@ def files_of(dataset: paddle.io.Dataset, index: int) -> list[str]:
 
 def explain(files: list[str], error: Exception) -> str:
     """One sentence on why a sample could not be made: the file that cannot be read or, where all can, the error."""
+    if isinstance(error, UserError):
+        return str(error)
     for role, path in zip(("image", "label"), files):
         if os.path.sep in path and not os.path.isfile(path):
             return f"{path}: the {role} file does not exist"

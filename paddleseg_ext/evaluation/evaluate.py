@@ -15,6 +15,7 @@ from paddle import nn
 from tqdm import tqdm
 
 from paddleseg_ext.data.eval_loader import plan, read
+from paddleseg_ext.data.label_io import odd_counts
 from paddleseg_ext.data.sampler import files_of
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.evaluation.boundary_iou import BoundaryIoU
@@ -75,6 +76,10 @@ class EvalResult:
         extra = {} if self.boundary is None else {"boundary_iou": self.boundary}
         loss = {} if self.loss is None else {"val_loss": self.loss if math.isfinite(self.loss) else None}
         return {"images": self.images, "seconds": self.seconds, **loss, **self.metrics.to_dict(names, **extra)}
+
+    def doubts(self, names: Sequence[str]) -> str | None:
+        """What looks wrong about the labels, which no metric would show; None where nothing does."""
+        return odd_counts(self.matrix.label_counts(), names)
 
     def __str__(self) -> str:
         loss = "" if self.loss is None else f", loss {self.loss:.4f}"
@@ -141,7 +146,7 @@ def evaluate(
                 if edges is not None:
                     edges.update(np.asarray(pred), np.asarray(label))
             bar.update(len(batch.indices))
-    for share in (matrix.counts, image_miou, image_loss, None if edges is None else edges.counts):
+    for share in (matrix.counts, matrix.ignored, image_miou, image_loss, None if edges is None else edges.counts):
         if share is not None:
             distributed.all_reduce_sum(share)
     found = edges.iou() if edges is not None else None

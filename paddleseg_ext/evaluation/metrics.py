@@ -24,12 +24,14 @@ class ConfusionMatrix:
 
     Attributes:
         counts: (K, K) int64, rows are the label, columns the prediction.
+        ignored: (1,) int64, pixels that were not evaluated.
     """
 
     def __init__(self, num_classes: int, ignore_index: int = 255) -> None:
         self.num_classes = num_classes
         self.ignore_index = ignore_index
         self.counts = np.zeros((num_classes, num_classes), np.int64)
+        self.ignored = np.zeros(1, np.int64)
 
     def update(self, pred: Map, label: Map, name: str | None = None) -> np.ndarray:
         """Count one image or one batch.
@@ -60,6 +62,7 @@ class ConfusionMatrix:
             raise UserError(f"{name or 'a label'}: {wrong}")
         counts = rows[:-2]
         self.counts += counts
+        self.ignored += rows[-2].sum()
         return counts
 
     def merge(self, other: ConfusionMatrix) -> None:
@@ -67,6 +70,11 @@ class ConfusionMatrix:
         if other.num_classes != self.num_classes:
             raise ValueError(f"cannot merge a matrix of {other.num_classes} classes into one of {self.num_classes}")
         self.counts += other.counts
+        self.ignored += other.ignored
+
+    def label_counts(self) -> np.ndarray:
+        """(K + 2,) int64 as `data.label_io.count_values` gives it, of all labels so far."""
+        return np.array([*self.counts.sum(1), *self.ignored, 0])
 
     def metrics(self) -> Metrics:
         """The metrics of what has been counted so far."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import secrets
 from pathlib import Path
+from typing import Any
 
 from paddleseg.cvlibs import Config
 
 from paddleseg_ext.builder import Builder
 from paddleseg_ext.checkpoint.save import latest_checkpoint
 from paddleseg_ext.config.load import train_config
+from paddleseg_ext.data.checks import check_channels, check_class_weights, check_files, check_transforms
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.evaluation.predictor import read_test_config
 from paddleseg_ext.runtime import distributed
@@ -68,7 +70,9 @@ def build_trainer(config: Config, run: RunConfig, resume: str | Path | None = No
             raise UserError("`do_eval`: the configuration has no val_dataset")
         check_cityscapes(config.val_dataset_cfg, "val_dataset")
     builder = Builder(config)
-    train_dataset, val_dataset = builder.train_dataset, builder.val_dataset if train.do_eval else None
+    train_dataset: Any = builder.train_dataset
+    val_dataset: Any = builder.val_dataset if train.do_eval else None
+    _check_data(config, [("train_dataset", train_dataset), ("val_dataset", val_dataset)])
     checkpoint = _checkpoint(resume, run.save_dir)
     if train.seed is None and checkpoint is None:
         run = run.with_seed(distributed.all_reduce_max(secrets.randbits(32)))
@@ -80,10 +84,21 @@ def build_trainer(config: Config, run: RunConfig, resume: str | Path | None = No
         scale_head(model, train.head_lr)
     if train.no_decay:
         exempt_from_decay(model, optimizer)
+    check_class_weights(builder.loss, train_dataset.num_classes)
     trainer = Trainer(model, train_dataset, builder.loss, optimizer, run, val_dataset)
     if checkpoint is not None:
         trainer.restore(checkpoint, anyway)
     return trainer
+
+
+def _check_data(config: Config, sections: list[tuple[str, Any]]) -> None:
+    """Compare the data sets that there are with their files, their transforms, each other and the model."""
+    sections = [(key, dataset) for key, dataset in sections if dataset is not None]
+    for key, dataset in sections:
+        check_files(dataset, key)
+        check_transforms(dataset, key, evaluated=key == "val_dataset")
+    model = config.dic["model"]
+    check_channels(sections, (model.get("backbone") or model).get("in_channels"))
 
 
 def _checkpoint(resume: str | Path | None, save_dir: str | Path) -> Path | None:

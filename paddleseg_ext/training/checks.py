@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,8 +15,7 @@ from paddle import nn
 
 from paddleseg_ext.checkpoint.save import CONFIG, Checkpoint
 from paddleseg_ext.config.compare import differences
-from paddleseg_ext.data.label_io import wrong_values
-from paddleseg_ext.data.sampler import explain, files_of
+from paddleseg_ext.data.scan import look_at, without_augmentation
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.layers.norms import BATCH_NORMS
 from paddleseg_ext.runtime import distributed
@@ -68,39 +66,21 @@ def check_size(dataset: paddle.io.Dataset, batch_size: int, world_size: int = 1,
         )
 
 
-def check_labels(dataset: paddle.io.Dataset, num_classes: int, key: str = "train_dataset") -> None:
+def check_labels(dataset: Any, key: str = "train_dataset") -> None:
     """Read some samples spread over the data set, unaugmented, and check sizes and label values.
 
     Args:
         dataset: In PaddleSeg's form.
-        num_classes: Labels must lie in [0, num_classes) or be the data set's `ignore_index`.
         key: Name of its section in the configuration, for the sentence.
 
     Raises:
         UserError: A file cannot be read, an image and its label differ in size, or a label has other values or
             colors; the sentence names the file.
     """
-    plain = _without_transforms(dataset)
-    ignore_index = getattr(dataset, "ignore_index", 255)
+    plain = without_augmentation(dataset)
     for index in np.unique(np.linspace(0, len(dataset) - 1, LABELS_TO_READ).astype(int)).tolist():
-        files = files_of(dataset, index)
-        try:
-            sample = plain[index]
-        except Exception as error:  # whatever a data set raises, the user needs the file's name first
-            raise UserError(f"{key}: {explain(files, error)}") from error
-        label = np.squeeze(np.asarray(sample["label"]))
-        if label.ndim != 2:
-            raise UserError(
-                f"{key}: {files[-1]}: a label has one channel of class indices, this one has the shape {label.shape}; "
-                "convert colors to indices first"
-            )
-        _, height, width = sample["img"].shape
-        if label.shape != (height, width):
-            raise UserError(
-                f"{key}: {files[-1]} is {label.shape[1]}x{label.shape[0]}, but its image {files[0]} is {width}x{height}"
-            )
-        if wrong := wrong_values(label, num_classes, ignore_index):
-            raise UserError(f"{key}: {files[-1]}: {wrong}")
+        if problem := look_at(plain, dataset, index).problem:
+            raise UserError(f"{key}: {problem}")
 
 
 def check_same_settings(path: Path, saved: Checkpoint, config: Mapping[str, Any]) -> None:
@@ -167,16 +147,6 @@ def watch_batch_norm(model: nn.Layer) -> Iterator[None]:
             "warning: with one image per batch, BatchNorm after global pooling sees one value per channel, so Paddle "
             f"skips it: {', '.join(found)}; use a batch_size of 2 or more, or no normalization in these branches"
         )
-
-
-def _without_transforms(dataset: Any) -> Any:
-    """The data set reading whole, unaugmented pictures, where it composes its transforms as PaddleSeg does."""
-    transforms = getattr(dataset, "transforms", None)
-    if not isinstance(getattr(transforms, "transforms", None), list):
-        return dataset
-    plain, plain.transforms = copy.copy(dataset), copy.copy(transforms)
-    plain.transforms.transforms = []
-    return plain
 
 
 def _where(dataset: paddle.io.Dataset) -> str:

@@ -15,7 +15,7 @@ from paddle import nn
 from paddleseg_ext.checkpoint import save
 from paddleseg_ext.compat.paddle import lr_scheduler
 from paddleseg_ext.data.dataloader import load
-from paddleseg_ext.data.sampler import Batches, SampleStream
+from paddleseg_ext.data.sampler import COUNTS, Batches, SampleStream
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.runtime import distributed
 from paddleseg_ext.runtime.amp import Precision
@@ -24,6 +24,7 @@ from paddleseg_ext.training import checks, state_dict
 from paddleseg_ext.training.config import RunConfig, TrainResult
 from paddleseg_ext.training.ema import Ema
 from paddleseg_ext.training.interrupt import Interrupt, Interrupted
+from paddleseg_ext.training.label_watch import LabelWatch
 from paddleseg_ext.training.metric_logger import AverageMeter, MetricLogger, training_record
 from paddleseg_ext.training.param_groups import train_mode
 from paddleseg_ext.training.state import TrainState
@@ -66,6 +67,7 @@ class Trainer:
         self.validator = Validator(model, val_dataset, losses, run) if val_dataset is not None else None
         self.metrics = MetricLogger(run.save_dir, run.use_vdl) if distributed.rank() == 0 else None
         self.meter = AverageMeter()
+        self.labels = LabelWatch(train_dataset)
 
     @property
     def samples(self) -> int:
@@ -170,6 +172,7 @@ class Trainer:
             started = time.perf_counter()
             batch = next(loaded)
             self.meter.waited(time.perf_counter() - started)
+            self.labels.add(batch.pop(COUNTS))
             yield batch
 
     def _guarded_step(self, loaded: Iterator[dict], iteration: int, lr: float) -> dict[str, float]:
@@ -196,8 +199,10 @@ class Trainer:
         return losses
 
     def _log(self, lr: float) -> None:
+        self.labels.check(self.state.position)
         if self.metrics and self.meter.iterations:
             epoch = (self.state.position - 1) // len(self.stream) + 1
+            self.labels.warn()
             record = training_record(self.state.iteration, epoch, lr, self.samples, self.meter)
             self.metrics.training(record, self.config.iters)
         self.meter.reset()
@@ -207,6 +212,7 @@ class Trainer:
         started = time.perf_counter()
         self.state.evaluated = self.validator is None
         self._save()
+        self.labels.warn(again=True)
         self._evaluate(interrupt)
         self.meter.pause(time.perf_counter() - started)
 
@@ -249,10 +255,10 @@ class Trainer:
         """What can be found wrong before the first iteration."""
         checks.check_outputs(self.model, self.losses)
         checks.check_size(self.train_dataset, self.config.batch_size, distributed.world_size())
-        checks.check_labels(self.train_dataset, self.train_dataset.num_classes)
+        checks.check_labels(self.train_dataset)
         if self.val_dataset is not None:
             checks.check_size(self.val_dataset, 1, key="val_dataset")
-            checks.check_labels(self.val_dataset, self.val_dataset.num_classes, key="val_dataset")
+            checks.check_labels(self.val_dataset, key="val_dataset")
         if self.newest is None and (found := save.latest_checkpoint(self.config.save_dir)) is not None:
             raise UserError(
                 f"`save_dir` {self.config.save_dir} holds checkpoints of an earlier run ({found.name}); go on with it "

@@ -66,6 +66,8 @@ class Validator:
                 self._show(metrics, state.iteration, Predictor(**settings))
             metrics.evaluation(record)
             plot_history(metrics.history, Path(self.run.save_dir) / "curve.png")
+        if doubts := result.doubts(class_names(self.dataset)):
+            logger.warning(f"warning: validation labels: {doubts}")
         best = f"best {train.metric} {state.best['score']:.4f} at iter {state.best['iteration']}"
         logger.info(f"evaluation at iter {state.iteration}: {result}; {best}")
 

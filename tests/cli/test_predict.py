@@ -46,9 +46,8 @@ def ids_by_hand(root: Path, path: Path) -> np.ndarray:
     builder = Builder(load_config(root / "config.yml"))
     builder.model.set_state_dict(paddle.load(str(root / "model.pdparams")))
     dataset = builder.val_dataset
-    dataset.file_list = [[str(path), str(root / "label0.png")]]
     with evaluating(builder.model):
-        image = paddle.to_tensor(dataset[0]["img"][None])
+        image = paddle.to_tensor(dataset.transforms({"img": str(path)})["img"][None])
         return np.asarray(Predictor().predict(builder.model, image, [[]])[0])
 
 
@@ -147,7 +146,7 @@ def test_a_submission_is_written_and_packed(root: Path) -> None:
 @pytest.mark.parametrize(
     "source, arguments, sentence",
     [
-        ("in/broken.png", [], "broken.png: the file cannot be read as a picture"),
+        ("in/broken.png", [], "broken.png: the image file cannot be read as a picture"),
         ("in/absent.png", [], "absent.png: there is no such image, folder or list"),
         ("gaps.txt", [], "gaps.txt: 1 of its 2 images does not exist, the first is"),
         ("empty", [], "empty: there are no images in it"),

@@ -69,7 +69,7 @@ def test_ranks_and_accumulation_cut_the_same_stream_into_the_same_batches() -> N
 @pytest.mark.parametrize("workers", [0, 2])
 def test_batches_hold_the_stream(stream: SampleStream, workers: int) -> None:
     batches = list(load(stream, Batches(3, 4, 2), workers))
-    assert [sorted(batch) for batch in batches] == [["img", "label"]] * 4
+    assert [sorted(batch) for batch in batches] == [["img", "label", "label_counts"]] * 4
     images = np.concatenate([batch["img"].numpy() for batch in batches])
     np.testing.assert_array_equal(images, np.stack([stream[position]["img"] for position in range(3, 11)]))
 

@@ -29,13 +29,13 @@ def dataset(root: Path) -> Dataset:
 
 def test_good_data_passes(root: Path) -> None:
     checks.check_size(dataset(root), 3, world_size=2)
-    checks.check_labels(dataset(root), CLASSES)
+    checks.check_labels(dataset(root))
 
 
 def test_ignored_pixels_pass(root: Path) -> None:
     label = np.full((SIZE, SIZE), 255, np.uint8)
     cv2.imwrite(str(root / "label0.png"), label)
-    checks.check_labels(dataset(root), CLASSES)
+    checks.check_labels(dataset(root))
 
 
 def test_the_whole_label_is_read_though_training_crops_it(root: Path) -> None:
@@ -51,7 +51,7 @@ def test_the_whole_label_is_read_though_training_crops_it(root: Path) -> None:
 
     data.transforms.transforms = [Corner()]
     with pytest.raises(UserError, match=r"label2\.png: label values 3 are not .* the class ids 0…2 and 255"):
-        checks.check_labels(data, CLASSES)
+        checks.check_labels(data)
     assert data[2]["label"].shape == (4, 4)  # the data set itself keeps its transforms
 
 
@@ -86,14 +86,14 @@ def _small_label(root: Path) -> None:
         (_missing_label, r"label1\.png: the label file does not exist"),
         (_broken_image, r"image1\.png: the image file cannot be read as a picture"),
         (_text_for_label, r"label1\.png: the label file cannot be read as a picture"),
-        (_color_label, r"label1\.png: .* shape \(32, 32, 3\)"),
+        (_color_label, r"label1\.png: it has colors"),
         (_small_label, r"label1\.png is 30x32, but its image .*image1\.png is 32x32"),
     ],
 )
 def test_bad_files_are_named(root: Path, spoil, message: str) -> None:
     spoil(root)
     with pytest.raises(UserError, match=message):
-        checks.check_labels(dataset(root), CLASSES)
+        checks.check_labels(dataset(root))
 
 
 def test_too_few_samples(root: Path) -> None:

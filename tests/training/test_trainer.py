@@ -247,7 +247,9 @@ def test_training_stops_when_scores_no_longer_rise(make, tmp_path: Path, monkeyp
     scores = iter([0.3, 0.5, 0.4, 0.5, 0.6])
     monkeypatch.setattr(
         "paddleseg_ext.training.validation.evaluate",
-        lambda *_, **__: SimpleNamespace(to_dict=lambda names: {"miou": next(scores), "accuracy": 0.0}),
+        lambda *_, **__: SimpleNamespace(
+            to_dict=lambda names: {"miou": next(scores), "accuracy": 0.0}, doubts=lambda names: None
+        ),
     )
     result = make("run", do_eval=True, save_interval=2, early_stop_intervals=2).run()
     assert (result.iteration, result.signal) == (8, None)

@@ -64,6 +64,9 @@ def _ignore_void(data: dict) -> dict:
     return data
 
 
+_ignore_void.part_of_data = True  # type: ignore[attr-defined]  # not an augmentation: see `data.scan`
+
+
 def _check_files(root: Path, list_path: Path) -> None:
     if not root.is_dir():
         raise UserError(f"CamVid: there is no folder {root} (dataset_root); {LAYOUT}")

@@ -14,7 +14,6 @@ from paddleseg.transforms import functional as F
 from paddleseg_ext.data.class_table import ClassTable
 from paddleseg_ext.data.description import Description
 from paddleseg_ext.data.image_io import find_images
-from paddleseg_ext.data.label_io import read_label
 from paddleseg_ext.data.pairs import match_folders, read_pairs, shown, some
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.registry import register_dataset
@@ -83,6 +82,8 @@ class SegmentationFolder(Dataset):
     ) -> None:
         if mode not in MODES:
             raise UserError(f"{OWNER}: mode: {mode!r} is not allowed; allowed are {', '.join(MODES)}")
+        if not isinstance(transforms, list):
+            raise UserError(f"{OWNER}: transforms: {transforms!r} is not allowed; it is a list, empty for none")
         if separator == "":
             raise UserError(f"{OWNER}: separator: it is empty; it stands between the two names of a line")
         section = {
@@ -95,7 +96,8 @@ class SegmentationFolder(Dataset):
         self.dataset_root, self.mode, self.edge = str(root), mode, edge
         self.num_classes, self.ignore_index = description.NUM_CLASSES, ignore_index
         self.img_channels, self.reduce_zero_label = img_channels, reduce_zero_label
-        self.transforms = Compose(transforms, img_channels=img_channels)
+        reduce = [ReduceZeroLabel(ignore_index)] if reduce_zero_label else []
+        self.transforms = Compose([*reduce, *transforms], img_channels=img_channels)
         path = _list_file(root, mode, {"train": train_list, "val": val_list, "test": test_list})
         if path is None:
             self.file_list = _files_of_folders(root, images, labels, mode)
@@ -131,7 +133,7 @@ class SegmentationFolder(Dataset):
         image, label = self.file_list[idx]
         data: dict[str, Any] = {"trans_info": [], "img": image, "gt_fields": []}
         if label is not None:
-            data["label"] = self._read_label(label)
+            data["label"] = label
         if self.mode == "train":
             data["gt_fields"].append("label")
         data = self.transforms(data)
@@ -141,13 +143,23 @@ class SegmentationFolder(Dataset):
             data["edge"] = F.mask_to_binary_edge(data["label"], radius=2, num_classes=self.num_classes)
         return data
 
-    def _read_label(self, path: str) -> np.ndarray:
-        label = read_label(path)
-        if not self.reduce_zero_label:
-            return label
-        wide = label.dtype != np.uint8 or not 0 <= self.ignore_index <= 255
-        ignored = (label == 0) | (label == self.ignore_index)
-        return np.where(ignored, self.ignore_index, label.astype(np.int64) - 1).astype(np.int32 if wide else np.uint8)
+
+class ReduceZeroLabel:
+    """A transform: 0 becomes ignored, and the other class ids one less."""
+
+    part_of_data = True  # not an augmentation: see `data.scan`
+
+    def __init__(self, ignore_index: int) -> None:
+        self.ignore_index = ignore_index
+
+    def __call__(self, data: dict) -> dict:
+        label = data.get("label")
+        if label is not None:
+            wide = label.dtype != np.uint8 or not 0 <= self.ignore_index <= 255
+            ignored = (label == 0) | (label == self.ignore_index)
+            reduced = np.where(ignored, self.ignore_index, label.astype(np.int64) - 1)
+            data["label"] = reduced.astype(np.int32 if wide else np.uint8)
+        return data
 
 
 def _is_int(value: Any) -> bool:

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 
 from paddleseg_ext.data.class_table import ClassTable
 from paddleseg_ext.data.image_io import check_pixels
-from paddleseg_ext.data.prepare.folder import check_pair
+from paddleseg_ext.data.prepare.folder import read_sample
 from paddleseg_ext.data.prepare.outputs import LABELS, RECORD, Sample, claim, finish
 from paddleseg_ext.data.prepare.polygons import area_of, decode_runs, draw, points_of
 from paddleseg_ext.data.prepare.split import split
@@ -145,7 +145,7 @@ def _mask(job: _Job) -> Sample:
             raise UserError(f"{job.image}: the image file does not exist, but {job.annotations} names it")
         check_pixels(job.image, (job.height, job.width))
         write_label(job.target, _draw(job))
-    return check_pair((job.image, job.target))
+    return read_sample((job.image, job.target))
 
 
 def _draw(job: _Job) -> np.ndarray:

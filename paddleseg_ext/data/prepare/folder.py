@@ -13,8 +13,8 @@ from PIL import UnidentifiedImageError
 
 from paddleseg_ext.data.class_table import ClassTable
 from paddleseg_ext.data.image_io import open_image, read_image
-from paddleseg_ext.data.label_io import read_label, wrong_values
-from paddleseg_ext.data.pairs import Pair, check_sizes, match_folders, shown, some
+from paddleseg_ext.data.label_io import check_pair, read_label, wrong_values
+from paddleseg_ext.data.pairs import Pair, match_folders, shown, some
 from paddleseg_ext.data.prepare.outputs import LABELS, RECORD, Sample, claim, finish
 from paddleseg_ext.data.prepare.split import split
 from paddleseg_ext.data.prepare.training_config import check_crop
@@ -72,7 +72,7 @@ def prepare_folder(
         **{"binary": binary, "classes": None if table is None else list(table.names)},
     }
     report = Report()
-    samples = for_all(check_pair, matched.pairs, num_workers, "pair")
+    samples = for_all(read_sample, matched.pairs, num_workers, "pair")
     found = {value for sample in samples for value in sample.values}
     check_crop(crop)
     if binary:
@@ -95,7 +95,7 @@ def prepare_folder(
     return report
 
 
-def check_pair(pair: Pair) -> Sample:
+def read_sample(pair: Pair) -> Sample:
     """Read an image and its label.
 
     Raises:
@@ -103,9 +103,9 @@ def check_pair(pair: Pair) -> Sample:
     """
     image, label = pair
     gray = _is_gray(image)
-    height, width = read_image(image).shape[:2]
-    ids = read_label(label)
-    check_sizes(image, (width, height), label, ids)
+    pixels, ids = read_image(image), read_label(label)
+    check_pair(str(image), pixels, str(label), ids)
+    height, width = ids.shape
     return Sample(image, label, (width, height), gray, values_of(ids))
 
 

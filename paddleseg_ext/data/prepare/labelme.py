@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 
 from paddleseg_ext.data.class_table import ClassTable
 from paddleseg_ext.data.image_io import IMAGES, check_pixels
-from paddleseg_ext.data.prepare.folder import check_pair
+from paddleseg_ext.data.prepare.folder import read_sample
 from paddleseg_ext.data.prepare.outputs import LABELS, RECORD, Sample, claim, finish
 from paddleseg_ext.data.prepare.polygons import draw, points_of
 from paddleseg_ext.data.prepare.split import split
@@ -136,7 +136,7 @@ def _mask(drawing: Drawing, folder: Path, output: Path, names: Sequence[str]) ->
     target = (output / LABELS / drawing.path.relative_to(folder)).with_suffix(".png")
     if kept(target, [drawing.path, output / RECORD], drawing.size[::-1]) is None:
         write_label(target, draw_shapes(drawing, names))
-    return check_pair((drawing.image, target))
+    return read_sample((drawing.image, target))
 
 
 def draw_shapes(drawing: Drawing, names: Sequence[str]) -> np.ndarray:

@@ -30,8 +30,9 @@ class FastNormalize:
     def __init__(self, mean: Sequence[float] = (0.5,), std: Sequence[float] = (0.5,)):
         if len(mean) != len(std) or min(std) <= 0:
             raise ValueError(f"mean: {list(mean)} and std: {list(std)} are not of one length, or a std is not above 0")
-        self.factor = 1 / (255 * np.array(std, np.float64))
-        self.offset = -np.array(mean, np.float64) / std
+        self.mean, self.std = np.array(mean, np.float64), np.array(std, np.float64)
+        self.factor = 1 / (255 * self.std)
+        self.offset = -self.mean / self.std
 
     def __call__(self, data: dict) -> dict:
         image = data["img"]

@@ -140,6 +140,7 @@ def test_files_that_differ_in_the_ending_alone(root: Path) -> None:
     "keywords, message",
     [
         ({"mode": "eval"}, "mode: 'eval' is not allowed; allowed are train, val, test"),
+        ({"transforms": None}, "transforms: None is not allowed"),
         ({"separator": ""}, "separator: it is empty"),
         ({"img_channels": 0}, "img_channels: 0 is not allowed"),
         ({"ignore_index": "255"}, "ignore_index: '255' is not allowed"),
@@ -154,7 +155,7 @@ def test_files_that_differ_in_the_ending_alone(root: Path) -> None:
 )
 def test_arguments_are_checked(root: Path, keywords: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        SegmentationFolder([], str(root), **keywords)
+        SegmentationFolder(**{"transforms": [], "dataset_root": str(root), **keywords})
 
 
 @pytest.mark.parametrize(
@@ -201,6 +202,13 @@ def test_zero_is_reduced_before_any_transform(root: Path, dtype: type, ignore_in
 
 def test_void_stays_void_when_zero_is_reduced(root: Path) -> None:
     assert SegmentationFolder([], str(root), reduce_zero_label=True)[0]["label"][0].tolist() == [255, 0, 255, 0, 255, 0]
+
+
+@pytest.mark.parametrize("mode", ["train", "val"])
+def test_a_label_of_another_size_is_named(root: Path, mode: str) -> None:
+    save(root / "labels" / "a.png", np.zeros((6, 4), np.uint8))
+    with pytest.raises(UserError, match=r"labels/a\.png is 4x6, but its image .*images/a\.png is 6x4"):
+        SegmentationFolder([], str(root), mode)[0]
 
 
 def test_gray_images(root: Path) -> None:

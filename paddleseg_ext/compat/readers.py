@@ -1,0 +1,47 @@
+"""Lets PaddleSeg's data sets read their files through this package.
+
+PaddleSeg reads a label with ``np.asarray(Image.open(path))``, which gives uint16 for 16-bit files (Paddle makes them
+bfloat16, and every id becomes 0) and colors for RGB ones, and an image with ``cv2.imread(path).astype(...)``, whose
+failure is ``'NoneType' object has no attribute 'astype'``. In 2.8 as in the develop head both stand in `Compose`, and
+the label's in ADE20K once more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from paddleseg.datasets import ade
+from paddleseg.transforms import Compose
+
+ReadImage = Callable[[str, int], np.ndarray]
+ReadLabel = Callable[[str], np.ndarray]
+Check = Callable[[Any, np.ndarray, Any, np.ndarray], None]
+
+
+def read_files_by(read_image: ReadImage, read_label: ReadLabel, check_pair: Check) -> None:
+    """Replace how PaddleSeg's data sets read files; a second call replaces the first.
+
+    Args:
+        read_image: Of a path and the number of channels: (H, W, 3) BGR or (H, W).
+        read_label: Of a path: (H, W) class ids.
+        check_pair: Of an image's path and pixels and its label's, before any transform; raises where they do not fit.
+            Instead of a label's path it is None where the data set has read the label itself.
+    """
+    original = getattr(Compose.__call__, "original", Compose.__call__)
+
+    def call(self: Compose, data: dict) -> dict:
+        image, label = data.get("img"), data.get("label")
+        if isinstance(image, str):
+            data["img"] = read_image(image, self.img_channels).astype("float32")
+        if isinstance(label, str):
+            data["label"] = read_label(label)
+        if isinstance(image, str) and isinstance(data.get("label"), np.ndarray):
+            check_pair(image, data["img"], label if isinstance(label, str) else None, data["label"])
+        return original(self, data)
+
+    call.original = original  # type: ignore[attr-defined]
+    Compose.__call__ = call
+    ade.Image = SimpleNamespace(open=read_label)

@@ -1,0 +1,130 @@
+"""Numbers in a configuration and its data that must agree, and are compared before the first iteration."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from paddleseg_ext.data.sampler import IGNORED, files_of
+from paddleseg_ext.errors import UserError
+
+LARGEST = 4.0  # a mean or a deviation on the scale of 0 to 1
+LISTED = 3  # missing files that a sentence names
+RANDOM = ("Random", "ResizeStepScaling", "ResizeRangeScaling", "ScaleCropFlip", "PhotoMetricDistortion")
+
+
+def check_files(dataset: Any, key: str) -> None:
+    """Check that every listed file is there.
+
+    Raises:
+        UserError: Some are not; the sentence counts them and names the first.
+    """
+    if not getattr(dataset, "file_list", None):
+        return
+    paths = [path for index in range(len(dataset)) for path in files_of(dataset, index)]
+    missing = [path for path in paths if not os.path.isfile(path)]
+    if missing:
+        shown = ", ".join(missing[:LISTED]) + (", …" if len(missing) > LISTED else "")
+        raise UserError(f"{key}: {len(missing)} of its {len(paths)} files {_are(missing)} not there: {shown}")
+
+
+def check_transforms(dataset: Any, key: str, evaluated: bool = False) -> None:
+    """Compare the transforms with the data set that they are for, and let crops pad with its own `ignore_index`.
+
+    Args:
+        dataset: In PaddleSeg's form.
+        key: Name of its section in the configuration.
+        evaluated: It is evaluated, so nothing may be random.
+
+    Raises:
+        UserError: Means or deviations are not those of the channels or on another scale, a padding is neither the
+            default nor `ignore_index`, or a random transform stands under a data set that is evaluated.
+    """
+    channels = getattr(dataset, "img_channels", 3)
+    ignore_index = getattr(dataset, "ignore_index", IGNORED)
+    if evaluated:
+        refuse_random(_transforms(dataset), key)
+    for transform in _transforms(dataset):
+        name = f"{key}.transforms: {type(transform).__name__}"
+        for argument in ("mean", "std"):
+            if (values := getattr(transform, argument, None)) is not None:
+                _check_normalization(f"{name}: {argument}", np.ravel(values), channels)
+        padding = getattr(transform, "label_padding_value", None)
+        if padding is not None and padding != ignore_index:
+            if padding != IGNORED:
+                raise UserError(
+                    f"{name}: label_padding_value is {padding}, but the data set ignores {ignore_index}: padded pixels "
+                    f"would be {'a class' if 0 <= padding < dataset.num_classes else 'no class'}"
+                )
+            transform.label_padding_value = ignore_index  # 255 is the default, not a wish
+        if hasattr(transform, "category_max_ratio") and hasattr(transform, "ignore_index"):
+            transform.ignore_index = ignore_index
+
+
+def refuse_random(transforms: Sequence[Any], key: str = "val_dataset") -> None:
+    """Refuse transforms for training where images are evaluated, predicted or exported.
+
+    Raises:
+        UserError: There is one.
+    """
+    for transform in transforms:
+        if (kind := type(transform).__name__).startswith(RANDOM):
+            raise UserError(
+                f"{key}.transforms: {kind} is for training and would change what is evaluated here; leave it out"
+            )
+
+
+def check_channels(sections: Sequence[tuple[str, Any]], in_channels: int | None) -> None:
+    """Compare the channels of the images with each other and with those that the model takes.
+
+    Args:
+        sections: Names of sections and their data sets.
+        in_channels: Of the backbone, as the configuration has it; None where it says nothing, which is 3.
+
+    Raises:
+        UserError: They differ.
+    """
+    found = {key: getattr(dataset, "img_channels", 3) for key, dataset in sections}
+    found["model.backbone.in_channels"] = 3 if in_channels is None else in_channels
+    if len(set(found.values())) > 1:
+        told = ", ".join(f"{key if '.' in key else key + '.img_channels'}: {count}" for key, count in found.items())
+        raise UserError(f"the images' channels must be the same everywhere, but they are {told}")
+
+
+def check_class_weights(losses: dict, num_classes: int) -> None:
+    """Compare the number of class weights with that of classes.
+
+    Raises:
+        UserError: A loss has another number of them.
+    """
+    for index, loss in enumerate(losses["types"]):
+        for term in getattr(loss, "losses", [loss]):
+            weight: Any = getattr(term, "weight", None)
+            listed = isinstance(weight, (list, tuple)) or getattr(weight, "ndim", 0) == 1
+            if listed and len(weight) != num_classes:
+                name = f"loss.types[{index}]: {type(term).__name__}"
+                raise UserError(f"{name} has {len(weight)} class weights, but there are {num_classes} classes")
+
+
+def _check_normalization(name: str, values: np.ndarray, channels: int) -> None:
+    if len(values) not in (1, channels):
+        raise UserError(
+            f"{name} has {len(values)} numbers, but the images have {channels} channel{'s' * (channels > 1)}"
+        )
+    if np.abs(values).max() > LARGEST:
+        raise UserError(
+            f"{name} is {values.tolist()}, but it belongs on the scale of 0 to 1 (pixels are divided by 255 first): "
+            f"{[round(float(value) / 255, 4) for value in values]}"
+        )
+
+
+def _transforms(dataset: Any) -> list[Any]:
+    found = getattr(getattr(dataset, "transforms", None), "transforms", None)
+    return found if isinstance(found, list) else []
+
+
+def _are(items: Sequence[Any]) -> str:
+    return "is" if len(items) == 1 else "are"

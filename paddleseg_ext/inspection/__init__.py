@@ -1,0 +1,1 @@
+"""Looking at everything that a training will meet, before it does: environment, configuration, data, one step."""

@@ -1,0 +1,77 @@
+"""One self-contained page that shows an inspection: findings, class frequencies, augmented samples."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import io
+from pathlib import Path
+
+import cv2
+import jinja2
+import numpy as np
+from matplotlib.figure import Figure
+
+from paddleseg_ext.data.image_io import make_folder_of
+from paddleseg_ext.inspection.findings import Inspection
+from paddleseg_ext.visualization.draw import legend, overlay
+
+TEMPLATE = Path(__file__).with_name("page.html")
+SAMPLE_WIDTH = 320  # pixels
+
+
+def write_page(path: str | Path, title: str, found: Inspection) -> Path:
+    """Write the page.
+
+    Args:
+        path: HTML file, its folder included.
+        title: Usually the configuration's file.
+        found: Of `inspect`.
+    """
+    make_folder_of(path)
+    page = jinja2.Environment(autoescape=True).from_string(TEMPLATE.read_text("utf-8"))
+    content = page.render(
+        title=title,
+        date=datetime.datetime.now().strftime("%Y-%m-%d %H:%M"),
+        found=found,
+        errors=found.count("error"),
+        warnings=found.count("warning"),
+        chart=_chart(found) if found.scans else None,
+        samples=[_jpeg(_sample(image, label, found)) for image, label in found.samples],
+        legend=_jpeg(legend(range(len(found.names)), found.palette, found.names, 1200)) if found.samples else None,
+    )
+    Path(path).write_text(content, encoding="utf-8")
+    return Path(path)
+
+
+def _chart(found: Inspection) -> str:
+    """Bars of the share of each class in each data set, on a logarithmic axis, as a data address."""
+    names = [*found.names, "(ignored)"]
+    figure = Figure(figsize=(9, 1.2 + 0.3 * len(names)), layout="constrained")
+    axes = figure.add_subplot(xlabel="% of the pixels", xscale="log")
+    height = 0.8 / len(found.scans)
+    for number, (key, scan) in enumerate(found.scans.items()):
+        shares = 100 * scan.counts[:-1] / max(scan.counts.sum(), 1)
+        places = np.arange(len(names)) + (number - (len(found.scans) - 1) / 2) * height
+        bars = axes.barh(places, np.maximum(shares, 1e-4), height, label=key)
+        axes.bar_label(bars, [f"{share:.3g}" for share in shares], padding=2, fontsize=7)
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.margins(x=0.12)
+    axes.legend(loc="lower right")
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=100)
+    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
+
+
+def _sample(image: np.ndarray, label: np.ndarray, found: Inspection) -> np.ndarray:
+    """An image above itself with its label laid over it."""
+    laid = overlay(image, label, found.palette)
+    both = np.vstack([image, laid])
+    size = (SAMPLE_WIDTH, max(1, round(both.shape[0] * SAMPLE_WIDTH / both.shape[1])))
+    return cv2.resize(both, size, interpolation=cv2.INTER_AREA if both.shape[1] > SAMPLE_WIDTH else cv2.INTER_NEAREST)
+
+
+def _jpeg(image: np.ndarray) -> str:
+    code = cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, 90])[1]
+    return "data:image/jpeg;base64," + base64.b64encode(code.tobytes()).decode()
