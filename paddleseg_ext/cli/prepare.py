@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from paddleseg_ext.data.prepare.ade20k import prepare_ade20k
@@ -15,30 +16,19 @@ from paddleseg_ext.data.prepare.labelme import prepare_labelme
 from paddleseg_ext.data.prepare.voc import prepare_voc
 from paddleseg_ext.data.prepare.work import Report, default_workers
 
-# name -> help; `_add_NAME` adds its arguments, and `_run_NAME` prepares
-SOURCES = {
-    "folder": "images and labels of class ids in two folders",
-    "cityscapes": "Cityscapes: write the labels of train ids",
-    "ade20k": "ADE20K: verify the benchmark's folder",
-    "voc": "PASCAL VOC 2012: write lists and a configuration",
-    "coco": "polygons and run lengths in a JSON file of COCO's form",
-    "labelme": "drawings of labelme",
-    "colors": "masks in colors: write masks of class ids",
-}
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add a subcommand for each source, with the arguments that all of them share."""
     sources = parser.add_subparsers(dest="source", metavar="SOURCE", required=True)
-    for name, text in SOURCES.items():
+    for name, (text, add, _) in SOURCES.items():
         source = sources.add_parser(name, help=text, description=text)
-        globals()[f"_add_{name}"](source)
+        add(source)
         source.add_argument("--num_workers", type=int, default=default_workers(), help="processes")
 
 
 def run(args: argparse.Namespace) -> int:
     """Prepare, and print what was done and what looks wrong."""
-    report: Report = globals()[f"_run_{args.source}"](args)
+    report = SOURCES[args.source][2](args)
     for line in report.lines:
         print(line)
     for warning in report.warnings:
@@ -164,3 +154,15 @@ def _add_colors(parser: argparse.ArgumentParser) -> None:
 
 def _run_colors(args: argparse.Namespace) -> Report:
     return prepare_colors(args.labels, args.output, args.table, args.ignore_unknown, args.num_workers)
+
+
+# Name: (help, what adds its arguments, what prepares)
+SOURCES: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], Report]]] = {
+    "folder": ("images and labels of class ids in two folders", _add_folder, _run_folder),
+    "cityscapes": ("Cityscapes: write the labels of train ids", _add_cityscapes, _run_cityscapes),
+    "ade20k": ("ADE20K: verify the benchmark's folder", _add_ade20k, _run_ade20k),
+    "voc": ("PASCAL VOC 2012: write lists and a configuration", _add_voc, _run_voc),
+    "coco": ("polygons and run lengths in a JSON file of COCO's form", _add_coco, _run_coco),
+    "labelme": ("drawings of labelme", _add_labelme, _run_labelme),
+    "colors": ("masks in colors: write masks of class ids", _add_colors, _run_colors),
+}
