@@ -1,4 +1,4 @@
-"""Backbones that PaddleSeg lacks; importing this registers them in its component manager."""
+"""Backbones that PaddleSeg lacks; importing them registers them in its component manager."""
 
 from paddleseg_ext.backbones.resnet_v1c import ResNet18_v1c, ResNet34_v1c, ResNet50_v1c, ResNet101_v1c, ResNetV1c
 

@@ -1,7 +1,7 @@
-"""The ResNet that mmsegmentation's networks are trained on.
+"""ResNet-v1c, the backbone of mmsegmentation's networks.
 
-PaddleSeg's ResNet_vd has weights of the same shapes but is another function: it averages in front of a
-strided shortcut and dilates the first block of a stage in full.
+PaddleSeg's ResNet_vd has weights of the same shapes but is another function: it has average pooling in front of a
+strided shortcut and the full dilation in the first block of a stage.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from paddleseg_ext.checkpoint.load import load_weights
 from paddleseg_ext.layers.conv import kaiming_fan_out
 from paddleseg_ext.registry import register_backbone
 
-# Strides and dilations of the four stages by output stride.
+# Output stride: strides and dilations of the four stages.
 SCALES = {
     8: ((1, 2, 1, 1), (1, 1, 2, 4)),
     16: ((1, 2, 2, 1), (1, 1, 1, 2)),
@@ -39,7 +39,7 @@ def conv(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1,
 
 
 class BasicBlock(nn.Layer):
-    """Two 3×3 convolutions beside a shortcut; only the first is strided and dilated.
+    """Two 3×3 convolutions with a shortcut; only the first is strided and dilated.
 
     Shape:
         - x: (N, in_channels, H, W)
@@ -63,7 +63,7 @@ class BasicBlock(nn.Layer):
 
 
 class Bottleneck(nn.Layer):
-    """1×1, 3×3 and 1×1 convolutions beside a shortcut; the 3×3 is strided and dilated.
+    """1×1, 3×3 and 1×1 convolutions with a shortcut; the 3×3 is strided and dilated.
 
     Shape:
         - x: (N, in_channels, H, W)
@@ -90,7 +90,7 @@ class Bottleneck(nn.Layer):
 
 
 class ResNetV1c(nn.Layer):
-    """ResNet with a stem of three 3×3 convolutions, as mmsegmentation builds it.
+    """ResNet with a stem of three 3×3 convolutions (ResNet-C), as in mmsegmentation.
 
     Reference: He et al., "Bag of Tricks for Image Classification with Convolutional Neural Networks",
     CVPR 2019, Sec. 4.2 (ResNet-C).
@@ -98,17 +98,17 @@ class ResNetV1c(nn.Layer):
 
     Args:
         block: `BasicBlock` or `Bottleneck`.
-        depths: Blocks of each stage.
-        output_stride: 8, 16 or 32; sets what ``strides`` and ``dilations`` leave open.
+        depths: Number of blocks of each stage.
+        output_stride: 8, 16 or 32; determines ``strides`` and ``dilations`` where they are not set.
         strides: Stride of each stage's first block.
         dilations: Dilation of each stage.
         multi_grid: Dilation of each block of the last stage in place of ``dilations[-1]``
             (PaddleSeg's ResNet_vd multiplies by it instead).
         contract_dilation: The first block of a dilated stage has half its dilation.
-        base_channels: Width of the first stage; the others double it.
+        base_channels: Channels of the first stage; each further stage doubles them.
         stem_channels: Channels of the stem's output; its first two convolutions have half as many.
         in_channels: Channels of the images.
-        pretrained: Weights to start from.
+        pretrained: File of pretrained weights.
 
     Shape:
         - x: (N, in_channels, H, W)

@@ -1,1 +1,1 @@
-"""Files of weights: reading them without running what is in them, writing them so that a kill loses nothing."""
+"""Weight files and checkpoints: reading without executing code, atomic writing."""

@@ -1,4 +1,4 @@
-"""Writing files so that a kill at any instant leaves either the old ones or the new ones."""
+"""Atomic writing of files: after a kill at any time, either the old or the new content exists."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pathlib import Path
 
 from paddleseg_ext.errors import UserError
 
-TEMPORARY = "~"  # ends the name of whatever is being written or removed
+TEMPORARY = "~"  # suffix of files and folders that are being written or removed
 
 
 def write_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` make a file under a temporary name, force it to the disk and give it its name."""
+    """Call `write` with a temporary path, fsync the file and rename it to `path`."""
     temporary = path.with_name(path.name + TEMPORARY)
     write(temporary)
     sync(temporary)
@@ -26,13 +26,13 @@ def write_file(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def write_json(path: Path, content: dict) -> None:
-    """Write JSON so that the file holds either the old content or the new."""
+    """Write JSON atomically."""
     write_file(path, lambda temporary: temporary.write_text(json.dumps(content, indent=1), encoding="utf-8"))
 
 
 def sync(path: Path) -> None:
-    """Force a file, or the list of files in a folder, to the disk."""
-    if os.name == "nt":  # Windows opens no folder, and no file read-only, to force it to the disk
+    """fsync a file or a folder."""
+    if os.name == "nt":  # Windows cannot fsync folders or files opened read-only
         return
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -43,10 +43,10 @@ def sync(path: Path) -> None:
 
 @contextmanager
 def staging_dir(folder: Path) -> Iterator[Path]:
-    """A temporary folder on the disk of `folder`, which is made where it is missing.
+    """Temporary folder inside `folder`, which is created if missing.
 
     Raises:
-        UserError: Nothing can be written there.
+        UserError: `folder` cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -60,7 +60,7 @@ def staging_dir(folder: Path) -> Iterator[Path]:
 
 
 def install(source: Path, folder: Path, names: Iterable[str]) -> None:
-    """Move all files of `source` into `folder`, and remove there those of `names` that `source` lacks: older ones."""
+    """Move all files of `source` to `folder`, and remove from `folder` the old ones of `names` that `source` lacks."""
     for name in names:
         if not (source / name).is_file():
             (folder / name).unlink(missing_ok=True)
@@ -70,8 +70,8 @@ def install(source: Path, folder: Path, names: Iterable[str]) -> None:
 
 def digest(file: Path) -> str:
     """SHA-256 of a file's contents, in hexadecimal."""
-    found = hashlib.sha256()
+    sha256 = hashlib.sha256()
     with open(file, "rb") as stream:
         while block := stream.read(1 << 20):
-            found.update(block)
-    return found.hexdigest()
+            sha256.update(block)
+    return sha256.hexdigest()

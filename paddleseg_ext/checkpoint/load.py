@@ -1,4 +1,4 @@
-"""Reading weight files without running code, and loading them with an account of what fitted."""
+"""Loading of weight files into models, with a report of matching and missing weights."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from paddleseg_ext.errors import UserError
 
 @dataclass
 class WeightMatch:
-    """The names of a file's weights beside those of a model.
+    """Result of matching the weights of a file with those of a model.
 
     Attributes:
-        matching: In both, in the same shape; in the model's order, as are the next two.
-        missing: In the model alone.
-        mismatched: In both: name, shape in the file, shape in the model.
-        unexpected: In the file alone.
+        matching: Names in both, of the same shape; in the model's order, as the next two.
+        missing: Names only in the model.
+        mismatched: Names in both, of different shapes: name, shape in the file, shape in the model.
+        unexpected: Names only in the file.
     """
 
     matching: list[str] = field(default_factory=list)
@@ -32,7 +32,7 @@ class WeightMatch:
     unexpected: list[str] = field(default_factory=list)
 
     def summary(self) -> str:
-        """One line of counts, with the first names of what does not match."""
+        """One line of counts, with the first names that do not match."""
         text = f"{len(self.matching)} tensors loaded"
         names = {
             "missing": self.missing,
@@ -43,11 +43,11 @@ class WeightMatch:
 
 
 def compare(weights: Mapping[str, Any], own: Mapping[str, Any]) -> WeightMatch:
-    """Compare two state dicts, anything with a shape by name.
+    """Compare names and shapes of two state dicts.
 
     Args:
-        weights: Of a file.
-        own: Of a model.
+        weights: State dict of a file; values need only a shape.
+        own: State dict of a model.
     """
     found = WeightMatch(unexpected=[name for name in weights if name not in own])
     for name, target in own.items():
@@ -61,27 +61,30 @@ def compare(weights: Mapping[str, Any], own: Mapping[str, Any]) -> WeightMatch:
 
 
 def first(names: Sequence[str], count: int = 3) -> str:
-    """The first of many names, for a sentence: ``a, b, c, …``."""
+    """The first names, for a message: ``a, b, c, …``."""
     return f"{', '.join(names[:count])}{', …' if len(names) > count else ''}"
 
 
 def read_weights(path: str | Path) -> dict[str, np.ndarray]:
-    """Read the tensors of a ``.pdparams``, ``.safetensors`` or ``.pth`` file by name; no code in the file is run.
+    """Read the tensors of a ``.pdparams``, ``.safetensors`` or ``.pth`` file by name; no code in the file is executed.
 
     Raises:
-        UserError: the file is missing, damaged, of another kind, or refers to anything but arrays.
+        UserError: the file is missing, damaged, of another format, or refers to anything but arrays.
     """
     return read_weight_file(path).weights
 
 
 def load_weights(model: nn.Layer, path: str | Path, *, complete: bool = True) -> WeightMatch:
-    """Load a file into a model and tell what became of each weight.
+    """Load a weight file into a model.
 
     Args:
-        model: Where the weights go.
-        path: ``.pdparams``, ``.safetensors`` or, with names that are ours already, ``.pth``.
-        complete: Every weight of the model must come from the file, as for evaluation. Otherwise what is missing
-            or has another shape keeps its value and is listed in the result, as for fine-tuning.
+        model: The model, which is changed.
+        path: ``.pdparams``, ``.safetensors`` or, with the names of this package, ``.pth``.
+        complete: Every weight of the model must be in the file, as for evaluation. Otherwise weights that are
+            missing or have another shape keep their values and are listed in the result, as for fine-tuning.
+
+    Returns:
+        Which weights were loaded, missing, mismatched and unexpected.
 
     Raises:
         UserError: as `read_weights`; no name in the file is one of the model's; or, with ``complete``, some
@@ -104,11 +107,11 @@ def load_weights(model: nn.Layer, path: str | Path, *, complete: bool = True) ->
 
 
 def set_weights(model: nn.Layer, weights: Mapping[str, np.ndarray]) -> None:
-    """Give parameters and buffers new values, in the types that they have.
+    """Set parameters and buffers, cast to their data types.
 
     Args:
-        model: What gets them.
-        weights: By name, in the model's shapes; what is not named keeps its value.
+        model: The model, which is changed.
+        weights: Arrays by name, in the model's shapes; other parameters and buffers keep their values.
     """
     own = model.state_dict()
     for name, value in weights.items():

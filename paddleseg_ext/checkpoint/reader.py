@@ -1,4 +1,4 @@
-"""Weight files of Paddle and PyTorch, read without PyTorch and without running anything that is in them."""
+"""Reader of weight files of Paddle and PyTorch, without PyTorch and without executing code in the file."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from paddleseg_ext.checkpoint.torch_storage import STORAGE_TYPES, Storage, Stora
 from paddleseg_ext.checkpoint.unpickler import load
 from paddleseg_ext.errors import UserError, reason
 
-BIG_PARAMETERS = "UnpackBigParamInfor@@"  # paddle.save's note on tensors that it cut into slices
-LEGACY = b"\x80\x02" + pickle.dumps(0x1950A86A20F9469CFC6C, 2)[2:]  # starts PyTorch's files before 1.6
-SHARING = 4  # tied weights share their numbers; more copies than this are an attempt to fill the memory
+BIG_PARAMETERS = "UnpackBigParamInfor@@"  # paddle.save's key for tensors that it split into slices
+LEGACY = b"\x80\x02" + pickle.dumps(0x1950A86A20F9469CFC6C, 2)[2:]  # first bytes of PyTorch's files before 1.6
+MAX_SHARED = 4  # times the file's size; tied weights share a storage, more would be an attempt to exhaust memory
 
 
 @dataclass
 class WeightFile:
-    """What is of use in a weight file.
+    """Content of a weight file.
 
     Attributes:
         weights: Arrays by name; read-only views of the file's content.
-        meta: What a PyTorch checkpoint keeps under ``meta``: unchecked plain values.
+        meta: Unchecked plain values under ``meta`` in a PyTorch checkpoint.
     """
 
     weights: dict[str, np.ndarray]
@@ -36,12 +36,13 @@ class WeightFile:
 
 
 def read_weight_file(path: str | Path) -> WeightFile:
-    """Read a ``.pdparams``, ``.safetensors`` or ``.pth`` file; its content tells which.
+    """Read a ``.pdparams``, ``.safetensors`` or ``.pth`` file.
 
-    Of a PyTorch checkpoint the ``state_dict`` is taken if it has one. Memory stays in proportion to the file's size.
+    Files without the suffix ``.safetensors`` are recognized by their content.
+    Of a PyTorch checkpoint the ``state_dict`` is read if it has one. Memory is proportional to the file's size.
 
     Raises:
-        UserError: the file is missing, damaged, of another kind, or refers to anything but arrays.
+        UserError: the file is missing, damaged, of another format, or refers to anything but arrays.
     """
     path = Path(path)
     if not path.is_file():
@@ -49,25 +50,25 @@ def read_weight_file(path: str | Path) -> WeightFile:
     try:
         if path.suffix == ".safetensors":
             return WeightFile(dict(load_file(path)))
-        return _from_content(_unpickled(path.read_bytes(), path), path)
+        return _from_content(_unpickle(path.read_bytes(), path), path)
     except UserError:
         raise
     except SafetensorError as error:
         raise UserError(f"{path} cannot be read as safetensors: {error}.") from error
-    except Exception as error:  # a damaged file can fail in any way at all
+    except Exception as error:  # a damaged file can raise any exception
         raise UserError(f"{path} cannot be read as weights: {reason(error)}.") from error
 
 
-def _unpickled(data: bytes, path: Path) -> Any:
+def _unpickle(data: bytes, path: Path) -> Any:
     if data.startswith(LEGACY):
-        return _legacy(io.BytesIO(data))
+        return _read_legacy(io.BytesIO(data))
     if data.startswith(b"PK"):
-        return _zipped(data, path)
+        return _read_zip(data, path)
     return load(io.BytesIO(data))
 
 
-def _zipped(data: bytes, path: Path) -> Any:
-    """PyTorch since 1.6: a zip archive of data.pkl and one uncompressed file per storage."""
+def _read_zip(data: bytes, path: Path) -> Any:
+    """Format of PyTorch since 1.6: a zip archive of data.pkl and one uncompressed file per storage."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         entries = {entry.filename: entry for entry in archive.infolist()}
         roots = [name[: -len("data.pkl")] for name in entries if name.count("/") == 1 and name.endswith("/data.pkl")]
@@ -76,12 +77,12 @@ def _zipped(data: bytes, path: Path) -> Any:
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries.values()):
             raise ValueError("it is compressed, which PyTorch's files are not")
         if sum(entry.file_size for entry in entries.values()) > len(data):
-            raise ValueError("its parts claim to be larger than the file")
+            raise ValueError("its entries are larger than the file")
         big = f"{roots[0]}byteorder" in entries and archive.read(f"{roots[0]}byteorder") == b"big"
         storages: dict[str, Storage] = {}
 
         def find(description: tuple) -> Storage:
-            kind, key, count = _described(description)
+            kind, key, count = _parse_storage(description)
             if key not in storages:
                 storages[key] = Storage(kind, count)
                 storages[key].fill(archive.read(f"{roots[0]}data/{key}"), ">" if big else "<")
@@ -90,28 +91,28 @@ def _zipped(data: bytes, path: Path) -> Any:
         return load(io.BytesIO(archive.read(f"{roots[0]}data.pkl")), find)
 
 
-def _legacy(stream: io.BytesIO) -> Any:
-    """PyTorch before 1.6: five pickles (magic, version, machine, content, storages' keys), then the storages."""
+def _read_legacy(stream: io.BytesIO) -> Any:
+    """Format of PyTorch before 1.6: five pickles (magic, version, system, content, storage keys), then the storages."""
     storages: dict[str, Storage] = {}
 
     def find(description: tuple) -> Storage:
-        kind, key, count = _described(description)
+        kind, key, count = _parse_storage(description)
         return storages.setdefault(key, Storage(kind, count))
 
-    _, version, machine = load(stream), load(stream), load(stream)
+    _, version, system = load(stream), load(stream), load(stream)
     if version != 1001:
         raise ValueError(f"it is of PyTorch's format {version}, not 1001")
     content, keys = load(stream, find), load(stream)
     for key in keys:
         count = int.from_bytes(stream.read(8), "little")
         if count != storages[key].count:
-            raise ValueError(f"a storage of {storages[key].count} numbers claims to have {count}")
-        storages[key].fill(stream.read(storages[key].size), "<" if machine["little_endian"] else ">")
+            raise ValueError(f"a storage of {storages[key].count} numbers has {count} in the file")
+        storages[key].fill(stream.read(storages[key].size), "<" if system["little_endian"] else ">")
     return content
 
 
-def _described(description: Any) -> tuple[StorageType, str, int]:
-    """A storage's kind, key and length, as PyTorch writes them in place of the numbers."""
+def _parse_storage(description: Any) -> tuple[StorageType, str, int]:
+    """Type, key and length of a storage, from its persistent id in the pickle."""
     tag, kind, key, _, count, *view = description
     if tag != "storage" or kind not in STORAGE_TYPES:
         raise ValueError("it refers to data that is no storage")
@@ -126,24 +127,24 @@ def _from_content(content: Any, path: Path) -> WeightFile:
     meta = content.get("meta")
     state = content["state_dict"] if isinstance(content.get("state_dict"), dict) else content
     weights = _arrays(_join_slices(dict(state), path))
-    if sum(value.nbytes for value in weights.values()) > SHARING * path.stat().st_size + 2**20:
+    if sum(value.nbytes for value in weights.values()) > MAX_SHARED * path.stat().st_size + 2**20:
         raise UserError(f"{path} cannot be read as weights: its tensors overlap.")
     return WeightFile(weights, dict(meta) if isinstance(meta, dict) else {})
 
 
 def _join_slices(content: dict[str, Any], path: Path) -> dict[str, Any]:
-    """Put together the tensors that paddle.save cut up to stay within an old pickle protocol."""
+    """Join the tensors that paddle.save split into slices for old pickle protocols."""
     try:
-        for name, note in content.pop(BIG_PARAMETERS, {}).items():
-            pieces = [content.pop(piece) for piece in note["slices"]]
-            content[name] = np.concatenate(pieces).reshape(note["OriginShape"])
+        for name, entry in content.pop(BIG_PARAMETERS, {}).items():
+            pieces = [content.pop(piece) for piece in entry["slices"]]
+            content[name] = np.concatenate(pieces).reshape(entry["OriginShape"])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} is damaged: the slices of its large tensors do not fit together ({error}).") from error
     return content
 
 
 def _arrays(content: dict[str, Any]) -> dict[str, np.ndarray]:
-    """Keep what is an array or a tensor; Paddle's older files wrap each in a pair (parameter name, array)."""
+    """Arrays and tensors by name; Paddle's older files wrap each in a pair (parameter name, array)."""
     arrays = {}
     for name, value in content.items():
         if isinstance(value, tuple) and len(value) == 2:

@@ -1,15 +1,15 @@
-"""Checkpoints that survive a kill at any instant.
+"""Training checkpoints, written atomically: a kill at any time leaves a complete one.
 
-A checkpoint is a folder ``iter_N``. It is written under a temporary name, forced to the disk and renamed, so that a
-folder of that name is always whole; the ones before it are removed only afterwards. Nothing in it is read by
-unpickling code: weights through `paddleseg_ext.checkpoint.load`, the rest as safetensors and JSON.
+A checkpoint is a folder ``iter_N``. It is written under a temporary name, fsynced and renamed, so that a folder of that
+name is always complete; older checkpoints are removed only afterwards. Reading one executes no code: weights are read
+by `paddleseg_ext.checkpoint.load`, the rest as safetensors and JSON.
 
     iter_N/model.pdparams         weights, as `paddle.save` writes them
-    iter_N/training.safetensors   optimizer state and whatever else training needs, by name
-    iter_N/training.json          iteration, position in the data, best score, schedule
-    iter_N/config.yml             the configuration, complete
-    last                          a link to the newest
-    best_model/                   the weights with the best score, also as safetensors
+    iter_N/training.safetensors   optimizer state and other arrays of the training state, by name
+    iter_N/training.json          iteration, position in the data, best evaluation, schedule
+    iter_N/config.yml             the complete configuration
+    last                          link to the newest checkpoint
+    best_model/                   weights of the best evaluation, also as safetensors
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ WEIGHTS, ARRAYS, RECORD, CONFIG = "model.pdparams", "training.safetensors", "tra
 
 @dataclass
 class Checkpoint:
-    """What a training run needs to go on, free of Paddle's objects.
+    """State of a training run for resuming, without Paddle's objects.
 
     Attributes:
-        weights: The model's parameters and buffers by name.
-        arrays: Optimizer state and the like by name.
-        record: Plain values that JSON can hold; ``record["iteration"]`` is the number of finished iterations.
+        weights: Parameters and buffers of the model, by name.
+        arrays: Optimizer state and other arrays, by name.
+        record: Values for JSON; ``record["iteration"]`` is the number of finished iterations.
         config: The configuration as YAML text.
     """
 
@@ -61,11 +61,11 @@ def save_checkpoint(folder: str | Path, checkpoint: Checkpoint, keep: int = 0) -
     write_file(partial / ARRAYS, lambda path: save_file(checkpoint.arrays, path))
     write_file(partial / CONFIG, lambda path: path.write_text(checkpoint.config, encoding="utf-8"))
     write_json(partial / RECORD, checkpoint.record)
-    if target.exists():  # the run was resumed from an earlier one, which is still there
+    if target.exists():  # the run was resumed from an earlier checkpoint, so this one exists already
         _remove(target)
     os.rename(partial, target)
     sync(folder)
-    _point(folder / "last", target)
+    _update_link(folder / "last", target)
     if keep > 0:
         for old in list_checkpoints(folder)[:-keep]:
             _remove(old)
@@ -74,11 +74,11 @@ def save_checkpoint(folder: str | Path, checkpoint: Checkpoint, keep: int = 0) -
 
 def save_weights(weights: dict[str, np.ndarray], path: Path) -> None:
     """Write arrays by name as ``.pdparams``."""
-    paddle.save(weights, str(path))  # type: ignore[arg-type]  # it saves arrays, too
+    paddle.save(weights, str(path))  # type: ignore[arg-type]  # it accepts arrays, too
 
 
 def save_best(folder: str | Path, weights: dict[str, np.ndarray], config: str) -> None:
-    """Make ``folder/best_model`` hold these weights and this configuration."""
+    """Write weights and configuration to ``folder/best_model``."""
     best = Path(folder) / "best_model"
     best.mkdir(exist_ok=True)
     _remove_leftovers(best)
@@ -88,7 +88,7 @@ def save_best(folder: str | Path, weights: dict[str, np.ndarray], config: str) -
 
 
 def update_record(checkpoint: Path, record: dict) -> None:
-    """Replace the plain values of a checkpoint on the disk."""
+    """Replace the record of a checkpoint on disk."""
     write_json(checkpoint / RECORD, record)
 
 
@@ -116,8 +116,8 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
 
 
 def list_checkpoints(folder: str | Path) -> list[Path]:
-    """The whole checkpoints in a folder, oldest first."""
-    found = {int(match[1]): path for path in Path(folder).glob("iter_*") if (match := _numbered(path))}
+    """Complete checkpoints in a folder, oldest first."""
+    found = {int(match[1]): path for path in Path(folder).glob("iter_*") if (match := _match_checkpoint(path))}
     return [found[number] for number in sorted(found) if (found[number] / RECORD).is_file()]
 
 
@@ -126,8 +126,8 @@ def latest_checkpoint(folder: str | Path) -> Path | None:
     return next(reversed(list_checkpoints(folder)), None)
 
 
-def _point(link: Path, target: Path) -> None:
-    """Make `link` a symbolic link to its neighbor `target`, or a folder with its files where links are unknown."""
+def _update_link(link: Path, target: Path) -> None:
+    """Make `link` a symbolic link to its sibling `target`, or a copy of it where links are not supported."""
     temporary = link.with_name(link.name + TEMPORARY)
     if link.is_dir() and not link.is_symlink():
         _remove(link)
@@ -142,7 +142,7 @@ def _point(link: Path, target: Path) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a checkpoint; it loses its name first, so that half a checkpoint never bears one."""
+    """Remove a checkpoint, after renaming it, so that no incomplete folder has a checkpoint's name."""
     old = folder.with_name(f"removed_{folder.name}{TEMPORARY}")
     os.rename(folder, old)
     _remove_path(old)
@@ -160,5 +160,5 @@ def _remove_path(path: Path) -> None:
         path.unlink()
 
 
-def _numbered(path: Path) -> re.Match | None:
+def _match_checkpoint(path: Path) -> re.Match | None:
     return re.fullmatch(r"iter_(\d+)", path.name)

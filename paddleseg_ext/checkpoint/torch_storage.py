@@ -1,4 +1,4 @@
-"""PyTorch's tensors as a file holds them: a storage of numbers, and views of it."""
+"""PyTorch's tensors in a weight file: storages, and strided views of them."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 ByteOrder = Literal["<", ">"]
-BFLOAT16 = "bfloat16"  # NumPy has none: the upper half of a float32
+BFLOAT16 = "bfloat16"  # not in NumPy: the upper half of a float32
 
 
 class StorageType:
-    """The class of a storage; a file names it, and nothing makes one by calling it."""
+    """Class of a storage as a file refers to it; calling it is an error."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self.dtype = np.dtype("u2" if kind == BFLOAT16 else kind)
 
     def __call__(self, *_: Any) -> None:
-        raise ValueError("it makes a storage out of nothing")
+        raise ValueError("it calls the class of a storage")
 
 
 STORAGE_TYPES = {
@@ -40,11 +40,11 @@ STORAGE_TYPES = {
 
 
 class Storage:
-    """A run of numbers, which in PyTorch's older format stands behind everything else in the file.
+    """One-dimensional array of a tensor's elements; PyTorch's legacy format stores them after all pickles.
 
     Args:
-        kind: What the numbers are.
-        count: How many.
+        kind: Data type.
+        count: Number of elements.
     """
 
     def __init__(self, kind: StorageType, count: int) -> None:
@@ -54,14 +54,14 @@ class Storage:
 
     @property
     def size(self) -> int:
-        """Bytes in the file."""
+        """Size in the file, in bytes."""
         return self.count * self.kind.dtype.itemsize
 
     def fill(self, raw: bytes, byte_order: ByteOrder = "<") -> None:
-        """Take the numbers from the file's bytes.
+        """Set the elements from the file's bytes.
 
         Raises:
-            ValueError: there are fewer bytes, or more, than the numbers need.
+            ValueError: the number of bytes is not `size`.
         """
         if len(raw) != self.size:
             raise ValueError(f"a storage of {self.size} bytes has {len(raw)}")
@@ -75,13 +75,13 @@ class Storage:
 
 
 class Tensor:
-    """A window on a storage.
+    """Strided view of a storage.
 
     Args:
-        storage: The numbers.
-        offset: Where the first one stands.
-        size: The shape.
-        stride: Numbers between neighbors along each axis.
+        storage: The elements.
+        offset: Index of the first element.
+        size: Shape.
+        stride: Step per axis, in elements.
     """
 
     def __init__(self, storage: Storage, offset: int, size: tuple[int, ...], stride: tuple[int, ...]) -> None:
@@ -90,10 +90,10 @@ class Tensor:
         self.storage, self.offset, self.size, self.stride = storage, offset, tuple(size), tuple(stride)
 
     def array(self) -> np.ndarray:
-        """A view of the storage.
+        """The view as a NumPy array.
 
         Raises:
-            ValueError: it reaches outside the storage, or repeats parts of it.
+            ValueError: it extends beyond the storage, or has more elements than the storage.
         """
         numbers, count, last = self.storage.numbers, 1, self.offset
         if numbers is None:

@@ -1,8 +1,8 @@
-"""Reading pickled weights by interpreting the few instructions that they consist of.
+"""Safe unpickler of weights: an interpreter of the pickle instructions that weight files use.
 
-Python's own unpickler calls whatever a file names, and allocates whatever sizes it states. Here nothing is imported
-or called but the functions in `CALLS`, which make plain containers, NumPy arrays over the file's own bytes and
-descriptions of PyTorch tensors; every other name is refused. Memory stays in proportion to the file.
+Python's own unpickler calls any function that a file names, and allocates any size that it states. Here nothing is
+imported, and only the functions in `SAFE_GLOBALS` are called, which create plain containers, NumPy arrays over the
+file's own bytes and descriptions of PyTorch tensors; every other name is an error. Memory is proportional to the file.
 
 Reference: the Python library's pickletools, which also reads the instructions' arguments and checks their lengths.
 """
@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from io import BytesIO
 from typing import Any
 
-from paddleseg_ext.checkpoint.safe_globals import CALLS, Refused, Unfinished, plain_key
+from paddleseg_ext.checkpoint.safe_globals import SAFE_GLOBALS, PendingObject, UnsafePickleError, plain_key
 from paddleseg_ext.checkpoint.torch_storage import Storage
 
 INSTRUCTIONS = {instruction.code: instruction for instruction in pickletools.opcodes}
@@ -28,37 +28,37 @@ NEW = {"EMPTY_LIST": list, "EMPTY_DICT": dict, "EMPTY_TUPLE": tuple, "EMPTY_SET"
 TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 SKIPPED = {"PROTO", "FRAME"}
 KNOWN = {"STOP", *CONSTANTS, *LITERALS, *NEW, *TUPLES, *SKIPPED}
-COPIED: dict[type, int] = {str: 1, bytes: 1, list: 32, tuple: 32, dict: 32}
-"""What a call may copy, and about how many bytes for each of its items."""
+COPY_COST: dict[type, int] = {str: 1, bytes: 1, list: 32, tuple: 32, dict: 32}
+"""Types that a call may copy, and approximate bytes per item."""
 
 
-class Name(tuple):
-    """A name (module, attribute) that `CALLS` knows."""
+class GlobalName(tuple):
+    """A name (module, attribute) in `SAFE_GLOBALS`."""
 
 
 def load(stream: BytesIO, find_storage: Callable[[tuple], Storage] | None = None) -> Any:
-    """Read one pickle and leave the stream behind it.
+    """Read one pickle, up to its STOP instruction.
 
     Args:
-        stream: Bytes in memory; its ``read`` gives fewer bytes at the end of the file, never waits or over-allocates.
-        find_storage: Gives PyTorch's storages by the description that stands in the pickle.
+        stream: Bytes in memory; near the end ``read`` returns fewer bytes and does not over-allocate.
+        find_storage: Returns PyTorch's storages by their persistent ids in the pickle.
 
     Raises:
-        Refused: a name or an instruction that weights have no use for.
-        ValueError: a damaged pickle. Other exceptions are possible, too; none of them is a danger.
+        UnsafePickleError: a name or an instruction that weight files do not use.
+        ValueError: a damaged pickle; other exceptions are possible, too.
     """
-    return _Machine(stream, find_storage).run()
+    return _Unpickler(stream, find_storage).run()
 
 
-class _Machine:
+class _Unpickler:
     def __init__(self, stream: BytesIO, find_storage: Callable[[tuple], Storage] | None) -> None:
         self.stream = stream
         self.find_storage = find_storage
         self.stack: list[Any] = []
-        self.below: list[list[Any]] = []  # the stacks under each open MARK
+        self.metastack: list[list[Any]] = []  # the stacks below each open MARK
         self.memo: dict[int, Any] = {}
-        # Copies of the same bytes over and over would outgrow the file.
-        self.budget = 4 * len(stream.getbuffer()) + 2**20
+        # Repeated copies of the same bytes would exceed the size of the file.
+        self.copy_budget = 4 * len(stream.getbuffer()) + 2**20
 
     def run(self) -> Any:
         while True:
@@ -67,7 +67,7 @@ class _Machine:
                 raise ValueError("it is not a pickle, or ends early")
             name = instruction.name
             if name not in KNOWN and not hasattr(self, f"do_{name}"):
-                raise Refused(f"it has the pickle instruction {name}, which weights have no use for")
+                raise UnsafePickleError(f"it has the pickle instruction {name}, which weight files do not use")
             argument = instruction.arg.reader(self.stream) if instruction.arg else None
             if name == "STOP":
                 return self.stack.pop()
@@ -83,26 +83,26 @@ class _Machine:
                 getattr(self, f"do_{name}")(argument)
 
     def do_MARK(self, _: None) -> None:
-        self.below.append(self.stack)
+        self.metastack.append(self.stack)
         self.stack = []
 
-    def since_mark(self) -> list[Any]:
-        items, self.stack = self.stack, self.below.pop()
+    def pop_mark(self) -> list[Any]:
+        items, self.stack = self.stack, self.metastack.pop()
         return items
 
     def do_POP(self, _: None) -> None:
         self.stack.pop()
 
     def do_TUPLE(self, _: None) -> None:
-        items = self.since_mark()
+        items = self.pop_mark()
         self.stack.append(tuple(items))
 
     def do_LIST(self, _: None) -> None:
-        items = self.since_mark()
+        items = self.pop_mark()
         self.stack.append(items)
 
     def do_DICT(self, _: None) -> None:
-        items = self.since_mark()
+        items = self.pop_mark()
         self.stack.append({})
         self.set_items(items)
 
@@ -111,7 +111,7 @@ class _Machine:
         self.top(list).append(item)
 
     def do_APPENDS(self, _: None) -> None:
-        items = self.since_mark()
+        items = self.pop_mark()
         self.top(list).extend(items)
 
     def do_SETITEM(self, _: None) -> None:
@@ -119,10 +119,10 @@ class _Machine:
         self.set_items([key, value])
 
     def do_SETITEMS(self, _: None) -> None:
-        self.set_items(self.since_mark())
+        self.set_items(self.pop_mark())
 
     def do_ADDITEMS(self, _: None) -> None:
-        items = self.since_mark()
+        items = self.pop_mark()
         self.top(set).update(map(plain_key, items))
 
     def set_items(self, items: Sequence[Any]) -> None:
@@ -138,8 +138,8 @@ class _Machine:
 
     def do_BINPUT(self, index: int) -> None:
         self.memo[index] = self.stack[-1]
-        if isinstance(self.stack[-1], Unfinished):
-            self.stack[-1].slot = index
+        if isinstance(self.stack[-1], PendingObject):
+            self.stack[-1].memo_index = index
 
     do_LONG_BINPUT = do_BINPUT
 
@@ -149,38 +149,38 @@ class _Machine:
     do_LONG_BINGET = do_BINGET
 
     def do_GLOBAL(self, text: str) -> None:
-        self.push_name(*text.split(" ", 1))
+        self.push_global(*text.split(" ", 1))
 
     def do_STACK_GLOBAL(self, _: None) -> None:
         attribute, module = self.stack.pop(), self.stack.pop()
-        self.push_name(module, attribute)
+        self.push_global(module, attribute)
 
-    def push_name(self, module: Any, attribute: Any) -> None:
-        if (module, attribute) not in CALLS:
-            raise Refused(f"it refers to {module}.{attribute}, which weights have no use for")
-        self.stack.append(Name((module, attribute)))
+    def push_global(self, module: Any, attribute: Any) -> None:
+        if (module, attribute) not in SAFE_GLOBALS:
+            raise UnsafePickleError(f"it refers to {module}.{attribute}, which weight files do not use")
+        self.stack.append(GlobalName((module, attribute)))
 
     def do_REDUCE(self, _: None) -> None:
         arguments, name = self.stack.pop(), self.stack.pop()
-        if not isinstance(name, Name) or type(arguments) is not tuple:
+        if not isinstance(name, GlobalName) or type(arguments) is not tuple:
             raise ValueError("it calls something that is not a name")
-        self.budget -= sum(len(item) * COPIED[type(item)] for item in arguments if type(item) in COPIED)
-        if self.budget < 0:
-            raise Refused("it copies its content over and over")
-        self.stack.append(CALLS[name](*arguments))
+        self.copy_budget -= sum(len(item) * COPY_COST[type(item)] for item in arguments if type(item) in COPY_COST)
+        if self.copy_budget < 0:
+            raise UnsafePickleError("it copies its content over and over")
+        self.stack.append(SAFE_GLOBALS[name](*arguments))
 
     do_NEWOBJ = do_REDUCE
 
     def do_BUILD(self, _: None) -> None:
-        state, unfinished = self.stack.pop(), self.stack[-1]
-        if isinstance(unfinished, Unfinished):
-            self.stack[-1] = unfinished.finish(state)
-            if unfinished.slot is not None:
-                self.memo[unfinished.slot] = self.stack[-1]
-        elif type(unfinished) is not dict:  # what an OrderedDict has beside its items is of no use
-            raise ValueError(f"it completes a {type(unfinished).__name__}")
+        state, pending = self.stack.pop(), self.stack[-1]
+        if isinstance(pending, PendingObject):
+            self.stack[-1] = pending.finish(state)
+            if pending.memo_index is not None:
+                self.memo[pending.memo_index] = self.stack[-1]
+        elif type(pending) is not dict:  # attributes of an OrderedDict are ignored
+            raise ValueError(f"it completes a {type(pending).__name__}")
 
     def do_BINPERSID(self, _: None) -> None:
         if self.find_storage is None:
-            raise Refused("it refers to data outside the pickle")
+            raise UnsafePickleError("it refers to data outside the pickle")
         self.stack.append(self.find_storage(self.stack.pop()))

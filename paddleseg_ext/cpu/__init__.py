@@ -1,11 +1,11 @@
-"""Faster kernels for eager float32 execution on a CPU, entered in `layers.functional.KERNELS`.
+"""Faster kernels for eager float32 execution on a CPU, registered in `layers.functional.KERNELS`.
 
-Paddle's CPU kernels for some operations run at a small part of the processor's speed. Each module here computes one
-operation by other means, with the same result but for rounding. The result of a kernel can be differentiated once
-(bilinear resizing: not at all, so it steps in only where no gradient is needed).
+Paddle's CPU kernels of some operations reach a small part of the processor's peak. Each module here computes one
+operation with the same result up to rounding. Kernels are differentiable once (bilinear resizing: not at all, so it
+runs only where no gradient is needed).
 
-``PADDLESEG_EXT_CPU_KERNELS=0`` in the environment keeps all of them out, `disabled` for the length of a block. Without
-this folder, and the line in the package's ``__init__`` that calls `install`, everything works, in Paddle's own time.
+``PADDLESEG_EXT_CPU_KERNELS=0`` in the environment disables all of them, and `disabled` within a block. Without this
+folder, and the line in the package's ``__init__`` that calls `install`, everything works with Paddle's own kernels.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from contextlib import contextmanager
 from paddleseg_ext.cpu import criss_cross, depthwise, resize, winograd
 from paddleseg_ext.layers.functional import KERNELS, Kernel
 
-SWITCH = "PADDLESEG_EXT_CPU_KERNELS"
-OURS: dict[str, Kernel] = {
+ENV_VARIABLE = "PADDLESEG_EXT_CPU_KERNELS"
+CPU_KERNELS: dict[str, Kernel] = {
     "conv3x3": winograd,
     "criss_cross_attention": criss_cross,
     "depthwise_conv2d": depthwise,
@@ -27,15 +27,15 @@ OURS: dict[str, Kernel] = {
 
 
 def install() -> None:
-    """Enter the kernels, unless the environment says ``PADDLESEG_EXT_CPU_KERNELS=0``."""
-    if os.environ.get(SWITCH) != "0":
-        KERNELS.update(OURS)
+    """Register the kernels unless the environment has ``PADDLESEG_EXT_CPU_KERNELS=0``."""
+    if os.environ.get(ENV_VARIABLE) != "0":
+        KERNELS.update(CPU_KERNELS)
 
 
 @contextmanager
 def disabled() -> Iterator[None]:
-    """Within the block, in all threads, every operation takes its plain form."""
-    before = {name: KERNELS.pop(name) for name in OURS if name in KERNELS}
+    """Use the reference form of every operation within the block, in all threads."""
+    before = {name: KERNELS.pop(name) for name in CPU_KERNELS if name in KERNELS}
     try:
         yield
     finally:

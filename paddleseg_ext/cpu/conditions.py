@@ -1,4 +1,4 @@
-"""When NumPy and OpenCV may work on tensors in place of Paddle."""
+"""Conditions under which NumPy and OpenCV may compute on tensors in place of Paddle."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from paddleseg_ext.runtime.arrays import on_host
 
 
 def float32_on_cpu(*tensors: paddle.Tensor) -> bool:
-    """Whether all tensors are float32 in the CPU's memory, and stay float32 in operations run now."""
+    """Whether all tensors are float32 in CPU memory and auto-cast is off."""
     return all(on_host(t) and t.dtype == paddle.float32 for t in tensors) and not autocast_enabled()

@@ -1,7 +1,7 @@
-"""Depthwise convolution on the CPU, several times as fast as Paddle's kernel.
+"""Depthwise convolution on the CPU by OpenCV's `filter2D`, several times as fast as Paddle's kernel.
 
-Paddle runs dilated and large depthwise kernels at about 2 GFLOP/s on a core. OpenCV filters a map with vector
-instructions; a map that is to be filtered with dilation d is laid out so that rows and columns d apart are neighbors.
+Paddle computes dilated and large depthwise kernels at about 2 GFLOP/s per core. OpenCV uses vector instructions. For
+dilation d the map is rearranged so that rows and columns at distance d are adjacent.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from paddle.autograd import PyLayer
 from paddleseg_ext.cpu.conditions import float32_on_cpu
 from paddleseg_ext.runtime.arrays import to_array
 
-LARGEST_KERNEL = 7  # OpenCV takes a Fourier transform for more than 50 taps
-LARGEST_DILATION = 512  # OpenCV's limit of channels
-SMALLEST_MAP = 512  # pixels below which the calls, one per channel, cost more than they gain
-CHUNK = 2**15  # numbers of a map's channels handled at once: several such arrays fit the processor's cache
+LARGEST_KERNEL = 7  # OpenCV uses a Fourier transform for kernels of more than 50 elements
+LARGEST_DILATION = 512  # OpenCV's maximum number of channels
+SMALLEST_MAP = 512  # pixels; below this, one call per channel takes longer than it saves
+CHUNK = 2**15  # numbers processed at once; several such arrays fit into the processor's cache
 
 
 def accepts(x: paddle.Tensor, kernels: paddle.Tensor, dilation: int) -> bool:
-    """Whether OpenCV can filter so, and gains by it. Arguments as for `layers.functional.depthwise_conv2d`."""
+    """Whether OpenCV supports the convolution and is faster. Arguments as for `layers.functional.depthwise_conv2d`."""
     k = kernels.shape[2]
     if 0 in x.shape or x.shape[2] * x.shape[3] < SMALLEST_MAP or not 1 < k <= LARGEST_KERNEL:
         return False
@@ -38,25 +38,25 @@ def run(x: paddle.Tensor, kernels: paddle.Tensor, dilation: int) -> paddle.Tenso
 
 
 class _Depthwise(PyLayer):
-    """The convolution and its gradients; keeps its inputs alone."""
+    """The convolution and its gradients; saves only its inputs."""
 
     @staticmethod
     def forward(ctx: Any, x: paddle.Tensor, kernels: paddle.Tensor, dilation: int) -> paddle.Tensor:
         ctx.save_for_backward(x, kernels)
         ctx.dilation = dilation
         ctx.needs_grad = not x.stop_gradient, not kernels.stop_gradient
-        return _filtered(x, _as_array(kernels), dilation, kernels.shape[2] // 2)
+        return _filter(x, _as_array(kernels), dilation, kernels.shape[2] // 2)
 
     @staticmethod
-    def backward(ctx: Any, grad: paddle.Tensor) -> tuple[paddle.Tensor | None, paddle.Tensor | None]:  # type: ignore[override]
+    def backward(ctx: Any, grad_out: paddle.Tensor) -> tuple[paddle.Tensor | None, paddle.Tensor | None]:  # type: ignore[override]
         x, kernels = ctx.saved_tensor()
         weights = _as_array(kernels)
         dx = dk = None
         if ctx.needs_grad[0]:
             mirrored = np.ascontiguousarray(weights[:, ::-1, ::-1])
-            dx = _filtered(grad, mirrored, ctx.dilation, (weights.shape[1] - 1) // 2)
+            dx = _filter(grad_out, mirrored, ctx.dilation, (weights.shape[1] - 1) // 2)
         if ctx.needs_grad[1]:
-            dk = _kernel_gradient(x, grad, weights.shape[1], ctx.dilation)
+            dk = _kernel_gradient(x, grad_out, weights.shape[1], ctx.dilation)
         return dx, dk
 
 
@@ -64,98 +64,102 @@ def _as_array(kernels: paddle.Tensor) -> np.ndarray:
     return to_array(kernels)[:, 0]  # (C, k, k)
 
 
-def _filtered(x: paddle.Tensor, weights: np.ndarray, dilation: int, anchor: int) -> paddle.Tensor:
-    """Correlation with `weights` (C, k, k), of which row and column `anchor` lie on the output pixel."""
+def _filter(x: paddle.Tensor, weights: np.ndarray, dilation: int, anchor: int) -> paddle.Tensor:
+    """Cross-correlation with kernels (C, k, k), whose element (`anchor`, `anchor`) is aligned with the output pixel."""
     out = paddle.empty(x.shape)
     channels, height, width = x.shape[1:]
-    maps, results = (to_array(t).reshape(-1, height, width) for t in (x, out))  # (N·C, H, W)
+    maps, outputs = (to_array(t).reshape(-1, height, width) for t in (x, out))  # (N·C, H, W)
     at = anchor, anchor
     if dilation == 1:
-        for i, (source, result) in enumerate(zip(maps, results)):
-            cv2.filter2D(source, -1, weights[i % channels], result, at, 0, cv2.BORDER_CONSTANT)
+        for i, (source, output) in enumerate(zip(maps, outputs)):
+            cv2.filter2D(source, -1, weights[i % channels], output, at, 0, cv2.BORDER_CONSTANT)
         return out
-    _filter_dilated(maps, results, weights, dilation, anchor)
+    _filter_dilated(maps, outputs, weights, dilation, anchor)
     return out
 
 
-def _filter_dilated(maps: np.ndarray, results: np.ndarray, weights: np.ndarray, dilation: int, anchor: int) -> None:
-    """`_filtered` with d > 1: from (N·C, H, W) into the same.
+def _filter_dilated(maps: np.ndarray, outputs: np.ndarray, weights: np.ndarray, dilation: int, anchor: int) -> None:
+    """`_filter` with d > 1: from (N·C, H, W) to the same shape.
 
-    A line of an image holds d rows of the map, zeros between them, and d numbers make one pixel of d channels, so that
-    one step to the right moves d columns and one step down d rows. There are zeros all around: OpenCV has no constant
-    border for many channels, and what it takes instead reaches no pixel that is read.
+    A line of an image holds d rows of the map, separated by zeros, and d numbers form one pixel of d channels, so that
+    one pixel to the right is d columns and one line down is d rows. The image is padded with zeros: OpenCV has no
+    constant border for many channels, and its replicated border affects no pixel that is read.
     """
     count, height, width = maps.shape
     channels, k = weights.shape[:2]
-    above = border = (k - 1) // 2
+    top_border = border = (k - 1) // 2
     pad = border * dilation
-    if dilation >= height:  # only the middle row of taps meets the map
-        weights, above = np.ascontiguousarray(weights[:, border : border + 1]), 0
-    at = anchor, anchor - border + above
-    down = -(-height // dilation)
-    across = -(-width // dilation) * dilation + pad  # of one row, with the zeros on its left
-    line = dilation * across + pad
-    group = max(1, min(count, CHUNK // (down * line)))
-    images, filtered = (np.zeros((group, down + 2 * above, line), np.float32) for _ in range(2))
-    inside, read = (  # (group, down, d, W): the rows of the maps within the lines
+    if dilation >= height:  # only the middle row of the kernel overlaps the map
+        weights, top_border = np.ascontiguousarray(weights[:, border : border + 1]), 0
+    at = anchor, anchor - border + top_border
+    lines = -(-height // dilation)
+    row_length = -(-width // dilation) * dilation + pad  # with the zeros to the left of a row
+    line_length = dilation * row_length + pad
+    batch = max(1, min(count, CHUNK // (lines * line_length)))
+    images, filtered = (np.zeros((batch, lines + 2 * top_border, line_length), np.float32) for _ in range(2))
+    image_rows, filtered_rows = (  # (batch, lines, d, W): the rows of the maps within the lines
         np.lib.stride_tricks.as_strided(
-            a[:, above:, pad:], (group, down, dilation, width), (a.strides[0], 4 * line, 4 * across, 4)
+            a[:, top_border:, pad:],
+            (batch, lines, dilation, width),
+            (a.strides[0], 4 * line_length, 4 * row_length, 4),
         )
         for a in (images, filtered)
     )
-    pixels, outputs = (a.reshape(group, a.shape[1], -1, dilation) for a in (images, filtered))
-    whole, rest = divmod(height, dilation)  # the last line may hold fewer rows
-    for first in range(0, count, group):
-        size = min(group, count - first)
-        source, result = maps[first : first + size], results[first : first + size]
-        inside[:size, :whole] = source[:, : whole * dilation].reshape(size, whole, dilation, width)
-        if rest:
-            inside[:size, whole, :rest] = source[:, whole * dilation :]
+    image_pixels, filtered_pixels = (a.reshape(batch, a.shape[1], -1, dilation) for a in (images, filtered))
+    full_lines, remainder = divmod(height, dilation)  # the last line may hold fewer rows
+    for first in range(0, count, batch):
+        size = min(batch, count - first)
+        source, target = maps[first : first + size], outputs[first : first + size]
+        image_rows[:size, :full_lines] = source[:, : full_lines * dilation].reshape(size, full_lines, dilation, width)
+        if remainder:
+            image_rows[:size, full_lines, :remainder] = source[:, full_lines * dilation :]
         for i in range(size):
-            cv2.filter2D(pixels[i], -1, weights[(first + i) % channels], outputs[i], at, 0, cv2.BORDER_REPLICATE)
-        result[:, : whole * dilation].reshape(size, whole, dilation, width)[:] = read[:size, :whole]
-        if rest:
-            result[:, whole * dilation :] = read[:size, whole, :rest]
+            kernel = weights[(first + i) % channels]
+            cv2.filter2D(image_pixels[i], -1, kernel, filtered_pixels[i], at, 0, cv2.BORDER_REPLICATE)
+        full_rows = target[:, : full_lines * dilation].reshape(size, full_lines, dilation, width)
+        full_rows[:] = filtered_rows[:size, :full_lines]
+        if remainder:
+            target[:, full_lines * dilation :] = filtered_rows[:size, full_lines, :remainder]
 
 
-def _kernel_gradient(x: paddle.Tensor, grad: paddle.Tensor, k: int, dilation: int) -> paddle.Tensor:
-    """For each tap and channel the product of the gradient with the map under that tap, summed over pixels.
+def _kernel_gradient(x: paddle.Tensor, grad_out: paddle.Tensor, k: int, dilation: int) -> paddle.Tensor:
+    """Gradient of the kernels: per channel and kernel element, the shifted map times `grad_out`, summed over pixels.
 
-    Maps lie as rows with zeros after each, so that a shift by rows and columns is one by an offset, and the sum one
-    product of long vectors; what a shift brings in at the sides is zero.
+    Rows are stored one after another, each followed by zeros, so that a shift by rows and columns is an offset and the
+    sum is a dot product of two long vectors; values shifted in from beyond the map are zero.
     """
     batch, channels, height, width = x.shape
     before = k // 2 * dilation
     pad = min(before, width)
-    across = width + pad
-    length = height * across
+    row_length = width + pad
+    length = height * row_length
     count = max(1, min(channels, CHUNK // length))
-    maps = np.zeros((count, length + 2 * pad), np.float32)  # the row before the first and after the last
+    maps = np.zeros((count, length + 2 * pad), np.float32)  # with zeros before the first row and after the last
     grads = np.zeros((count, length), np.float32)
-    rows = np.lib.stride_tricks.as_strided(  # (count, H, W)
-        maps[:, pad:], (count, height, width), (maps.strides[0], 4 * across, 4)
+    map_rows = np.lib.stride_tricks.as_strided(  # (count, H, W)
+        maps[:, pad:], (count, height, width), (maps.strides[0], 4 * row_length, 4)
     )
-    grad_rows = grads.reshape(count, height, across)[:, :, :width]
+    grad_rows = grads.reshape(count, height, row_length)[:, :, :width]
     out = paddle.zeros([channels, 1, k, k])
-    sums, xs, gs = to_array(out)[:, 0], to_array(x), to_array(grad)
+    sums, inputs, grads_out = to_array(out)[:, 0], to_array(x), to_array(grad_out)
     for n in range(batch):
         for first in range(0, channels, count):
             part = slice(first, min(first + count, channels))
             size = part.stop - first
-            rows[:size], grad_rows[:size] = xs[n, part], gs[n, part]
-            for i, j, top, bottom, offset in _offsets(k, dilation, before, height, width, across):
+            map_rows[:size], grad_rows[:size] = inputs[n, part], grads_out[n, part]
+            for i, j, top, bottom, offset in _offsets(k, dilation, before, height, width, row_length):
                 window = maps[:size, None, pad + top + offset : pad + bottom + offset]  # (size, 1, L)
                 sums[part, i, j] += np.matmul(window, grads[:size, top:bottom, None])[:, 0, 0]
     return out
 
 
 def _offsets(
-    k: int, dilation: int, before: int, height: int, width: int, across: int
+    k: int, dilation: int, before: int, height: int, width: int, row_length: int
 ) -> Iterator[tuple[int, int, int, int, int]]:
-    """For each tap that meets the map: its place, the stretch of output rows it meets, and its offset."""
+    """Per kernel element that overlaps the map: row, column, first and last output position, and offset of the map."""
     for i in range(k):
         for j in range(k):
             down, right = i * dilation - before, j * dilation - before
             if abs(down) < height and abs(right) < width:
                 top, bottom = max(0, -down), min(height, height - down)
-                yield i, j, top * across, bottom * across, down * across + right
+                yield i, j, top * row_length, bottom * row_length, down * row_length + right

@@ -1,7 +1,7 @@
 """Bilinear resizing by OpenCV.
 
-Paddle's own kernel takes about seven times as long and, in a light network, more time than all convolutions: the logits
-of every class are enlarged to the image's size.
+Paddle's own kernel takes about seven times as long and, in a lightweight network, more time than all convolutions,
+because the logits of every class are upsampled to the image's size.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from paddleseg_ext.runtime.arrays import to_array, to_tensor
 
 
 def accepts(x: paddle.Tensor, size: Sequence[int], align_corners: bool) -> bool:
-    """Whether OpenCV gives the same. Arguments as for `layers.functional.resize_bilinear`."""
+    """Whether OpenCV gives the same result. Arguments as for `layers.functional.resize_bilinear`."""
     if align_corners or (paddle.is_grad_enabled() and not x.stop_gradient):
-        return False  # OpenCV has no such mode; no gradient would pass
-    # The only pixel of an axis is the middle in OpenCV and the first in Paddle.
+        return False  # OpenCV has no such mode, and no gradient
+    # An output axis of one pixel samples the center in OpenCV and the first pixel in Paddle.
     return min(size) > 1 and float32_on_cpu(x)
 
 

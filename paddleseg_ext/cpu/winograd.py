@@ -1,14 +1,14 @@
-"""3×3 convolution with 2.25 times fewer products: an exact identity for wide maps on the CPU.
+"""Winograd convolution F(2×2, 3×3) for wide maps on the CPU: 2.25 times fewer multiplications.
 
-Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016, Sec. 4: F(2×2, 3×3). Of a tile d of 4×4
-pixels, a kernel g of 3×3 taps gives an output tile of 2×2 pixels by 16 products instead of 36,
+Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016, Sec. 4. From a tile d of 4×4 pixels, a
+3×3 kernel g gives an output tile of 2×2 pixels by 16 multiplications instead of 36,
 
     Aᵀ [(G g Gᵀ) ⊙ (Bᵀ d B)] A
 
-and summed over input channels the products are 16 matrix products of (tiles × C)·(C × O). All coefficients are 0, ±1
-and ½, so rounding errors are those of the plain convolution; larger tiles would need fewer products and lose digits.
-The transformed map is four times the map, where Paddle's convolution writes nine times the map to memory, and here it
-exists only for a band of tiles or a block of channels at a time.
+and summed over input channels these are 16 matrix products (tiles × C)·(C × O). All coefficients are 0, ±1 and ½, so
+rounding errors are those of direct convolution; larger tiles would need fewer multiplications and lose accuracy. The
+transformed map is four times as large as the map, where Paddle's convolution writes nine times the map to memory, and
+only a band of tiles or a block of channels of it exists at a time.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from paddleseg_ext.cpu.conditions import float32_on_cpu
 from paddleseg_ext.cpu.winograd_tiles import BLOCK, transform_back, transform_gradient, transform_map
 from paddleseg_ext.runtime.arrays import to_array
 
-SMALLEST_WIDTH = 128  # channels on either side below which the transforms cost more than they save
-SMALLEST_MAP = 1024  # pixels of all samples, likewise
+SMALLEST_WIDTH = 128  # input and output channels; below this, the transforms take longer than they save
+SMALLEST_MAP = 1024  # pixels of the batch, likewise
 BAND = 512  # tiles transformed at once
 
 WEIGHTS = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]], np.float32)  # G
@@ -32,7 +32,7 @@ WEIGHTS_2D = np.kron(WEIGHTS, WEIGHTS)  # (16, 9)
 
 
 def accepts(x: paddle.Tensor, weight: paddle.Tensor) -> bool:
-    """Whether the operation is wide enough to gain. Arguments as for `layers.functional.conv3x3`."""
+    """Whether the convolution is large enough to be faster. Arguments as for `layers.functional.conv3x3`."""
     batch, channels, height, width = x.shape
     wide = min(channels, weight.shape[0]) >= SMALLEST_WIDTH and batch * height * width >= SMALLEST_MAP
     return wide and float32_on_cpu(x, weight)
@@ -44,7 +44,7 @@ def run(x: paddle.Tensor, weight: paddle.Tensor) -> paddle.Tensor:
 
 
 class _Winograd(PyLayer):
-    """The convolution and its gradients; keeps its inputs alone."""
+    """The convolution and its gradients; saves only its inputs."""
 
     @staticmethod
     def forward(ctx: Any, x: paddle.Tensor, weight: paddle.Tensor) -> paddle.Tensor:
@@ -53,26 +53,26 @@ class _Winograd(PyLayer):
         return _convolve(x, weight)
 
     @staticmethod
-    def backward(ctx: Any, grad: paddle.Tensor) -> tuple[paddle.Tensor | None, paddle.Tensor | None]:  # type: ignore[override]
+    def backward(ctx: Any, grad_out: paddle.Tensor) -> tuple[paddle.Tensor | None, paddle.Tensor | None]:  # type: ignore[override]
         x, weight = ctx.saved_tensor()
         dx = dw = None
         if ctx.needs_grad[0]:
-            dx = _convolve(grad, weight, mirrored=True)
+            dx = _convolve(grad_out, weight, mirrored=True)
         if ctx.needs_grad[1]:
-            dw = _weight_gradient(x, grad)
+            dw = _weight_gradient(x, grad_out)
         return dx, dw
 
 
 def _convolve(x: paddle.Tensor, weight: paddle.Tensor, mirrored: bool = False) -> paddle.Tensor:
-    """The convolution, or with ``mirrored`` its transpose: taps mirrored, the channels' roles exchanged."""
+    """The convolution, or with ``mirrored`` its transpose: kernels mirrored, input and output channels exchanged."""
     batch, channels, height, width = x.shape
     outputs = weight.shape[1 if mirrored else 0]
     out = paddle.empty([batch, outputs, height, width])
     maps, results = to_array(x), to_array(out)
     tall, wide = -(-height // 2), -(-width // 2)
-    rows = min(tall, max(1, BAND // wide))  # of tiles, in a band
+    rows = min(tall, max(1, BAND // wide))  # rows of tiles per band
     blocks = [slice(i, min(i + BLOCK, outputs)) for i in range(0, outputs, BLOCK)]
-    single = batch == 1 and rows == tall  # then each block of weights is needed only once
+    single = batch == 1 and rows == tall  # then each block of weights is used only once
     weights = {} if single else {block.start: _transform_weight(weight, block, mirrored) for block in blocks}
     for n in range(batch):
         for top in range(0, tall, rows):
@@ -99,28 +99,28 @@ def _transform_weight(weight: paddle.Tensor, block: slice, mirrored: bool) -> pa
     )
 
 
-def _weight_gradient(x: paddle.Tensor, grad: paddle.Tensor) -> paddle.Tensor:
-    batch, outputs, height, width = grad.shape
+def _weight_gradient(x: paddle.Tensor, grad_out: paddle.Tensor) -> paddle.Tensor:
+    batch, outputs, height, width = grad_out.shape
     channels, tiles = x.shape[1], -(-height // 2) * -(-width // 2)
-    grad_out = paddle.empty([16, batch * tiles, outputs])
+    grad_tiles = paddle.empty([16, batch * tiles, outputs])
     for n in range(batch):
-        transform_gradient(to_array(grad)[n], to_array(grad_out)[:, n * tiles : (n + 1) * tiles])
+        transform_gradient(to_array(grad_out)[n], to_array(grad_tiles)[:, n * tiles : (n + 1) * tiles])
     out = paddle.empty([outputs, channels, 3, 3])
     for first in range(0, channels, BLOCK):
         part = slice(first, min(first + BLOCK, channels))
-        to_array(out)[:, part] = to_array(_taps_gradient(to_array(x)[:, part], grad_out)).reshape(outputs, -1, 3, 3)
+        to_array(out)[:, part] = to_array(_block_gradient(to_array(x)[:, part], grad_tiles)).reshape(outputs, -1, 3, 3)
     return out
 
 
-def _taps_gradient(x: np.ndarray, grad_out: paddle.Tensor) -> paddle.Tensor:
-    """Gradient of the weights that read the channels x (N, c, H, W), (O·c, 9), for one transformed, (16, tiles, O)."""
+def _block_gradient(x: np.ndarray, grad_tiles: paddle.Tensor) -> paddle.Tensor:
+    """Gradient (O·c, 9) of the weights of input channels x (N, c, H, W), from the transformed (16, tiles, O)."""
     batch, channels, height, width = x.shape
     count = -(-height // 2)
     tiles = count * -(-width // 2)
     block = paddle.empty([16, batch * tiles, channels])
     for n in range(batch):
         transform_map(x[n], to_array(block)[:, n * tiles : (n + 1) * tiles], 0, count)
-    products = paddle.matmul(grad_out, block, transpose_x=True)  # (16, O, c)
+    products = paddle.matmul(grad_tiles, block, transpose_x=True)  # (16, O, c)
     del block
-    back = paddle.to_tensor(WEIGHTS_2D, place=grad_out.place)
+    back = paddle.to_tensor(WEIGHTS_2D, place=grad_tiles.place)
     return paddle.matmul(products.reshape([16, -1]), back, transpose_x=True)

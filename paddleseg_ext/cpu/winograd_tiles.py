@@ -1,10 +1,10 @@
-"""Winograd's transforms of tiles, F(2×2, 3×3), as sums and differences of whole lines in NumPy.
+"""Winograd transforms F(2×2, 3×3) of tiles, as sums and differences of whole lines in NumPy.
 
 Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016, Sec. 4.1. A tile of the map has 4×4
-pixels, two of which it shares with the next in either direction; a tile of the output has 2×2. Lines are turned to
-channels last, so that every operation runs over long stretches of memory. Beyond the edge of a map tiles are zero.
+pixels and overlaps the next by two in either direction; a tile of the output has 2×2. Lines are transposed to channels
+last, so that every operation runs over contiguous memory. Tiles are zero-padded beyond the edge of a map.
 
-Transformed tiles are (16, tiles, channels): one matrix of tiles × channels for each place in a tile, row by row.
+Transformed tiles are (16, tiles, channels): one matrix of tiles × channels per element of a tile, row by row.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-ROWS: tuple[tuple[np.ufunc, int, int], ...] = (  # of Bᵀ: the operation and the two lines of each
+ROWS: tuple[tuple[np.ufunc, int, int], ...] = (  # rows of Bᵀ: the operation and its two lines
     *((np.subtract, 0, 2), (np.add, 1, 2), (np.subtract, 2, 1), (np.subtract, 1, 3)),
 )
-BLOCK = 256  # channels at once, so that the lines at work fit the processor's cache
+BLOCK = 256  # channels at once, so that the lines in use fit into the processor's cache
 
 
 def transform_map(x: np.ndarray, out: np.ndarray, top: int, count: int) -> None:
-    """Bᵀ d B of `count` rows of tiles from `top` on: (C, H, W) into (16, tiles, C)."""
+    """Write Bᵀ d B of `count` rows of tiles from `top` on: (C, H, W) to (16, tiles, C)."""
     channels, height, width = x.shape
     wide = -(-width // 2)
     out = _split(out, count, wide)
@@ -32,7 +32,7 @@ def transform_map(x: np.ndarray, out: np.ndarray, top: int, count: int) -> None:
         row = [lines[k, :, :size] for k in range(4)]
         even, odd = mixed[0::2, :size], mixed[1::2, :size]  # (wide + 1, c)
         for tile in range(count):
-            y = 2 * (top + tile) - 1  # of the first line
+            y = 2 * (top + tile) - 1  # row of the first line
             if tile == 0:
                 for k in range(4):
                     _line(x[part], y + k, row[k])
@@ -55,7 +55,7 @@ def _split(out: np.ndarray, count: int, wide: int) -> np.ndarray:
 
 
 def _line(x: np.ndarray, y: int, out: np.ndarray) -> None:
-    """Line y of a map (C, H, W), channels last, behind the zero at its left; zeros outside the map."""
+    """Write line y of a map (C, H, W), channels last, after the zero on its left; zeros outside the map."""
     width = x.shape[2]
     if 0 <= y < x.shape[1]:
         out[1 : width + 1] = cv2.transpose(x[:, y])
@@ -64,7 +64,7 @@ def _line(x: np.ndarray, y: int, out: np.ndarray) -> None:
 
 
 def transform_back(products: np.ndarray, out: np.ndarray, top: int, count: int) -> None:
-    """Aᵀ m A of `count` rows of tiles from `top` on: (16, tiles, O) into rows of (O, H, W)."""
+    """Write Aᵀ m A of `count` rows of tiles from `top` on: (16, tiles, O) to rows of (O, H, W)."""
     outputs, height, width = out.shape
     wide = -(-width // 2)
     products = products.reshape(4, 4, count, wide, outputs)
@@ -86,9 +86,9 @@ def transform_back(products: np.ndarray, out: np.ndarray, top: int, count: int) 
             out[:, 2 * (top + tile) + i] = cv2.transpose(line.reshape(2 * wide, outputs)[:width])
 
 
-def transform_gradient(grad: np.ndarray, out: np.ndarray) -> None:
-    """A y Aᵀ of all tiles, the transpose of `transform_back`: (O, H, W) into (16, tiles, O)."""
-    outputs, height, width = grad.shape
+def transform_gradient(grad_out: np.ndarray, out: np.ndarray) -> None:
+    """Write A y Aᵀ of all tiles, the transpose of `transform_back`: (O, H, W) to (16, tiles, O)."""
+    outputs, height, width = grad_out.shape
     tall, wide = -(-height // 2), -(-width // 2)
     out = _split(out, tall, wide)
     lines = np.zeros((2, 2 * wide, outputs), np.float32)
@@ -96,7 +96,7 @@ def transform_gradient(grad: np.ndarray, out: np.ndarray) -> None:
     for tile in range(tall):
         for i in range(2):
             y = 2 * tile + i
-            lines[i, :width] = cv2.transpose(grad[:, y]) if y < height else 0
+            lines[i, :width] = cv2.transpose(grad_out[:, y]) if y < height else 0
         for i in range(4):
             line = lines[0] if i == 0 else mixed
             if i == 1:

@@ -1,4 +1,4 @@
-"""The decode heads; importing this registers them in PaddleSeg's component manager."""
+"""Decode heads; importing them registers them in PaddleSeg's component manager."""
 
 from paddleseg_ext.heads.aspp import ASPPHead
 from paddleseg_ext.heads.base import Head

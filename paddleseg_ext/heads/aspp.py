@@ -1,4 +1,4 @@
-"""DeepLabV3's head, without a decoder."""
+"""Decode head of DeepLabV3."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class ASPPHead(Head):
 
     Args:
         dilations: Rates of the 3×3 branches.
-        separable: Depthwise separable branches.
-        dw_act: Activation between their halves.
+        separable: Depthwise separable 3×3 branches.
+        dw_act: Activation between their depthwise and pointwise convolution.
         proj_kernel: Kernel of the projection (paper 1, mmsegmentation 3).
         branch_order: ``pool_first`` or ``pool_last``; see `ASPP`.
         pool_norm: BatchNorm in the pooled branch; ``False`` for batches of one image per device.

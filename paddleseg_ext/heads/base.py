@@ -1,4 +1,4 @@
-"""What all heads share: choosing feature maps, and classifying the last one."""
+"""Base class of the decode heads: selection of feature maps, dropout and classifier."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Head(nn.Layer):
     Args:
         in_channels: Channels of each of the backbone's feature maps, finest first.
         num_classes: Number of classes.
-        in_index: The map the head works on; negative numbers count from the last.
-        channels: Width of the head, and of the map that is classified.
-        dropout: Probability of dropping in front of the classifier.
-        dropout_mode: ``channel`` drops whole channels, ``element`` single values.
+        in_index: Index of the input map; negative indices count from the last.
+        channels: Channels of the head, and of the map that is classified.
+        dropout: Dropout probability in front of the classifier.
+        dropout_mode: ``channel`` drops whole channels, ``element`` single elements.
         act: Activation of the head's convolutions (`layers.conv.ACTIVATIONS`).
         align_corners: As in ``F.interpolate``; the parent's unless set.
 
@@ -68,7 +68,7 @@ class Head(nn.Layer):
         self.classifier = classifier(channels, num_classes)
 
     def checked_index(self, index: int, name: str = "in_index") -> int:
-        """The index counted from the first map.
+        """The index as a non-negative one.
 
         Raises:
             ValueError: the backbone has no such map.
@@ -91,12 +91,12 @@ class Head(nn.Layer):
 
 
 def classifier(channels: int, num_classes: int) -> nn.Conv2D:
-    """The last 1×1 convolution, drawn from N(0, 0.01²) so that training starts near a uniform prediction."""
+    """1×1 convolution to the logits, initialized from N(0, 0.01²) so that training starts near uniform predictions."""
     return nn.Conv2D(channels, num_classes, 1, weight_attr=nn.initializer.Normal(0.0, 0.01))
 
 
 def build_head(factory: HeadFactory, in_channels: Sequence[int], num_classes: int, align_corners: bool) -> Head:
-    """Call a head factory with what only the parent knows; a head's own ``align_corners`` wins."""
+    """Call a head factory with the parent's arguments; ``align_corners`` bound in the factory takes precedence."""
     keywords: dict[str, Any] = {}
     if "align_corners" not in getattr(factory, "keywords", {}):
         keywords["align_corners"] = align_corners

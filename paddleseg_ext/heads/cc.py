@@ -1,4 +1,4 @@
-"""CCNet's head."""
+"""Decode head of CCNet."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from paddleseg_ext.registry import register_head
 
 @register_head
 class CCHead(Head):
-    """Recurrent criss-cross attention between two convolutions, fused with the map it started from.
+    """Recurrent criss-cross attention between two convolutions, fused with the input map.
 
     Reference: Huang et al., "CCNet: Criss-Cross Attention for Semantic Segmentation", ICCV 2019, Fig. 2.
     Official code consulted: speedinghzl/CCNet, networks/ccnet.py.
 
     Args:
-        recurrence: Passes of the one attention layer; two let every pixel reach every other.
+        recurrence: Number of passes through the shared attention layer; with two every pixel attends to every other.
         out_act: Activation of the fusing convolution, ``act`` unless set (PaddleSeg: relu).
         act: Leaky ReLU as in the paper's code; mmsegmentation has ReLU.
         **common: See `Head`.

@@ -1,4 +1,4 @@
-"""DeepLabV3+'s head."""
+"""Decode head of DeepLabV3+."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from paddleseg_ext.registry import register_head
 
 @register_head
 class DeepLabV3PlusHead(ASPPHead):
-    """Separable ASPP, refined by a decoder that sees a fine map.
+    """Separable ASPP and a decoder with a low-level map.
 
     Reference: Chen et al., "Encoder-Decoder with Atrous Separable Convolution for Semantic Image
     Segmentation", ECCV 2018, Fig. 2 and Sec. 3.1.
     Official code consulted: tensorflow/models, research/deeplab/model.py.
 
     Args:
-        low_index: The fine map.
-        low_channels: Channels it is reduced to.
+        low_index: Index of the low-level map.
+        low_channels: Channels to which the low-level map is reduced.
         proj_dropout: Dropout after the ASPP's projection (paper's code 0.1, mmsegmentation 0).
         separable: Depthwise separable convolutions in the ASPP and the decoder.
-        dropout: In front of the classifier (paper's code 0, mmsegmentation 0.1).
+        dropout: Dropout in front of the classifier (paper's code 0, mmsegmentation 0.1).
         **aspp: See `ASPPHead` and `Head`.
     """
 
@@ -74,6 +74,6 @@ class DeepLabV3PlusHead(ASPPHead):
         x = self.proj_dropout(self.aspp(feats[self.in_index]))
         x = resize(x, spatial_size(fine), self.align_corners)
         x = paddle.concat([x, self.low_level(fine)], axis=1)
-        for block in self.decoder:  # one name for every map, so that each is freed once the next is there
+        for block in self.decoder:  # reuses one variable, so that each map is freed once the next exists
             x = block(x)
         return [self.classify(x)]

@@ -1,4 +1,4 @@
-"""DMNet's head."""
+"""Decode head of DMNet."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from paddleseg_ext.registry import register_head
 
 @register_head
 class DMHead(Head):
-    """Dynamic convolutions of several sizes beside the map itself, a bottleneck and a classifier.
+    """Dynamic convolutions of several filter sizes, concatenated with the input, a bottleneck and a classifier.
 
     Reference: He et al., "Dynamic Multi-Scale Filters for Semantic Segmentation", ICCV 2019, Fig. 2.
     Official code consulted: Junjun2016/DMNet, dm_head.py.
 
     Args:
-        filter_sizes: Kernel sides, one dynamic convolution each.
+        filter_sizes: Kernel sizes, one dynamic convolution each.
         fusion: A 1×1 convolution after each of them (the paper has none).
         bottleneck_kernel: Kernel of the bottleneck.
         **common: See `Head`.

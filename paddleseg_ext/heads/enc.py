@@ -1,4 +1,4 @@
-"""EncNet's head."""
+"""Decode head of EncNet."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ class EncHead(Head):
     Reference: Zhang et al., "Context Encoding for Semantic Segmentation", CVPR 2018, Sec. 3.
     Official code consulted: zhanghang1989/PyTorch-Encoding, encoding/models/sseg/encnet.py.
 
-    The SE logits (N, num_classes) predict which classes the image holds; train them with
+    The SE logits (N, num_classes) predict which classes occur in the image; train them with
     ``SECrossEntropyLoss``, coefficient 0.2.
 
     Args:
         num_codes: Number of codewords.
-        laterals: Finer maps fused into the bottleneck's, by index; the paper's code takes (-3, -2) on some
+        laterals: Indices of finer maps that are fused with the bottleneck's; the paper's code takes (-3, -2) on some
             data sets and none on the others.
         bottleneck_kernel: 3, or 1 behind a JPU in FastFCN's code.
-        se_loss: Give the SE logits as a second output.
+        se_loss: Return the SE logits as a second output.
         **common: See `Head`.
     """
 

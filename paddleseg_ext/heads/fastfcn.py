@@ -1,4 +1,4 @@
-"""FastFCN: a joint pyramid upsampling in front of any head."""
+"""Decode head of FastFCN: joint pyramid upsampling in front of any head."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from paddleseg_ext.registry import register_head
 
 @register_head
 class FastFCNHead(Head):
-    """JPU over the last maps of an undilated backbone; the inner head sees its output as the last map.
+    """JPU over the last maps of an undilated backbone; its output is the last map of the inner head.
 
     Reference: Wu et al., "FastFCN: Rethinking Dilated Convolution in the Backbone", 2019, Fig. 2.
     Official code consulted: wuhuikai/FastFCN, encoding/models/base.py.
 
     Args:
         head: The inner head, e.g. ``{type: EncHead, bottleneck_kernel: 1}`` in YAML or a class in Python.
-        in_indices: The maps the JPU joins, finest first.
-        jpu_channels: Width of the JPU; its output has this many channels per dilation.
+        in_indices: Indices of the maps that the JPU takes, finest first.
+        jpu_channels: Channels of the JPU's branches; its output has this many per dilation.
         dilations: Rates of the JPU's convolutions.
         branch_order: ``deep_first`` (paper) or ``shallow_first``; see `JPU`.
-        align_corners: As in ``F.interpolate``; handed on to the inner head.
+        align_corners: As in ``F.interpolate``; passed on to the inner head.
 
     Raises:
         ValueError: ``head`` is not a head, or an index the backbone lacks.

@@ -1,4 +1,4 @@
-"""Plain convolutional head, the usual auxiliary classifier."""
+"""Decode head of FCN, the usual auxiliary head."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class FCNHead(Head):
     auxiliary loss on the third stage: Zhao et al. (PSPNet), CVPR 2017, Sec. 3.3.
 
     Args:
-        num_convs: Convolutions in front of the classifier.
-        kernel_size: Their kernel.
-        channels: Their width.
+        num_convs: Number of convolutions in front of the classifier.
+        kernel_size: Their kernel size.
+        channels: Their channels.
         **common: See `Head`.
     """
 

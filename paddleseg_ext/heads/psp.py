@@ -1,4 +1,4 @@
-"""PSPNet's head."""
+"""Decode head of PSPNet."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class PSPHead(Head):
     Official code consulted: hszhao/semseg, model/pspnet.py.
 
     Args:
-        bin_sizes: Sides of the pooled grids, in the order in which the branches are stacked.
+        bin_sizes: Sizes of the pooled grids, in the order in which the branches are concatenated.
         pool_channels: Channels of each branch; ``channels`` unless set (PaddleSeg: 512 under 1024).
         pool_norm: BatchNorm in the branches; ``False`` for batches of one image per device.
         bottleneck_kernel: Kernel of the bottleneck.

@@ -1,1 +1,1 @@
-"""Reading the weights that other projects publish, with identical logits."""
+"""Import of checkpoints of mmsegmentation and PaddleSeg, with the same logits."""

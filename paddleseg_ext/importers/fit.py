@@ -1,7 +1,7 @@
-"""Fitting imported weights to a model: the order of stacked channels, then every name and shape.
+"""Fit imported weights to a model: check activations, names and shapes, and reorder concatenated channels.
 
-Heads stack the same branches in different orders, which no shape shows. What only differs in order is permuted
-to the model's own; what is another function (an activation) is refused.
+Projects concatenate the same branches in different orders, which no shape shows. Channels in another order are permuted
+to the model's; another activation is an error.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from paddleseg_ext.errors import UserError
 from paddleseg_ext.heads import FastFCNHead, PSPHead
 
 Weights = dict[str, np.ndarray]
-OF_THE_MASK = re.compile(r"^(backbone|decode_head)\.(?!(head\.)?se\.)")
-"""What the prediction depends on; auxiliary heads and SE logits matter in training only."""
+MASK_WEIGHTS = re.compile(r"^(backbone|decode_head)\.(?!(head\.)?se\.)")
+"""Weights that the mask logits depend on; auxiliary heads and SE logits are used in training only."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a source builds what shapes do not show.
+    """Properties of a source's networks that no shape shows.
 
     Attributes:
-        pool_first: ASPP stacks its pooled branch first, otherwise last.
-        deep_first: JPU stacks the coarsest map first, otherwise last.
-        bins_reversed: PSPNet stacks its branches from the finest grid, otherwise from the coarsest.
-        activations: Regular expression on a layer's name → (the layer that stands there, the setting for it).
+        pool_first: ASPP concatenates its pooled branch first, otherwise last.
+        deep_first: JPU concatenates the coarsest map first, otherwise last.
+        bins_reversed: PSPNet concatenates its branches from the finest grid on, otherwise from the coarsest.
+        activations: Regular expression on a layer's name → (its class, the setting for it).
     """
 
     pool_first: bool
@@ -67,50 +67,50 @@ Rules = Sequence[tuple[str, Union[str, Callable[[re.Match], str]]]]
 
 
 def rename(name: str, rules: Rules) -> str:
-    """The name after every rule."""
+    """The name after all rules."""
     for pattern, target in rules:
         name = re.sub(pattern, target, name)
     return name
 
 
-def recognize(names: Iterable[str], marks: Mapping[str, str], source: str) -> str:
-    """The first network whose mark, a regular expression, is found in one of the names.
+def recognize(names: Iterable[str], patterns: Mapping[str, str], source: str) -> str:
+    """The first network whose pattern, a regular expression, is found in one of the names.
 
     Raises:
-        UserError: none is.
+        UserError: no pattern is found.
     """
     names = list(names)
-    for network, mark in marks.items():
-        if any(re.search(mark, name) for name in names):
+    for network, pattern in patterns.items():
+        if any(re.search(pattern, name) for name in names):
             return network
     raise UserError(
-        f"These are not the weights of a network of {source} that can be imported ({', '.join(sorted(marks))}): "
+        f"These are not the weights of a network of {source} that can be imported ({', '.join(sorted(patterns))}): "
         f"their names begin with {', '.join(sorted({name.split('.')[0] for name in names})[:5]) or 'nothing at all'}."
     )
 
 
 def fit(weights: Weights, model: nn.Layer, layout: Layout) -> Weights:
-    """The weights that the model has, in its own order; an auxiliary head or SE layer that it lacks is left out.
+    """The weights of the model, with its order of channels; an auxiliary head or SE layer that it lacks is dropped.
 
     Args:
-        weights: By our names, in the order of ``layout``.
-        model: The network that they are for; it is not changed.
-        layout: Of `mmseg.convert` or `paddleseg.convert`.
+        weights: By the names of this package, with the order of channels of ``layout``.
+        model: The network; it is not changed.
+        layout: `MMSEG` or `PADDLESEG`, the layout of the source.
 
     Raises:
         UserError: the model has another activation, or a weight too many, too few or of another shape; it names the
             setting to change.
     """
-    _same_activations(model, layout)
-    return _reordered(same_names_and_shapes(weights, model.state_dict()), model.decode_head, layout)
+    _check_activations(model, layout)
+    return _reorder_channels(check_names_and_shapes(weights, model.state_dict()), model.decode_head, layout)
 
 
-def same_names_and_shapes(weights: Weights, own: Mapping[str, Any]) -> Weights:
-    """The weights that a model has.
+def check_names_and_shapes(weights: Weights, own: Mapping[str, Any]) -> Weights:
+    """The weights whose names and shapes are those of a model.
 
     Args:
-        weights: By our names.
-        own: Anything with a shape by name.
+        weights: By the names of this package.
+        own: The model's state dict; values need only a shape.
 
     Raises:
         UserError: a weight too many, too few or of another shape; it names the setting to change.
@@ -127,16 +127,16 @@ def same_names_and_shapes(weights: Weights, own: Mapping[str, Any]) -> Weights:
             f"{name} is {found} in the file but {needed} in the model: "
             f"change {_setting(name, found, needed)} in the configuration."
         )
-    unused = [name for name in compared.unexpected if OF_THE_MASK.search(name)]
+    unused = [name for name in compared.unexpected if MASK_WEIGHTS.search(name)]
     if unused:
         raise UserError(
-            f"The model has no place for {len(unused)} weights of the file that its mask depends on "
+            f"The model lacks {len(unused)} weights of the file that its mask depends on "
             f"({first(unused)}): change model.{unused[0].split('.')[0]} in the configuration."
         )
     return {name: weights[name] for name in own}
 
 
-def _same_activations(model: nn.Layer, layout: Layout) -> None:
+def _check_activations(model: nn.Layer, layout: Layout) -> None:
     for name, layer in model.named_sublayers():
         for pattern, (kind, setting) in layout.activations.items():
             if re.search(pattern, name) and not isinstance(layer, kind):
@@ -147,7 +147,7 @@ def _same_activations(model: nn.Layer, layout: Layout) -> None:
 
 
 ANY = None
-# What decides a shape, most particular first: in our name, on this axis → the key in the configuration.
+# Settings that determine a shape, most specific first: pattern of the name, axis → key in the configuration.
 SETTINGS = [
     (r"^backbone\.", ANY, "model.backbone (its type or its width)"),
     (r"\.classifier\.|\.se\.bias$", 0, "model.num_classes"),
@@ -166,15 +166,15 @@ SETTINGS = [
 
 
 def _setting(name: str, found: Sequence[int], needed: Sequence[int]) -> str:
-    """The key in the configuration that made a shape another one."""
+    """The key in the configuration that explains a mismatch of shapes."""
     other = [i for i, (a, b) in enumerate(zip(found, needed)) if a != b]
     return next(
         setting for pattern, axis, setting in SETTINGS if re.search(pattern, name) and (axis is ANY or axis in other)
     )
 
 
-def _reordered(weights: Weights, head: nn.Layer, layout: Layout) -> Weights:
-    """Permute stacked channels from the source's order to the decode head's."""
+def _reorder_channels(weights: Weights, head: nn.Layer, layout: Layout) -> Weights:
+    """Permute concatenated channels from the source's order to the decode head's."""
     weights, prefix = dict(weights), "decode_head."
     if isinstance(head, FastFCNHead):
         if head.jpu.deep_first != layout.deep_first:
@@ -189,11 +189,11 @@ def _reordered(weights: Weights, head: nn.Layer, layout: Layout) -> Weights:
         order = [count - 1, *range(count - 1)] if head.aspp.project.grids_first else [*range(1, count), 0]
         weights[name] = take_blocks(weights[name], 1, order)
     if isinstance(head, PSPHead):
-        weights = _branches(weights, head, prefix, layout)
+        weights = _reorder_branches(weights, head, prefix, layout)
     return weights
 
 
-def _branches(weights: Weights, head: PSPHead, prefix: str, layout: Layout) -> Weights:
+def _reorder_branches(weights: Weights, head: PSPHead, prefix: str, layout: Layout) -> Weights:
     bins = head.pyramid.bin_sizes
     stacked = sorted(bins, reverse=layout.bins_reversed)
     order = [stacked.index(size) for size in bins]
@@ -206,6 +206,6 @@ def _branches(weights: Weights, head: PSPHead, prefix: str, layout: Layout) -> W
 
 
 def take_blocks(value: np.ndarray, axis: int, order: Sequence[int]) -> np.ndarray:
-    """Cut an axis into equal blocks and put them in another order."""
+    """Split an axis into equal blocks and reorder them."""
     blocks = np.split(value, len(order), axis)
     return np.concatenate([blocks[i] for i in order], axis)

@@ -1,4 +1,4 @@
-"""How mmsegmentation names and lays out the weights of its encoder-decoders; 0.x and 1.x agree on it."""
+"""Names and layout of the weights of mmsegmentation's encoder-decoders, 0.x and 1.x."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from paddleseg_ext.importers.fit import Rules, recognize, rename
 
-# Within a ConvModule or a BatchNorm, wherever it stands.
+# Names within a ConvModule or a BatchNorm.
 NORM: Rules = [(r"\brunning_mean$", "_mean"), (r"\brunning_var$", "_variance")]
 COMMON: Rules = [
     (r"\bbn\.", "norm."),
@@ -25,7 +25,7 @@ ASPP: Rules = [
     (r"^bottleneck\.", "aspp.project."),
 ]
 
-# One table a head: regular expression in mmsegmentation's name → ours. The classes' own order.
+# One table per head: regular expression of mmsegmentation's name → name in this package.
 TABLES: dict[str, Rules] = {
     "DepthwiseSeparableASPPHead": [
         *ASPP,
@@ -59,7 +59,7 @@ TABLES: dict[str, Rules] = {
     "JPU": [(r"^conv_layers\.(\d+)\.0\.", r"laterals.\1."), (r"^dilation_layers\.(\d+)\.0\.", r"dilated.\1.")],
 }
 
-MARKS = {
+PATTERNS = {
     "DepthwiseSeparableASPPHead": r"^decode_head\.sep_bottleneck\.",
     "ASPPHead": r"^decode_head\.aspp_modules\.",
     "PSPHead": r"^decode_head\.psp_modules\.",
@@ -68,30 +68,30 @@ MARKS = {
     "CCHead": r"^decode_head\.cca\.",
     "FCNHead": r"^decode_head\.(convs|conv_seg)\.",
 }
-"""A name that only this head has, the most particular first."""
+"""Pattern of a name that identifies the head, most specific first."""
 
-TRANSPOSED = re.compile(r"\b(encoding\.gate|se)\.weight$")  # PyTorch keeps a Linear's matrix transposed
-COUNTER = "num_batches_tracked"  # PyTorch counts the steps of every BatchNorm; nothing reads it
+TRANSPOSED = re.compile(r"\b(encoding\.gate|se)\.weight$")  # PyTorch's Linear has the transposed matrix
+COUNTER = "num_batches_tracked"  # BatchNorm's step counter in PyTorch, which is not used
 
 
 def names(source: Iterable[str]) -> dict[str, str]:
-    """Our name of each of mmsegmentation's weights, in the same order; BatchNorm's step counters have none.
+    """Map mmsegmentation's names to those of this package, in the same order, without BatchNorm's step counters.
 
-    A name of a part that this package lacks is kept as it is.
+    Names of parts that this package lacks are unchanged.
 
     Raises:
-        UserError: the decode head is none of those in `TABLES`.
+        UserError: the decode head is not in `TABLES`.
     """
     plain = {name: re.sub(r"^module\.", "", name) for name in source}
-    head = recognize(plain.values(), MARKS, "mmsegmentation")
-    behind_jpu = any(name.startswith("neck.") for name in plain.values())
-    return {name: _ours(text, head, behind_jpu) for name, text in plain.items() if not text.endswith(COUNTER)}
+    head = recognize(plain.values(), PATTERNS, "mmsegmentation")
+    has_jpu = any(name.startswith("neck.") for name in plain.values())
+    return {name: _rename(text, head, has_jpu) for name, text in plain.items() if not text.endswith(COUNTER)}
 
 
-def _ours(name: str, head: str, behind_jpu: bool) -> str:
+def _rename(name: str, head: str, has_jpu: bool) -> str:
     part, _, rest = name.partition(".")
     if part == "decode_head":
-        return f"decode_head.{'head.' if behind_jpu else ''}{rename(rest, [*TABLES[head], *COMMON])}"
+        return f"decode_head.{'head.' if has_jpu else ''}{rename(rest, [*TABLES[head], *COMMON])}"
     if part == "neck":
         return f"decode_head.jpu.{rename(rest, [*TABLES['JPU'], *COMMON])}"
     if part == "auxiliary_head":  # one head, or a list of them
@@ -101,30 +101,30 @@ def _ours(name: str, head: str, behind_jpu: bool) -> str:
     return rename(name, NORM)
 
 
-def absorbed(source: Iterable[str]) -> set[str]:
-    """Names whose values go into other weights; mmsegmentation has none."""
+def folded_names(source: Iterable[str]) -> set[str]:
+    """Names of weights that are folded into others; mmsegmentation has none."""
     return set()
 
 
 def convert(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """mmsegmentation's weights under our names, for the head variants of ``configs/_base_/models/*_mmseg.yml``.
+    """Convert mmsegmentation's weights, for the head variants of ``configs/_base_/models/*_mmseg.yml``.
 
-    PSPNet's branches keep their order (``bin_sizes: [1, 2, 3, 6]``), FastFCN's maps are
-    ``branch_order: shallow_first``; `fit.fit` permutes them for other orders.
+    Channels keep mmsegmentation's order: ``bin_sizes: [1, 2, 3, 6]`` in PSPNet and ``branch_order: shallow_first`` in
+    FastFCN; `fit.fit` permutes them for other orders.
 
     Raises:
         UserError: as `names`.
     """
-    return {ours: _laid_out(ours, state[name]) for name, ours in names(state).items()}
+    return {target: _convert_layout(target, state[name]) for name, target in names(state).items()}
 
 
 def convert_backbone(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """A backbone alone, as published for the start of a training, under the names it has in a network."""
+    """Convert the weights of a pretrained backbone to the names that it has in a network."""
     kept = {name: value for name, value in state.items() if not name.endswith(COUNTER) and not name.startswith("fc.")}
     return {f"backbone.{rename(name, NORM)}": value for name, value in kept.items()}
 
 
-def _laid_out(name: str, value: np.ndarray) -> np.ndarray:
+def _convert_layout(name: str, value: np.ndarray) -> np.ndarray:
     if TRANSPOSED.search(name):
         return value.T
     return value.reshape(1) if value.ndim == 0 else value

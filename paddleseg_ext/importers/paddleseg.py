@@ -1,7 +1,7 @@
-"""How PaddleSeg's own six networks name and lay out their weights.
+"""Names and layout of the weights of PaddleSeg's own six networks.
 
-Its backbones are used as they are, so only the heads change names. Its convolutions have a bias in front of
-BatchNorm, which ours leave out because BatchNorm subtracts it again: (x + b) − mean = x − (mean − b).
+Its backbones are used as they are, so only names of the heads change. Its convolutions in front of BatchNorm have a
+bias, which is folded into BatchNorm's mean here: (x + b) − mean = x − (mean − b).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _auxiliary(conv: str, classifier: str) -> Rules:
     ]
 
 
-# One table a network: regular expression in PaddleSeg's name → ours; "@" stands for the decode head.
+# One table per network: regular expression of PaddleSeg's name → name in this package; "@" is the decode head.
 TABLES: dict[str, Rules] = {
     "DeepLabV3P": [
         (r"^head\.aspp\.aspp_blocks\.0\.", "@aspp.pointwise."),
@@ -92,7 +92,7 @@ TABLES: dict[str, Rules] = {
     ],
 }
 
-MARKS = {
+PATTERNS = {
     "DeepLabV3P": r"^head\.aspp\.",
     "PSPNet": r"^head\.psp_module\.",
     "DMNet": r"^dcm_modules\.",
@@ -100,58 +100,58 @@ MARKS = {
     "ENCNet": r"^enc_module\.",
     "CCNet": r"^head\.cca\.",
 }
-"""A name that only this network has; FastFCN comes before ENCNet, whose names it has too."""
+"""Pattern of a name that identifies the network; FastFCN is before ENCNet, whose names it has too."""
 
 
 def names(source: Iterable[str], network: str | None = None) -> dict[str, str]:
-    """Our name of each of PaddleSeg's weights, in the same order; biases in front of BatchNorm have none.
+    """Map PaddleSeg's names to those of this package, in the same order, without biases in front of BatchNorm.
 
-    A name that no rule knows is kept as it is.
+    Names that match no rule are unchanged.
 
     Args:
         source: PaddleSeg's names.
-        network: The class of the network; recognized by its names unless given.
+        network: Class name of the network; by default recognized by the names.
 
     Raises:
-        UserError: none of the six networks.
+        UserError: it is none of the six networks.
     """
     source = list(source)
-    network = network or recognize(source, MARKS, "PaddleSeg")
+    network = network or recognize(source, PATTERNS, "PaddleSeg")
     if network not in TABLES:
         hint = closest(network, TABLES) or "."
         raise UserError(f"No importer for PaddleSeg's '{network}'{hint} Known: {', '.join(TABLES)}.")
     rules = [*TABLES[network], (r"^@", "decode_head."), *COMMON]
     if network == "PSPNet":
-        rules.insert(0, _branches_as_stacked(source))
-    biases = absorbed(source)
+        rules.insert(0, _reverse_branches(source))
+    biases = folded_names(source)
     return {
         name: name if name.startswith("backbone.") else rename(name, rules) for name in source if name not in biases
     }
 
 
-def absorbed(source: Iterable[str]) -> set[str]:
-    """Names whose values go into other weights: biases in front of BatchNorm."""
-    return set(_folded(source).values())
+def folded_names(source: Iterable[str]) -> set[str]:
+    """Names of weights that are folded into others: biases in front of BatchNorm."""
+    return set(_biases_by_mean(source).values())
 
 
 def convert(state: dict[str, np.ndarray], network: str | None = None) -> dict[str, np.ndarray]:
-    """PaddleSeg's weights under our names, for the head variants of ``configs/_base_/models/*_paddleseg.yml``.
+    """Convert PaddleSeg's weights, for the head variants of ``configs/_base_/models/*_paddleseg.yml``.
 
-    PSPNet's branches are for ``bin_sizes: [6, 3, 2, 1]``, DeepLabV3P's for ``branch_order: pool_last``,
-    FastFCN's for ``branch_order: deep_first``; `fit.fit` permutes them for other orders.
+    Channels keep PaddleSeg's order: ``bin_sizes: [6, 3, 2, 1]`` in PSPNet, ``branch_order: pool_last`` in DeepLabV3P,
+    ``branch_order: deep_first`` in FastFCN; `fit.fit` permutes them for other orders.
 
     Raises:
         UserError: as `names`.
     """
-    folded = _folded(state)
+    biases = _biases_by_mean(state)
     return {
-        ours: state[name] - state[folded[name]] if name in folded else state[name]
-        for name, ours in names(state, network).items()
+        target: state[name] - state[biases[name]] if name in biases else state[name]
+        for name, target in names(state, network).items()
     }
 
 
-def _folded(source: Iterable[str]) -> dict[str, str]:
-    """The mean of a BatchNorm → the bias of the convolution in front of it; a backbone keeps its own."""
+def _biases_by_mean(source: Iterable[str]) -> dict[str, str]:
+    """Name of a BatchNorm's mean → name of the bias of the convolution in front of it, outside the backbone."""
     present, pairs = set(source), {}
     for mean in present:
         bias = mean.replace("._batch_norm._mean", "._conv.bias")
@@ -160,8 +160,8 @@ def _folded(source: Iterable[str]) -> dict[str, str]:
     return pairs
 
 
-def _branches_as_stacked(source: Iterable[str]) -> tuple[str, Callable[[re.Match], str]]:
-    """The rule that numbers PSPNet's branches in the order in which they are stacked: the last one first."""
+def _reverse_branches(source: Iterable[str]) -> tuple[str, Callable[[re.Match], str]]:
+    """Rule that numbers PSPNet's branches in the order in which they are concatenated: the last one first."""
     stage = re.compile(r"^head\.psp_module\.stages\.(\d+)\.")
     last = max((int(m[1]) for m in map(stage.match, source) if m), default=0)
     return stage.pattern, lambda m: f"head.psp_module.stages.{last - int(m[1])}."

@@ -1,1 +1,1 @@
-"""The mathematics of the heads: plain layers, one idea a file, without a registry."""
+"""Layers of the heads: plain `nn.Layer`s without a registry, one idea per file."""

@@ -15,7 +15,7 @@ BRANCH_ORDERS = ("pool_first", "pool_last")
 
 
 class ASPP(nn.Layer):
-    """Parallel dilated 3×3 convolutions, a 1×1 convolution and the image's mean, projected to one map.
+    """Atrous spatial pyramid pooling: parallel dilated 3×3 convolutions, 1×1 convolution and image pooling, projected.
 
     Reference: Chen et al., "Rethinking Atrous Convolution for Semantic Image Segmentation", 2017, Sec. 3.3;
     separable branches: "Encoder-Decoder with Atrous Separable Convolution", ECCV 2018, Sec. 3.2.
@@ -27,7 +27,7 @@ class ASPP(nn.Layer):
         dilations: Rates of the 3×3 branches; the paper pairs 6, 12, 18 with output stride 16 and
             12, 24, 36 with 8.
         separable: Depthwise separable 3×3 branches.
-        dw_act: Activation between the separable halves (paper: yes; PaddleSeg: none).
+        dw_act: Activation between depthwise and pointwise convolution (paper: yes; PaddleSeg: none).
         proj_kernel: Kernel of the projection (paper 1, mmsegmentation 3).
         branch_order: ``pool_first`` stacks [pool, 1×1, atrous …] as the paper's code does,
             ``pool_last`` puts the pool at the end as PaddleSeg does.

@@ -1,11 +1,11 @@
-"""A convolution over a map and coarse context, without upsampling or stacking the context.
+"""Convolution over the concatenation of a map and upsampled coarse grids, without upsampling or concatenating them.
 
 Convolution is linear over blocks of input channels, and bilinear upsampling of a k×k grid b is U_h · b · U_wᵀ.
-With S_d the shift by d rows, zeros moving in (which is the convolution's own zero padding),
+With S_d the shift by d rows with zero fill (which is the zero padding of the convolution),
 
     conv(up(b)) = Σ_dy,dx (S_dy U_h) · (W_dy,dx b) · (S_dx U_w)ᵀ
 
-so the weights act on k² cells instead of H·W pixels, and two thin matrix products do the rest.
+so the weights are applied to k² cells instead of H·W pixels, followed by two thin matrix products.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from paddleseg_ext.layers.functional import conv3x3
 from paddleseg_ext.layers.resample import Size, interpolation_matrix, resize, spatial_size
 
 SMALL_MAP = 512
-"""Below this many pixels stacking is faster or leaner when running eagerly."""
+"""Below this many pixels the stacked form is faster or needs less memory in eager execution."""
 
 
 def shifted_interpolation(size_in: int, size_out: Size, kernel: int, align_corners: bool) -> paddle.Tensor:
-    """S_d U for every tap d of a kernel, side by side.
+    """S_d U for every row d of the kernel, concatenated.
 
     Shape:
-        - output: (size_out, kernel·size_in), taps outermost
+        - output: (size_out, kernel·size_in), kernel rows outermost
     """
     half = kernel // 2
     matrix = interpolation_matrix(size_in, size_out, align_corners)  # (n, k)
@@ -45,7 +45,7 @@ class ContextConv(ConvNormAct):
         in_channels: Channels of the map and of all grids together.
         out_channels: Channels of the output.
         kernel_size: Side of the square kernel, odd.
-        grids_first: The weights expect the grids before the map.
+        grids_first: The weights take the grids before the map.
         act: Name of the activation.
         align_corners: How the grids are upsampled.
 
@@ -73,19 +73,19 @@ class ContextConv(ConvNormAct):
     def forward(  # type: ignore[override]  # it takes more
         self, x: paddle.Tensor, grids: Sequence[paddle.Tensor]
     ) -> paddle.Tensor:
-        # One tap saves so little that a copy of its weights outweighs it for longer.
+        # A 1×1 kernel saves less, so the copy of its weights costs more than it saves up to larger maps.
         least = SMALL_MAP if self.kernel_size > 1 else 3 * SMALL_MAP
         small = paddle.in_dynamic_mode() and x.shape[2] * x.shape[3] < least
         return self.act(self.norm(self.stacked(x, grids) if small else self.fused(x, grids)))
 
     def stacked(self, x: paddle.Tensor, grids: Sequence[paddle.Tensor]) -> paddle.Tensor:
-        """The convolution in its plain form."""
+        """The convolution over the upsampled and concatenated grids."""
         size = spatial_size(x)
         context = [resize(grid, size, self.align_corners) for grid in grids]
         return self.conv(paddle.concat([*context, x] if self.grids_first else [x, *context], axis=1))
 
     def fused(self, x: paddle.Tensor, grids: Sequence[paddle.Tensor]) -> paddle.Tensor:
-        """The convolution with the grids kept at their size."""
+        """The convolution without upsampling the grids."""
         height, width = spatial_size(x)
         kernel, widths = self.kernel_size, [grid.shape[1] for grid in grids]
         if self.grids_first:
@@ -95,26 +95,26 @@ class ContextConv(ConvNormAct):
         out = conv3x3(x, own) if kernel == 3 else F.conv2d(x, own, padding=kernel // 2)
         rows, across = [], []
         for grid, block in zip(grids, blocks):
-            cells = self._taps(grid, block)  # (N, O, taps·k, taps·k)
+            cells = self._apply_weights(grid, block)  # (N, O, kernel·k, kernel·k)
             if cells.shape[2] == 1:  # one value per channel: no border, nothing to interpolate
                 out = out + cells
                 continue
             k = grid.shape[2]
             down = shifted_interpolation(k, height, kernel, self.align_corners).astype(cells.dtype)
-            rows.append(paddle.matmul(down, cells))  # (N, O, H, taps·k)
+            rows.append(paddle.matmul(down, cells))  # (N, O, H, kernel·k)
             across.append(shifted_interpolation(k, width, kernel, self.align_corners))
         if not rows:
             return out
-        # One product over all grids side by side also adds them up.
+        # One product over all concatenated grids also sums them.
         return out + paddle.matmul(
             paddle.concat(rows, axis=3), paddle.concat(across, axis=1).astype(x.dtype), transpose_y=True
         )
 
-    def _taps(self, grid: paddle.Tensor, block: paddle.Tensor) -> paddle.Tensor:
-        """Every tap's weights applied to every cell: W_dy,dx b, laid out as [dy, row] × [dx, column]."""
-        taps, k = self.kernel_size, grid.shape[2]
+    def _apply_weights(self, grid: paddle.Tensor, block: paddle.Tensor) -> paddle.Tensor:
+        """Weights of every kernel element applied to every cell: W_dy,dx b, as [dy, row] × [dx, column]."""
+        kernel, k = self.kernel_size, grid.shape[2]
         out, channels = block.shape[0], block.shape[1]
-        weight = block.reshape([out, channels, taps**2]).transpose([0, 2, 1]).reshape([out * taps**2, channels])
-        cells = paddle.matmul(weight, grid.flatten(2))  # (N, O·taps², k²)
-        cells = cells.reshape([-1, out, taps, taps, k, k]).transpose([0, 1, 2, 4, 3, 5])
-        return cells.reshape([-1, out, taps * k, taps * k])
+        weight = block.reshape([out, channels, kernel**2]).transpose([0, 2, 1]).reshape([out * kernel**2, channels])
+        cells = paddle.matmul(weight, grid.flatten(2))  # (N, O·kernel², k²)
+        cells = cells.reshape([-1, out, kernel, kernel, k, k]).transpose([0, 1, 2, 4, 3, 5])
+        return cells.reshape([-1, out, kernel * k, kernel * k])

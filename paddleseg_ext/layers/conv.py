@@ -1,4 +1,4 @@
-"""Convolution, normalization and activation as one layer, plain and depthwise separable."""
+"""Convolution, normalization and activation as one layer, and its depthwise separable form."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from paddleseg_ext.layers.functional import conv3x3, depthwise_conv2d
 
 
 class ReLU(nn.ReLU):
-    """ReLU that overwrites its input when running eagerly: nothing else needs what a normalization gives out."""
+    """ReLU, in place in eager execution: its input, the output of a normalization, is not used elsewhere."""
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         return F.relu_(x) if paddle.in_dynamic_mode() else F.relu(x)
 
 
 class LeakyReLU(nn.LeakyReLU):
-    """Leaky ReLU, of slope 0.01 as CCNet's in-place activated BatchNorm has it."""
+    """Leaky ReLU of slope 0.01, as in CCNet's in-place activated BatchNorm."""
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         if paddle.in_dynamic_mode():
@@ -48,18 +48,18 @@ def activation(name: str | None) -> nn.Layer:
 
 
 def kaiming_fan_out(out_channels: int, kernel_size: int, groups: int = 1) -> nn.initializer.Initializer:
-    """He initialization by the number of outputs one input feeds (He et al., ICCV 2015, Sec. 2.2, backward case)."""
+    """He initialization by fan-out (He et al., ICCV 2015, Sec. 2.2, backward case)."""
     return nn.initializer.KaimingNormal(fan_in=out_channels // groups * kernel_size**2)
 
 
 class SameConv(nn.Conv2D):
-    """`nn.Conv2D` that keeps height and width, in the faster of equal forms where there are several.
+    """`nn.Conv2D` that keeps height and width, through the operations of `layers.functional` that have faster kernels.
 
     Args:
         in_channels: Channels of the input.
         out_channels: Channels of the output.
         kernel_size: Side of the square kernel, odd.
-        dilation: Distance of the kernel's taps.
+        dilation: Dilation of the kernel.
         groups: Groups of the convolution; ``in_channels`` makes it depthwise.
         **options: See `nn.Conv2D`.
     """
@@ -97,7 +97,7 @@ class ConvNormAct(nn.Layer):
         in_channels: Channels of the input.
         out_channels: Channels of the output.
         kernel_size: Side of the square kernel, odd.
-        dilation: Distance of the kernel's taps.
+        dilation: Dilation of the kernel.
         groups: Groups of the convolution; ``in_channels`` makes it depthwise.
         norm: BatchNorm after the convolution; without it the convolution has a bias.
         act: Name of the activation, ``None`` for none.

@@ -39,7 +39,7 @@ class CrissCrossAttention(nn.Layer):
         self.gamma = self.create_parameter([1], default_initializer=nn.initializer.Constant(0.0))
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        with paddle.amp.auto_cast(enable=False):  # unscaled energies exceed float16's range
+        with paddle.amp.auto_cast(enable=False):  # unscaled energies exceed the range of float16
             out = criss_cross_attention(
                 x.astype("float32"),
                 self._merged("weight", self.query, self.key).flatten(1),  # (2·C/r, C)
@@ -52,6 +52,6 @@ class CrissCrossAttention(nn.Layer):
 
     @staticmethod
     def _merged(name: str, *convs: nn.Conv2D) -> paddle.Tensor:
-        """A parameter of convolutions side by side, so that one matrix product computes them all."""
+        """Concatenated parameter of several convolutions, so that one matrix product computes them all."""
         parameters = [getattr(conv, name) for conv in convs]
         return (paddle.concat(parameters) if len(parameters) > 1 else parameters[0]).astype("float32")

@@ -17,7 +17,7 @@ from paddleseg_ext.layers.resample import pyramid_pool, spatial_size
 
 
 def depthwise_per_sample(x: paddle.Tensor, kernels: paddle.Tensor) -> paddle.Tensor:
-    """Cross-correlate every channel of every sample with a kernel of its own, zero-padded to the same size.
+    """Depthwise cross-correlation, one kernel per sample and channel, zero-padded to the same size.
 
     An even kernel has its extra row and column of padding at the top and the left.
 
@@ -30,7 +30,7 @@ def depthwise_per_sample(x: paddle.Tensor, kernels: paddle.Tensor) -> paddle.Ten
     if k == 1:
         return x * kernels
     if not paddle.in_dynamic_mode():
-        return _sum_of_taps(x, kernels)
+        return _sum_of_shifts(x, kernels)
     batch, channels, height, width = x.shape
     # As one grouped convolution: sample and channel become the group axis.
     maps = x.reshape([1, batch * channels, height, width])
@@ -38,13 +38,13 @@ def depthwise_per_sample(x: paddle.Tensor, kernels: paddle.Tensor) -> paddle.Ten
     return depthwise_conv2d(maps, grouped, 1).reshape(x.shape)
 
 
-def _sum_of_taps(x: paddle.Tensor, kernels: paddle.Tensor) -> paddle.Tensor:
-    """The same as a sum of k² shifted maps; slower, but a traced graph keeps its batch size free."""
+def _sum_of_shifts(x: paddle.Tensor, kernels: paddle.Tensor) -> paddle.Tensor:
+    """The same as a sum of k² shifted maps; slower, but a traced graph keeps a dynamic batch size."""
     height, width = spatial_size(x)
     k = kernels.shape[2]
     after = (k - 1) // 2
     before = k - 1 - after
-    # All four axes: in the short form Paddle2ONNX 2.1 fills the border with whatever lay in memory.
+    # All four axes: with the short form Paddle2ONNX 2.1 leaves the border uninitialized.
     padded = F.pad(x, [0, 0, 0, 0, before, after, before, after])
     terms = [
         padded[:, :, i : i + height, j : j + width] * kernels[:, :, i : i + 1, j : j + 1]
@@ -92,18 +92,18 @@ class DynamicConv(nn.Layer):
         return self.apply_kernels(x, pyramid_pool(x, [self.filter_size])[0])
 
     def apply_kernels(self, x: paddle.Tensor, grid: paddle.Tensor) -> paddle.Tensor:
-        """`forward`, given the map already pooled to k×k cells: (N, in_channels, k, k)."""
+        """`forward` with the map already pooled to k×k cells, `grid` (N, in_channels, k, k)."""
         kernels = self.filter_gen(grid)  # (N, channels, k, k)
         return self.fuse(self.act(self.norm(depthwise_per_sample(self.reduce(x), kernels))))
 
 
 class MultiScaleDynamicConv(nn.LayerList):
-    """Dynamic convolutions of several sizes on one map, which is pooled for all of them at once.
+    """Dynamic convolutions of several filter sizes over one map, with joint pooling.
 
     Args:
         in_channels: Channels of the input map.
         channels: Channels of each output.
-        filter_sizes: k of each.
+        filter_sizes: k of each convolution.
         **options: See `DynamicConv`.
 
     Shape:

@@ -1,4 +1,4 @@
-"""Learned visual centers and the context they give (EncNet)."""
+"""Encoding layer and context encoding module of EncNet."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from paddleseg_ext.layers.conv import ConvNormAct
 
 
 class Encoding(nn.Layer):
-    """Residuals to K learned codewords, softly assigned and summed over the image.
+    """Residuals to K learned codewords, softly assigned and summed over pixels.
 
     Reference: Zhang et al., "Deep TEN: Texture Encoding Network", CVPR 2017, Eq. 3 and 4;
     "Context Encoding for Semantic Segmentation", CVPR 2018, Sec. 3.1.
     Differs from the papers' code in form only: with ‖x−c‖² = ‖x‖² − 2x·c + ‖c‖² and
-    Σ a(x−c) = aᵀx − (Σa)c, two matrix products replace a tensor of N·H·W·K·C numbers.
+    Σ a(x−c) = aᵀx − (Σa)c, two matrix products replace a tensor of N·H·W·K·C elements.
 
-    The sum is not divided by H·W, so it grows with the image: evaluate at the size trained at,
-    or in windows of that size.
+    The sum is not divided by H·W, so it grows with the image: evaluate at the training size, or in
+    sliding windows of that size.
 
     Args:
         channels: C, channels of the map.
@@ -26,7 +26,7 @@ class Encoding(nn.Layer):
 
     Shape:
         - x: (N, C, H, W)
-        - output: (N, K, C), float32 whatever the precision around it
+        - output: (N, K, C), float32 also under auto-cast
 
     Raises:
         ValueError: num_codes < 1.
@@ -42,7 +42,7 @@ class Encoding(nn.Layer):
         self.scale = self.create_parameter([num_codes], default_initializer=uniform(-1.0, 0.0))
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        with paddle.amp.auto_cast(enable=False):  # ‖x‖² leaves float16's range once channels exceed 11 (RMS)
+        with paddle.amp.auto_cast(enable=False):  # ‖x‖² exceeds the range of float16, e.g. 512 channels of RMS 12
             x = x.astype("float32").flatten(2)  # (N, C, P), P = H·W
             codes, scale = self.codewords.astype("float32"), self.scale.astype("float32")
             norms = paddle.square(x).sum(axis=1, keepdim=True)  # (N, 1, P)
@@ -50,12 +50,12 @@ class Encoding(nn.Layer):
             code_norms = paddle.square(codes).sum(axis=1, keepdim=True)  # (K, 1)
             distances = norms - 2 * products + code_norms  # (N, K, P)
             assignment = F.softmax(scale.unsqueeze(1) * distances, axis=1)
-            mass = assignment.sum(axis=2, keepdim=True)  # (N, K, 1)
-            return paddle.matmul(assignment, x, transpose_y=True) - mass * codes  # (N, K, C)
+            weight_sum = assignment.sum(axis=2, keepdim=True)  # (N, K, 1)
+            return paddle.matmul(assignment, x, transpose_y=True) - weight_sum * codes  # (N, K, C)
 
 
 class ContextEncoding(nn.Layer):
-    """Scales a map's channels by what its encoding says about the scene.
+    """Context encoding module: scales the channels of a map by factors predicted from its encoding.
 
     Reference: Zhang et al., CVPR 2018, Sec. 3.1, Fig. 2.
     Official code consulted: zhanghang1989/PyTorch-Encoding, encoding/models/sseg/encnet.py.
@@ -74,7 +74,7 @@ class ContextEncoding(nn.Layer):
         super().__init__()
         self.project = ConvNormAct(channels, channels, 1, act=act)
         self.encoding = Encoding(channels, num_codes)
-        self.norm = nn.BatchNorm1D(num_codes)  # statistics over N×C for each codeword
+        self.norm = nn.BatchNorm1D(num_codes)  # statistics over N×C per codeword
         self.gate = nn.Linear(channels, channels)
 
     def forward(self, x: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor]:

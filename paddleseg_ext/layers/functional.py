@@ -1,8 +1,8 @@
-"""Operations in their plain form, and the one door through which a faster kernel may take their place.
+"""Operations of the layers in their reference form, and a registry of faster kernels for them.
 
-`KERNELS` is empty by default. While Paddle executes eagerly, an operation asks the kernel under its name whether it
-accepts the arguments; otherwise, and always while a graph is traced, the plain form below runs. So no exported graph
-contains a kernel, and a layer does not know on which device it runs.
+`KERNELS` is empty by default. In eager execution an operation runs the kernel registered under its name if that accepts
+the arguments; otherwise, and always while a graph is traced, the reference form below runs. So no exported graph
+contains a kernel, and a layer is independent of the device.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ Size = Union[int, paddle.Tensor]
 
 
 class Kernel(Protocol):
-    """Another way to compute an operation; a module with these two functions is one."""
+    """Faster implementation of an operation; a module with these two functions is one."""
 
     def accepts(self, *args: Any) -> bool:
-        """Whether `run` can take these arguments, and is worth it."""
+        """Whether `run` supports these arguments and is faster."""
 
     def run(self, *args: Any) -> paddle.Tensor:
-        """The same result as the plain form, but for rounding."""
+        """The same result as the reference form, up to rounding."""
 
 
 KERNELS: dict[str, Kernel] = {}
-"""Kernels by the name of the operation; whoever has one enters it."""
+"""Registered kernels, by name of the operation."""
 
 Operation = Callable[..., paddle.Tensor]
 
 
-def accelerated(plain: Operation) -> Operation:
-    """Decorator: let the kernel of this name in `KERNELS` run where it accepts the (positional) arguments."""
+def accelerated(reference: Operation) -> Operation:
+    """Decorator that runs the kernel of this name in `KERNELS` if it accepts the (positional) arguments."""
 
-    @functools.wraps(plain)
+    @functools.wraps(reference)
     def operation(*args: Any) -> paddle.Tensor:
-        kernel = KERNELS.get(plain.__name__) if paddle.in_dynamic_mode() else None
-        return kernel.run(*args) if kernel is not None and kernel.accepts(*args) else plain(*args)
+        kernel = KERNELS.get(reference.__name__) if paddle.in_dynamic_mode() else None
+        return kernel.run(*args) if kernel is not None and kernel.accepts(*args) else reference(*args)
 
     return paddle.jit.not_to_static(operation)  # there is no control flow to trace
 
@@ -58,7 +58,7 @@ def conv3x3(x: paddle.Tensor, weight: paddle.Tensor) -> paddle.Tensor:
 
 @accelerated
 def depthwise_conv2d(x: paddle.Tensor, kernels: paddle.Tensor, dilation: int) -> paddle.Tensor:
-    """Cross-correlate each channel with a kernel of its own, zero-padded to the same size.
+    """Depthwise cross-correlation, one kernel per channel, zero-padded to the same size.
 
     An even kernel has its extra row and column of padding at the top and the left.
 
@@ -96,9 +96,9 @@ def criss_cross_attention(
     value_bias: paddle.Tensor,
     gamma: paddle.Tensor,
 ) -> paddle.Tensor:
-    """x + γ · the values of every pixel's row and column, weighted by a softmax over both.
+    """x + γ · criss-cross attention: values of every pixel's row and column, weighted by a softmax over both.
 
-    γ and the softmax's denominator go into the weights, the smaller tensors.
+    γ and the softmax's denominator are applied to the attention weights, the smaller tensors.
 
     Shape:
         - x: (N, C, H, W)
@@ -109,8 +109,8 @@ def criss_cross_attention(
     """
     query, key = paddle.split(_project(x, query_key_weight, query_key_bias), 2, axis=3)  # (N, H, W, R) each
     value = _project(x, value_weight, value_bias)  # (N, H, W, C)
-    row, column, mass = criss_cross_weights(query, key)
-    scale = gamma / mass  # (N, H, W, 1)
+    row, column, denominator = criss_cross_weights(query, key)
+    scale = gamma / denominator  # (N, H, W, 1)
     along = paddle.matmul(row * scale, value)  # (N, H, W, C)
     across = paddle.matmul(column * scale.transpose(FLIP), value.transpose(FLIP))  # (N, W, H, C)
     return x + (along + across.transpose(FLIP)).transpose([0, 3, 1, 2])
@@ -120,7 +120,7 @@ FLIP = [0, 2, 1, 3]  # rows ↔ columns
 
 
 def criss_cross_weights(query: paddle.Tensor, key: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor]:
-    """Exponentials of the energies of every pixel with its row and its column, and the sum of both.
+    """Unnormalized attention weights of every pixel over its row and its column, and their sum.
 
     The pixel itself counts once, through its row. Row and column share one maximum, so that the two energy maps are
     never concatenated.
@@ -144,14 +144,14 @@ def criss_cross_weights(query: paddle.Tensor, key: paddle.Tensor) -> tuple[paddl
 
 
 def _project(x: paddle.Tensor, weight: paddle.Tensor, bias: paddle.Tensor) -> paddle.Tensor:
-    """A 1×1 convolution as one matrix product with the channels last: (N, C, H, W) → (N, H, W, O)."""
+    """1×1 convolution as one matrix product, channels last: (N, C, H, W) → (N, H, W, O)."""
     height, width = spatial_size(x)
     merged = paddle.matmul(x.flatten(2), weight, transpose_x=True, transpose_y=True) + bias  # (N, H·W, O)
     return merged.reshape([0, height, width, bias.shape[0]])
 
 
 def spatial_size(x: paddle.Tensor) -> tuple[Size, Size]:
-    """Height and width of (N, C, H, W): numbers when running eagerly, tensors while a graph is traced."""
+    """Height and width of (N, C, H, W): integers in eager execution, tensors while a graph is traced."""
     if paddle.in_dynamic_mode():
         return x.shape[2], x.shape[3]
     shape = paddle.shape(x)

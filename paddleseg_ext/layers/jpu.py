@@ -14,15 +14,15 @@ BRANCH_ORDERS = ("deep_first", "shallow_first")
 
 
 class JPU(nn.Layer):
-    """A stride-8 map from the last three stages of an undilated backbone.
+    """Joint pyramid upsampling: a stride-8 map from the last three stages of an undilated backbone.
 
     Reference: Wu et al., "FastFCN: Rethinking Dilated Convolution in the Backbone", 2019, Sec. 3.3.
     Official code consulted: wuhuikai/FastFCN, encoding/nn/customize.py.
 
     Args:
-        in_channels: Channels of the maps, from the finest to the coarsest.
-        channels: Width; the output has this many channels per dilation.
-        dilations: Rates of the separable convolutions that read the stacked maps.
+        in_channels: Channels of each map, from the finest to the coarsest.
+        channels: Channels of each branch; the output has this many per dilation.
+        dilations: Rates of the separable convolutions over the concatenated maps.
         branch_order: ``deep_first`` stacks [coarsest … finest] as the paper's code does,
             ``shallow_first`` the other way round as mmsegmentation does.
         act: Activation.

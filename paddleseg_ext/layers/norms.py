@@ -1,11 +1,11 @@
-"""Normalization layers, for whoever has to find them in a model."""
+"""Classes of normalization layers."""
 
 from __future__ import annotations
 
 from paddle import nn
 
 BATCH_NORMS = (nn.BatchNorm, nn.BatchNorm1D, nn.BatchNorm2D, nn.BatchNorm3D, nn.SyncBatchNorm)
-"""Those that take statistics over the batch and keep running ones for evaluation."""
+"""Layers with batch statistics in training and running statistics in evaluation."""
 
 NORMS = (*BATCH_NORMS, nn.GroupNorm, nn.InstanceNorm1D, nn.InstanceNorm2D, nn.InstanceNorm3D, nn.LayerNorm)
-"""All with a scale and a shift that can be learned."""
+"""Layers with a learnable scale and shift."""

@@ -12,10 +12,10 @@ from paddleseg_ext.layers.resample import pyramid_pool
 
 
 class PyramidPooling(nn.Layer):
-    """Context from averages over k×k grids of the map.
+    """Pyramid pooling: averages over k×k grids of the map, each followed by a 1×1 convolution.
 
-    The paper resizes the grids back and stacks them under the map; here they stay grids, and what reads
-    them (`ContextConv`) need not resize them.
+    The paper upsamples the grids and concatenates them with the map; here the output is the grids themselves, which
+    `ContextConv` takes without upsampling.
 
     Reference: Zhao et al., "Pyramid Scene Parsing Network", CVPR 2017, Sec. 3.2.
     Official code consulted: hszhao/semseg, model/pspnet.py.
@@ -23,14 +23,14 @@ class PyramidPooling(nn.Layer):
     Args:
         in_channels: Channels of the input map.
         channels: Channels of each branch.
-        bin_sizes: Grid sides k, one branch each.
+        bin_sizes: Grid sizes k, one branch each.
         norm: BatchNorm in the branches. The 1×1 grid holds one value per image and channel, on which
             BatchNorm has nothing to normalize when the batch is 1; ``False`` leaves it out.
         act: Activation of the branches.
 
     Shape:
         - x: (N, in_channels, H, W), any H, W ≥ 1
-        - output: for each k of ``bin_sizes`` (N, channels, k, k)
+        - output: list of (N, channels, k, k), one per k of ``bin_sizes``
 
     Raises:
         ValueError: ``bin_sizes`` is empty or holds a number below 1.

@@ -1,8 +1,8 @@
-"""Pooling and bilinear resizing as matrices, and resizing to a size known only at run time.
+"""Adaptive pooling and bilinear interpolation as matrices, and resizing to a dynamic size.
 
 Adaptive average pooling and bilinear interpolation are linear in the map and separable, so each is
 ``P_h · x · P_wᵀ`` with thin matrices. Built with tensor operations from the map's own size, they export
-with unknown height and width, where exchange formats have no adaptive pooling.
+with dynamic height and width, for which exchange formats have no adaptive pooling.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from paddleseg_ext.layers.functional import Size, resize_bilinear, spatial_size
 
 
 def resize(x: paddle.Tensor, size: tuple[Size, Size], align_corners: bool) -> paddle.Tensor:
-    """Bilinear resizing to ``size`` = (height, width); the same map when it has that size already.
+    """Bilinear resizing to ``size`` = (height, width); a map of this size is returned as it is.
 
     Shape:
         - x: (N, C, h, w)
@@ -29,7 +29,7 @@ def resize(x: paddle.Tensor, size: tuple[Size, Size], align_corners: bool) -> pa
 
 
 def _resize_eagerly(x: paddle.Tensor, size: tuple[Size, Size], align_corners: bool) -> paddle.Tensor:
-    # A function of its own: a comparison of sizes must not reach the tracer.
+    # A separate function, so that the comparison of sizes is not traced.
     return x if tuple(x.shape[2:]) == tuple(size) else resize_bilinear(x, size, align_corners)
 
 
@@ -62,7 +62,7 @@ def interpolation_matrix(size_in: Size, size_out: Size, align_corners: bool) -> 
     if align_corners:
         source = target * (last / paddle.clip(n_out - 1, min=1.0))
     else:
-        not_one = (n_out > 1).astype("float32")  # where the output is one cell, Paddle takes the first
+        not_one = (n_out > 1).astype("float32")  # for an output of one cell, Paddle takes the first
         source = (target + 0.5) * (not_one * n_in / n_out) - 0.5
     source = paddle.minimum(paddle.clip(source, min=0.0), last).unsqueeze(1)  # (out, 1)
     return F.relu(1 - paddle.abs(source - paddle.arange(size_in, dtype="float32").unsqueeze(0)))
@@ -73,11 +73,11 @@ def _as_float(size: Size) -> paddle.Tensor:
 
 
 def pyramid_pool(x: paddle.Tensor, bin_sizes: Sequence[int]) -> list[paddle.Tensor]:
-    """Adaptive average pooling to several grids at once; the map itself is read only once.
+    """Adaptive average pooling to several grids at once; the map is read only once.
 
     Shape:
         - x: (N, C, H, W), any H, W ≥ 1
-        - output: for each k of ``bin_sizes`` (N, C, k, k)
+        - output: list of (N, C, k, k), one per k of ``bin_sizes``
     """
     height, width = spatial_size(x)
     across = paddle.concat([pool_matrix(width, k) for k in bin_sizes])  # (Σk, W)

@@ -1,4 +1,4 @@
-"""The ResNet of mmsegmentation: sizes, dilations, settings; its numbers are checked with whole networks (importers)."""
+"""ResNet-v1c: sizes, dilations, settings; tests/importers compare its outputs, as part of whole networks."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_output_stride(output_stride: int, strides: tuple[int, ...]) -> None:
 
 
 def dilations(net: nn.Layer) -> list[list[int]]:
-    """Dilation of the 3×3 convolution of each block, by stage."""
+    """Dilations of the 3×3 convolutions, per stage and block."""
     return [[block.conv2._dilation[0] for block in getattr(net, f"layer{i}")] for i in range(1, 5)]
 
 
@@ -54,7 +54,7 @@ def test_dilations(settings: dict, expected: list[list[int]]) -> None:
     assert dilations(ResNet50_v1c(**settings, **NARROW)) == expected
 
 
-def test_strides_stand_in_the_3x3_convolution_and_in_the_shortcut() -> None:
+def test_strides_are_in_the_3x3_convolution_and_in_the_shortcut() -> None:
     block = ResNet50_v1c(**NARROW).layer2[0]
     assert [tuple(conv._stride) for conv in (block.conv1, block.conv2, block.conv3)] == [(1, 1), (2, 2), (1, 1)]
     assert tuple(block.downsample[0]._stride) == (2, 2) and block.downsample[0].weight.shape[2:] == [1, 1]
@@ -74,7 +74,7 @@ def test_own_strides() -> None:
         ({"multi_grid": [1, 2, 4]}, "multi_grid=.* has 3 numbers, but 2 are needed"),
     ],
 )
-def test_settings_out_of_place_are_named(settings: dict, message: str) -> None:
+def test_invalid_settings_are_named(settings: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ResNet18_v1c(**settings, **NARROW)
 

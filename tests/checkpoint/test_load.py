@@ -1,4 +1,4 @@
-"""Weight files: what is loaded is counted, what does not fit is named, and nothing in a file is run."""
+"""Loading of weight files: counts, names of mismatches, and no execution of code in a file."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_pairs_of_older_files(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_weights(path)["a"], np.ones(3))
 
 
-def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:
+def test_code_in_a_file_is_not_executed(tmp_path: Path) -> None:
     class Attack:
         def __reduce__(self) -> tuple:
             return os.system, (f"touch {tmp_path / 'ran'}",)
@@ -85,7 +85,7 @@ def test_truncated_file(saved: tuple[nn.Layer, Path], cut: int) -> None:
         read_weights(path)
 
 
-def test_flipped_bytes_never_do_worse_than_a_sentence(saved: tuple[nn.Layer, Path]) -> None:
+def test_flipped_bits_raise_at_most_a_user_error(saved: tuple[nn.Layer, Path]) -> None:
     path = saved[1]
     content = path.read_bytes()
     generator = np.random.default_rng(0)
@@ -104,7 +104,7 @@ def test_flipped_bytes_never_do_worse_than_a_sentence(saved: tuple[nn.Layer, Pat
     "content, message",
     [(b"PK\x05\x06" + bytes(18), "zip archive"), (pickle.dumps([1]), "holds a list"), (b"", "cannot be read")],
 )
-def test_other_files(tmp_path: Path, content: bytes, message: str) -> None:
+def test_files_of_other_formats(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "other.pdparams"
     path.write_bytes(content)
     with pytest.raises(UserError, match=message):
@@ -132,7 +132,7 @@ def test_partial_match(saved: tuple[nn.Layer, Path]) -> None:
     np.testing.assert_array_equal(net[0].weight.numpy(), saved[0][0].weight.numpy())
 
 
-def test_other_shape_is_shown(saved: tuple[nn.Layer, Path]) -> None:
+def test_other_shape_is_named(saved: tuple[nn.Layer, Path]) -> None:
     net = nn.Sequential(nn.Conv2D(3, 4, 5), nn.BatchNorm2D(4))
     with pytest.raises(UserError, match=r"0\.weight: file \[4, 3, 3, 3\], model \[4, 3, 5, 5\]"):
         load_weights(net, saved[1])

@@ -1,4 +1,4 @@
-"""PyTorch's files are read without PyTorch, and nothing in a file is run, believed or copied without end."""
+"""PyTorch's files are read without PyTorch, without executing code and with bounded memory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CHECKPOINTS = ["mmseg_0x_legacy.pth", "mmseg_1x_zip.pth"]
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_every_kind_of_tensor(name: str) -> None:
+def test_every_data_type_and_view(name: str) -> None:
     weights = read_weights(DATA / name)
     numbers = np.arange(-6, 6)
     for kind in ("float32", "float64", "float16", "int64", "int32", "int16", "int8"):
@@ -56,7 +56,7 @@ def test_both_formats_of_a_checkpoint_hold_the_same() -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_pth_with_our_names_goes_into_a_model(name: str) -> None:
+def test_pth_with_names_of_this_package_is_loaded(name: str) -> None:
     net = nn.Layer()
     net.window = net.create_parameter([2, 2])
     load_weights(net, DATA / name)
@@ -64,7 +64,7 @@ def test_pth_with_our_names_goes_into_a_model(name: str) -> None:
 
 
 def damaged(content: bytes, count: int) -> list[bytes]:
-    """The file cut short, with single bits flipped, and with runs of it overwritten."""
+    """The file truncated, with single bits flipped, and with 8 bytes overwritten."""
     generator = np.random.default_rng(0)
     results = [content[:cut] for cut in generator.integers(0, len(content), count)]
     for _ in range(3 * count):
@@ -79,7 +79,7 @@ def damaged(content: bytes, count: int) -> list[bytes]:
 
 
 @pytest.mark.parametrize("name, count", [(FORMATS[0], 60), (FORMATS[1], 60), ("mmseg_0x_legacy.pth", 15)])
-def test_damaged_files_give_a_sentence(tmp_path: Path, name: str, count: int) -> None:
+def test_damaged_files_are_user_errors(tmp_path: Path, name: str, count: int) -> None:
     path, refused = tmp_path / name, 0
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for content in damaged((DATA / name).read_bytes(), count):
@@ -96,7 +96,7 @@ def test_damaged_files_give_a_sentence(tmp_path: Path, name: str, count: int) ->
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_every_cut_is_noticed(tmp_path: Path, name: str) -> None:
+def test_every_truncation_is_detected(tmp_path: Path, name: str) -> None:
     content, path = (DATA / name).read_bytes(), tmp_path / name
     for cut in range(0, len(content) - 1, 13):
         path.write_bytes(content[:cut])
@@ -104,7 +104,7 @@ def test_every_cut_is_noticed(tmp_path: Path, name: str) -> None:
             read_weights(path)
 
 
-def test_a_flipped_bit_in_the_numbers_of_a_zip_file_is_noticed(tmp_path: Path) -> None:
+def test_a_flipped_bit_in_a_storage_of_a_zip_file_is_detected(tmp_path: Path) -> None:
     content = bytearray((DATA / "kinds_zip.pth").read_bytes())
     content[content.index(struct.pack("<12f", *range(-6, 6))) + 5] ^= 1
     (tmp_path / "flipped.pth").write_bytes(content)
@@ -125,7 +125,7 @@ def word(text: str) -> bytes:
 
 
 def pickled(body: bytes) -> bytes:
-    """A dictionary with one entry, whose value the body makes."""
+    """A dictionary with one entry, whose value the body creates."""
     return b"\x80\x02}" + word("weight") + body + b"s."
 
 
@@ -193,7 +193,7 @@ ATTACKS = {
         "copies its content over and over",
     ),
     "other text": (name_of("_codecs", "encode") + word("x") + word("zlib") + b"\x86R", "encodes text as zlib"),
-    "storage by call": (name_of("torch", "FloatStorage") + FOUR + b"\x85R", "storage out of nothing"),
+    "storage by call": (name_of("torch", "FloatStorage") + FOUR + b"\x85R", "calls the class of a storage"),
     "data elsewhere": (word("0") + b"Q", "data outside the pickle"),
 }
 
@@ -229,14 +229,14 @@ def test_malicious_pickles(tmp_path: Path, attack: str, wrap: object, monkeypatc
     ],
     ids=["expanded", "beyond", "before", "backwards", "axes", "size", "bomb", "no directory"],
 )
-def test_sizes_are_not_believed(tmp_path: Path, content: bytes, message: str) -> None:
+def test_sizes_are_checked(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "sizes.pth"
     path.write_bytes(content)
     with pytest.raises(UserError, match=message):
         read_weights(path)
 
 
-def test_tensors_that_share_their_numbers_are_bounded(tmp_path: Path) -> None:
+def test_tensors_that_share_a_storage_are_bounded(tmp_path: Path) -> None:
     tied = tensor(0, (2**16,), (1,), 2**16)
     many = b"}" + b"".join(word(f"w{i}") + tied + b"s" for i in range(200))
     for count, body in [(1, b"}" + word("w") + tied + b"s"), (200, many)]:
@@ -258,8 +258,8 @@ def test_a_zip_file_of_another_kind(tmp_path: Path) -> None:
         read_weights(tmp_path / "other.pth")
 
 
-def test_attacks_stay_within_little_memory(tmp_path: Path) -> None:
-    """Every attack in a process that may only take half a gigabyte more than it has."""
+def test_attacks_need_little_memory(tmp_path: Path) -> None:
+    """Every attack in a process that may allocate at most half a gigabyte more."""
     for attack, (body, _) in ATTACKS.items():
         (tmp_path / f"{attack}.pth").write_bytes(pickled(body))
         (tmp_path / f"{attack}_zip.pth").write_bytes(zipped(body))
@@ -283,7 +283,7 @@ print("done")
     assert result.stdout.endswith("done\n"), result.stderr[-2000:]
 
 
-def test_paddles_own_files_still_hold_arrays_of_every_protocol(tmp_path: Path) -> None:
+def test_paddles_own_files_of_every_protocol(tmp_path: Path) -> None:
     state = {"a": np.arange(6, dtype="float32").reshape(2, 3).T, "b": np.array(True), "c": np.float64(1)}
     for protocol in (2, 3, 4, 5):
         path = tmp_path / f"{protocol}.pdparams"

@@ -1,4 +1,4 @@
-"""Whatever instant a save is killed at, a whole checkpoint remains; and a checkpoint is read without running code."""
+"""A complete checkpoint remains whenever a save is killed, and reading one executes no code."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ def assert_is(found: checkpoint.Checkpoint, iteration: int) -> None:
     expected = make(iteration)
     assert (found.record, found.config) == (expected.record, expected.config)
     np.testing.assert_array_equal(found.weights["conv.weight"], expected.weights["conv.weight"])
-    np.testing.assert_array_equal(*(list(whole.arrays.values())[0] for whole in (found, expected)))
+    np.testing.assert_array_equal(*(list(state.arrays.values())[0] for state in (found, expected)))
 
 
 def killed_at(step: int, work: Callable[[], None]) -> bool:
-    """Run `work` in a child that dies, cleaning nothing up, before write number `step`; False if it ended first."""
+    """Run `work` in a child process that is killed before write number `step`; False if it finishes earlier."""
     child = os.fork()
     if child == 0:
         calls = 0
 
-        def dying(call: Callable) -> Callable:
+        def killing(call: Callable) -> Callable:
             def counted(*args: object, **kwargs: object) -> object:
                 nonlocal calls
                 calls += 1
@@ -49,7 +49,7 @@ def killed_at(step: int, work: Callable[[], None]) -> bool:
 
         for module, names in STEPS.items():
             for name in names:
-                setattr(module, name, dying(getattr(module, name)))
+                setattr(module, name, killing(getattr(module, name)))
         status = 1
         try:
             work()
@@ -61,7 +61,7 @@ def killed_at(step: int, work: Callable[[], None]) -> bool:
     return status == KILLED
 
 
-def test_a_checkpoint_remains_wherever_a_save_is_killed(tmp_path: Path) -> None:
+def test_a_checkpoint_remains_whenever_a_save_is_killed(tmp_path: Path) -> None:
     keep = 1
 
     def work() -> None:
@@ -74,17 +74,16 @@ def test_a_checkpoint_remains_wherever_a_save_is_killed(tmp_path: Path) -> None:
         for iteration in (10, 20):
             checkpoint.save_checkpoint(tmp_path, make(iteration), keep)
         checkpoint.save_best(tmp_path, make(20).weights, "")
-        died = killed_at(steps, work)
+        killed = killed_at(steps, work)
         newest = checkpoint.latest_checkpoint(tmp_path)
         assert newest.name in ("iter_20", "iter_30")
         assert_is(checkpoint.load_checkpoint(newest), int(newest.name[5:]))
         best = checkpoint.read_weights(tmp_path / "best_model" / checkpoint.WEIGHTS)["conv.weight"]
         assert best[0, 0] in (20, 30)
-        if not died:
+        if not killed:
             break
-        checkpoint.save_checkpoint(
-            tmp_path, make(40), keep
-        )  # the next run is not disturbed by what the killed one left
+        # Files of the killed run do not affect the next one.
+        checkpoint.save_checkpoint(tmp_path, make(40), keep)
         assert_is(checkpoint.load_checkpoint(tmp_path / "last"), 40)
         assert not list(tmp_path.glob("*~"))
         for path in checkpoint.list_checkpoints(tmp_path):
@@ -93,7 +92,7 @@ def test_a_checkpoint_remains_wherever_a_save_is_killed(tmp_path: Path) -> None:
     assert newest.name == "iter_30" and steps > 20
 
 
-def test_saved_and_read(tmp_path: Path) -> None:
+def test_round_trip(tmp_path: Path) -> None:
     path = checkpoint.save_checkpoint(tmp_path / "run", make(3))
     assert path == tmp_path / "run" / "iter_3" == checkpoint.latest_checkpoint(tmp_path / "run")
     assert_is(checkpoint.load_checkpoint(path), 3)
@@ -103,7 +102,7 @@ def test_saved_and_read(tmp_path: Path) -> None:
     )
 
 
-def test_numbers_are_compared_not_names(tmp_path: Path) -> None:
+def test_checkpoints_are_sorted_by_number(tmp_path: Path) -> None:
     for iteration in (9, 100, 20):
         checkpoint.save_checkpoint(tmp_path, make(iteration), keep=2)
     assert [path.name for path in checkpoint.list_checkpoints(tmp_path)] == ["iter_20", "iter_100"]

@@ -1,4 +1,4 @@
-"""The depthwise convolution of the CPU equals Paddle's, gradients included."""
+"""The CPU kernel of depthwise convolution equals Paddle's, gradients included."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CASES = [  # k, dilation
 
 @pytest.mark.parametrize("k, dilation", CASES)
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (8, 3), (13, 17), (37, 24)])
-def test_equals_the_plain_convolution_with_gradients(
+def test_equals_paddle_with_gradients(
     size: tuple[int, int], k: int, dilation: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(depthwise, "SMALLEST_MAP", 1)
@@ -37,7 +37,7 @@ def test_equals_the_plain_convolution_with_gradients(
         np.testing.assert_allclose(ours.numpy(), expected.numpy(), rtol=0, atol=1e-6 * float(expected.abs().max()))
 
 
-def test_gradients_only_where_wanted() -> None:
+def test_gradients_only_where_needed() -> None:
     x, kernels = paddle.randn([1, 3, 32, 33]), paddle.randn([3, 1, 3, 3])
     kernels.stop_gradient = False
     depthwise_conv2d(x, kernels, 1).sum().backward()
@@ -45,7 +45,7 @@ def test_gradients_only_where_wanted() -> None:
 
 
 @pytest.mark.parametrize(
-    "size, k, dilation, fast",
+    "size, k, dilation, accepted",
     [
         ((32, 32), 3, 1, True),
         ((8, 8), 3, 1, False),
@@ -53,5 +53,5 @@ def test_gradients_only_where_wanted() -> None:
         ((32, 32), 2, 2, False),
     ],
 )
-def test_form_is_chosen_by_size(size: tuple[int, int], k: int, dilation: int, fast: bool) -> None:
-    assert depthwise.accepts(paddle.zeros([1, 4, *size]), paddle.zeros([4, 1, k, k]), dilation) == fast
+def test_kernel_is_chosen_by_size(size: tuple[int, int], k: int, dilation: int, accepted: bool) -> None:
+    assert depthwise.accepts(paddle.zeros([1, 4, *size]), paddle.zeros([4, 1, k, k]), dilation) == accepted

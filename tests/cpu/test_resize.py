@@ -1,4 +1,4 @@
-"""Resizing by OpenCV gives Paddle's numbers, for what Paddle would have done, and only within its block."""
+"""Bilinear resizing by OpenCV equals Paddle's where it is supported, and is active only within its block."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def maps(*shape: int) -> paddle.Tensor:
 
 @pytest.fixture
 def by_opencv(monkeypatch: pytest.MonkeyPatch) -> list:
-    """Collects the sizes that OpenCV was asked for."""
+    """Sizes of the calls of the OpenCV kernel."""
     sizes, run = [], resize.run
     monkeypatch.setattr(resize, "run", lambda x, size, corners: sizes.append(tuple(size)) or run(x, size, corners))
     return sizes
@@ -48,7 +48,7 @@ def test_size_in_every_form_that_paddle_takes(size: object, by_opencv: list) -> 
     assert by_opencv == [(10, 12)]
 
 
-def test_a_view_is_read_as_it_looks(by_opencv: list) -> None:
+def test_a_view_that_is_not_contiguous(by_opencv: list) -> None:
     x = maps(1, 6, 5, 2).transpose([0, 3, 2, 1])[:, :, ::-1]
     expected = F.interpolate(x, [7, 9], mode="bilinear").numpy()
     with by_kernel():
@@ -69,7 +69,7 @@ def test_a_view_is_read_as_it_looks(by_opencv: list) -> None:
     ],
     ids=str,
 )
-def test_all_else_is_left_to_paddle(options: dict, by_opencv: list) -> None:
+def test_other_arguments_use_paddles_kernel(options: dict, by_opencv: list) -> None:
     x = maps(1, 3, 4, 3)
     expected = F.interpolate(x, **options).numpy()
     with by_kernel():
@@ -77,14 +77,14 @@ def test_all_else_is_left_to_paddle(options: dict, by_opencv: list) -> None:
     assert not by_opencv
 
 
-def test_paddle_is_as_it_was_afterwards() -> None:
+def test_paddles_function_is_restored() -> None:
     before = F.interpolate
     with pytest.raises(KeyError), by_kernel(), by_kernel():
         raise KeyError
     assert F.interpolate is before
 
 
-def test_serves_our_networks_where_no_gradient_is_needed(by_opencv: list) -> None:
+def test_kernel_runs_only_where_no_gradient_is_needed(by_opencv: list) -> None:
     x = maps(1, 2, 5, 6)
     x.stop_gradient = False
     resize_bilinear(x, [7, 9], False).sum().backward()

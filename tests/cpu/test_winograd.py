@@ -1,4 +1,4 @@
-"""The 3×3 convolution of fewer products equals Paddle's, gradients included, and steps aside where it must."""
+"""Winograd convolution equals Paddle's, gradients included, and is not used for unsupported arguments."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from paddleseg_ext.layers.functional import conv3x3
 
 @pytest.fixture
 def everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At every size, in several bands and blocks."""
+    """Accept every size, with several bands and blocks."""
     for name, value in {"SMALLEST_WIDTH": 1, "SMALLEST_MAP": 1, "BAND": 20, "BLOCK": 4}.items():
         monkeypatch.setattr(winograd, name, value)
 
@@ -23,9 +23,7 @@ def everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize("channels", [(1, 1), (5, 9), (12, 4)])
 @pytest.mark.parametrize("size", [(1, 1), (2, 7), (9, 1), (13, 17), (8, 12)])
-def test_equals_the_plain_convolution_with_gradients(
-    size: tuple[int, int], channels: tuple[int, int], batch: int
-) -> None:
+def test_equals_paddle_with_gradients(size: tuple[int, int], channels: tuple[int, int], batch: int) -> None:
     x, weight = paddle.randn([batch, channels[0], *size]), paddle.randn([channels[1], channels[0], 3, 3])
     grad_out = paddle.randn([batch, channels[1], *size])
     x.stop_gradient = weight.stop_gradient = False
@@ -35,14 +33,14 @@ def test_equals_the_plain_convolution_with_gradients(
         np.testing.assert_allclose(ours.numpy(), expected.numpy(), rtol=0, atol=1e-6 * float(expected.abs().max()))
 
 
-def test_wide_maps_as_exact_as_the_plain_convolution() -> None:
+def test_wide_maps_are_as_exact_as_direct_convolution() -> None:
     x, weight = F.relu(paddle.randn([1, 512, 32, 33])), paddle.randn([128, 512, 3, 3])
     out, exact = conv3x3(x, weight), F.conv2d(x.astype("float64"), weight.astype("float64"), padding=1)
     np.testing.assert_allclose(out.numpy(), exact.numpy(), rtol=0, atol=2e-6 * float(exact.abs().max()))
 
 
 @pytest.mark.usefixtures("everywhere")
-def test_gradients_only_where_wanted() -> None:
+def test_gradients_only_where_needed() -> None:
     x, weight = paddle.randn([1, 3, 5, 6]), paddle.randn([4, 3, 3, 3])
     weight.stop_gradient = False
     conv3x3(x, weight).sum().backward()
@@ -53,21 +51,21 @@ def test_gradients_only_where_wanted() -> None:
 
 
 @pytest.mark.usefixtures("everywhere")
-def test_a_transposed_view_is_read_rightly() -> None:
+def test_a_transposed_view() -> None:
     x, weight = paddle.randn([2, 6, 5, 3]).transpose([0, 3, 1, 2]), paddle.randn([3, 4, 3, 3]).transpose([1, 0, 2, 3])
     np.testing.assert_allclose(conv3x3(x, weight).numpy(), F.conv2d(x, weight, padding=1).numpy(), atol=1e-5)
 
 
 @pytest.mark.parametrize("case", ["narrow", "small", "float64", "auto-cast"])
-def test_steps_aside(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def forbidden(*_: object) -> None:
-        raise AssertionError("not the plain convolution")
+def test_is_not_used(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unexpected(*_: object) -> None:
+        raise AssertionError("Winograd convolution")
 
-    monkeypatch.setattr(winograd._Winograd, "apply", forbidden)
+    monkeypatch.setattr(winograd._Winograd, "apply", unexpected)
     channels, side = (8 if case == "narrow" else 128), (8 if case == "small" else 32)
     dtype = "float64" if case == "float64" else "float32"
     x, weight = paddle.randn([1, channels, side, side], dtype), paddle.randn([channels, channels, 3, 3], dtype)
-    if case == "auto-cast":  # on a CPU Paddle enters it only where the processor has bfloat16
+    if case == "auto-cast":  # on a CPU Paddle enables it only if the processor has bfloat16
         monkeypatch.setattr(conditions, "autocast_enabled", lambda: True)
     assert conv3x3(x, weight).shape == x.shape
 
@@ -76,7 +74,7 @@ def test_steps_aside(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     not hasattr(paddle.base.core, "host_memory_stat_reset_peak_value"), reason="Paddle < 3.0 cannot reset the peak"
 )
 @pytest.mark.parametrize("channels", [(1024, 256), (512, 512)])
-def test_needs_less_memory_than_the_plain_convolution(channels: tuple[int, int]) -> None:
+def test_needs_less_memory_than_paddle(channels: tuple[int, int]) -> None:
     x, weight = paddle.randn([1, channels[0], 32, 64]), paddle.randn([channels[1], channels[0], 3, 3])
     x.stop_gradient = weight.stop_gradient = False
 

@@ -1,4 +1,4 @@
-"""Every head gives mmsegmentation's numbers: evaluation, training and input gradients, at an odd size."""
+"""Every head equals mmsegmentation's: outputs in evaluation and training, and input gradients, at an odd size."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import paddle
 import pytest
 
 from paddleseg_ext.importers.mmseg import convert
-from paddleseg_ext.layers import context_conv as fusion
+from paddleseg_ext.layers import context_conv
 from tests.mmseg_variants import head_factory
 
 HERE = Path(__file__).parents[1]
@@ -46,7 +46,7 @@ def test_equals_mmsegmentation(folder: str, name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in FILES if name.startswith(("deeplabv3plus", "fastfcn", "psp"))])
 def test_equals_mmsegmentation_in_fused_form(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fusion, "SMALL_MAP", 0)
+    monkeypatch.setattr(context_conv, "SMALL_MAP", 0)
     compare(load(FOLDERS["small"] / f"{name}.npz"))
 
 

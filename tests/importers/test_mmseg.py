@@ -1,4 +1,4 @@
-"""mmsegmentation's whole networks and ours give the same logits with the same weights."""
+"""Networks of mmsegmentation and of this package give the same logits with the same weights."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.mmseg_variants import head_factory
 HERE = Path(__file__).parents[1] / "data" / "importers"
 NETWORKS = ["ccnet", "deeplabv3plus", "dmnet", "encnet", "fastfcn_aspp", "fastfcn_enc", "fastfcn_psp", "pspnet"]
 TOLERANCE = 1e-4  # of the largest logit
-EVERY = 149  # the files keep each 149th logit
+EVERY = 149  # the files contain every 149th logit
 
 
 def read(name: str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, Any]]:
@@ -33,7 +33,7 @@ def read(name: str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[
 
 
 def build(config: dict[str, Any], align_corners: bool = False, **changes: Any) -> EncoderDecoder:
-    """Our network as mmsegmentation's sections describe it."""
+    """Network of this package by the sections of mmsegmentation's configuration."""
     section, head, aux = config["backbone"], config["decode_head"], config["auxiliary_head"]
     backbone = manager.BACKBONES[f"ResNet{section['depth']}_v1c"](
         output_stride=32 if config["neck"] else 8,
@@ -58,7 +58,7 @@ def load(model: EncoderDecoder, weights: dict[str, np.ndarray]) -> None:
 
 
 def image(height: int, width: int) -> paddle.Tensor:
-    """The picture that the golden files were made with."""
+    """Image that the golden files were generated with."""
     return paddle.to_tensor(2 * np.sin(0.37 * np.arange(3 * height * width)).reshape(1, 3, height, width), "float32")
 
 
@@ -77,7 +77,7 @@ def test_same_logits(name: str, align_corners: bool) -> None:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_every_name_has_its_place(name: str) -> None:
+def test_every_name_is_mapped(name: str) -> None:
     state, _, config = read(name)
     names = mmseg.names(state)
     assert set(state) - set(names) == {key for key in state if key.endswith("num_batches_tracked")}
@@ -94,7 +94,7 @@ def test_every_name_has_its_place(name: str) -> None:
         ("pspnet", {"bin_sizes": (2, 6, 1, 3)}),
     ],
 )
-def test_channels_follow_the_models_order(name: str, change: dict) -> None:
+def test_channels_are_in_the_models_order(name: str, change: dict) -> None:
     state, expected, config = read(name)
     model = build(config, **change)
     weights = mmseg.convert(state)
@@ -151,7 +151,7 @@ def test_other_networks_are_named() -> None:
         ("fastfcn_enc", {"jpu_channels": 16}, r"jpu\.laterals\.0\.conv\.weight .* change jpu_channels"),
     ],
 )
-def test_what_does_not_fit_is_named_with_its_setting(name: str, change: dict, message: str) -> None:
+def test_mismatches_are_named_with_their_setting(name: str, change: dict, message: str) -> None:
     state, _, config = read(name)
     with pytest.raises(UserError, match=message):
         fit(mmseg.convert(state), build(config, **change), MMSEG)

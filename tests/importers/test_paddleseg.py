@@ -1,4 +1,4 @@
-"""PaddleSeg's own networks and ours give the same logits with the same weights."""
+"""Networks of PaddleSeg and of this package give the same logits with the same weights."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LATERAL = {"mid_channels": WIDTH, "num_codes": 8, "add_lateral": True}
 
 
 class Backbone(TinyBackbone):
-    """Its list of channels is its own, for PaddleSeg's FastFCN writes into it; the last is what CCNet needs."""
+    """Backbone with its own list of channels, which PaddleSeg's FastFCN modifies, and a last map as CCNet needs it."""
 
     def __init__(self, last: int = 24) -> None:
         self.feat_channels = [8, 12, 16, last]
@@ -34,7 +34,7 @@ def encoding(**keywords: Any) -> Callable:
     return partial(EncHead, channels=WIDTH, num_codes=8, **keywords)
 
 
-# Network: arguments of PaddleSeg's class, our head, our auxiliary head's width.
+# Network: arguments of PaddleSeg's class, head of this package, channels of the auxiliary head.
 CASES: dict[str, tuple[dict, Callable, int | None]] = {
     "DeepLabV3P": (
         {"aspp_ratios": (1, 12, 24, 36)},
@@ -64,8 +64,8 @@ TAKES_ALIGN_CORNERS = ("DeepLabV3P", "PSPNet", "CCNet")
 FIXED_ALIGN_CORNERS = {"DMNet": True, "ENCNet": False, "FastFCN": False}
 
 
-def randomise(model: nn.Layer) -> None:
-    """Biases, BatchNorm statistics and γ as after training; PaddleSeg starts them where they have no effect."""
+def randomize(model: nn.Layer) -> None:
+    """Set biases, BatchNorm statistics and γ as after training; their initial values have no effect."""
     generator = np.random.default_rng(0)
     for name, value in model.state_dict().items():
         if name.endswith("_variance") or value.ndim == 1 and name.endswith("weight"):
@@ -83,7 +83,7 @@ def stock(network: str, align_corners: bool = False) -> nn.Layer:
     if network in TAKES_ALIGN_CORNERS:
         keywords["align_corners"] = align_corners
     model = getattr(models, network)(CLASSES, Backbone(2048 if network == "CCNet" else 24), **keywords)
-    randomise(model)
+    randomize(model)
     model.eval()
     return model
 
@@ -124,15 +124,15 @@ def test_same_logits(network: str, align_corners: bool) -> None:
         pytest.skip(f"PaddleSeg's {network} has no such argument")
     reference = stock(network, align_corners)
     model = imported(reference, ours(network, align_corners))
-    # PaddleSeg's DMNet enlarges its map eight times instead of to the image's size.
+    # PaddleSeg's DMNet upsamples its map by 8 instead of to the image's size.
     size = (128, 160) if network == "DMNet" else (129, 161)
     assert error(reference, model, size) <= TOLERANCE
 
 
 def test_same_logits_on_paddlesegs_backbone() -> None:
-    """Biases inside a backbone stay where they are."""
+    """Biases in a backbone are not folded."""
     reference = models.ENCNet(CLASSES, models.ResNet18_vd(output_stride=8), **LATERAL)
-    randomise(reference)
+    randomize(reference)
     aux = partial(FCNHead, in_index=2, channels=WIDTH)
     model = EncoderDecoder(CLASSES, models.ResNet18_vd(output_stride=8), CASES["ENCNet"][1], [aux])
     reference.eval()
@@ -142,7 +142,7 @@ def test_same_logits_on_paddlesegs_backbone() -> None:
 
 @pytest.mark.parametrize("network", CASES)
 def test_training_outputs_are_the_same(network: str) -> None:
-    """Auxiliary heads and SE logits too; only masks and means of a batch enter, no dropout."""
+    """Auxiliary heads and SE logits too; batch statistics, but no dropout."""
     reference, model = stock(network), ours(network)
     imported(reference, model)
     for net in (reference, model):
@@ -151,12 +151,12 @@ def test_training_outputs_are_the_same(network: str) -> None:
     x = paddle.randn([2, 3, 32, 48])
     expected = {tuple(out.shape): out for out in reference(x)[1:]}
     for out in model(x)[1:]:
-        wanted = expected[tuple(out.shape)].numpy()
-        assert np.abs(out.numpy() - wanted).max() <= TOLERANCE * np.abs(wanted).max()
+        target = expected[tuple(out.shape)].numpy()
+        assert np.abs(out.numpy() - target).max() <= TOLERANCE * np.abs(target).max()
 
 
 @pytest.mark.parametrize("network", CASES)
-def test_every_name_has_its_place(network: str) -> None:
+def test_every_name_is_mapped(network: str) -> None:
     source, target = state(stock(network)), ours(network).state_dict()
     assert set(names(source).values()) == set(target) == set(convert(source, network))
     assert all(name.endswith("_conv.bias") for name in set(source) - set(names(source)))
@@ -170,7 +170,7 @@ def test_every_name_has_its_place(network: str) -> None:
         ("FastFCN", {"branch_order": "shallow_first"}),
     ],
 )
-def test_channels_follow_the_models_order(network: str, change: dict) -> None:
+def test_channels_are_in_the_models_order(network: str, change: dict) -> None:
     reference = stock(network)
     model = imported(reference, ours(network, **change))
     assert error(reference, model, (65, 97)) <= TOLERANCE
@@ -182,10 +182,10 @@ def test_channels_follow_the_models_order(network: str, change: dict) -> None:
     "network, change, message",
     [
         ("PSPNet", {"pool_channels": 8}, r"pyramid\.branches\.0\.conv\.weight .* change pool_channels"),
-        ("ENCNet", {"laterals": ()}, r"no place for 15 weights .* \(decode_head\.laterals\.0\.conv\.weight, .*"),
+        ("ENCNet", {"laterals": ()}, r"lacks 15 weights .* \(decode_head\.laterals\.0\.conv\.weight, .*"),
     ],
 )
-def test_what_does_not_fit_is_named_with_its_setting(network: str, change: dict, message: str) -> None:
+def test_mismatches_are_named_with_their_setting(network: str, change: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
         fit(convert(state(stock(network))), ours(network, **change), PADDLESEG)
 
@@ -198,7 +198,7 @@ def test_what_does_not_fit_is_named_with_its_setting(network: str, change: dict,
         ("CCNet", {"out_act": None}, r"fuse\.act is LeakyReLU in the model but ReLU .* set `out_act: relu`"),
     ],
 )
-def test_another_activation_is_named_whatever_the_weights(network: str, change: dict, message: str) -> None:
+def test_another_activation_is_named_without_weights(network: str, change: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
         fit({}, ours(network, **change), PADDLESEG)
 

@@ -1,4 +1,4 @@
-"""PaddleSeg's own layers give the same numbers once weights are copied across."""
+"""Layers equal PaddleSeg's own with the same weights."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def copy_block(target: paddle.nn.Layer, source: paddle.nn.Layer) -> None:
         target.norm._mean.set_value(norm._mean - source._conv.bias)
 
 
-def same(ours: paddle.Tensor, theirs: paddle.Tensor) -> None:
+def assert_same(ours: paddle.Tensor, theirs: paddle.Tensor) -> None:
     np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=1e-5 * float(theirs.abs().max()))
 
 
@@ -36,7 +36,9 @@ def same(ours: paddle.Tensor, theirs: paddle.Tensor) -> None:
 def test_pyramid_pooling_and_its_bottleneck(align_corners: bool) -> None:
     bins = (1, 2, 3, 6)
     theirs = stock.PPModule(16, 8, bin_sizes=bins, dim_reduction=True, align_corners=align_corners)
-    pyramid = PyramidPooling(16, 4, bins[::-1])  # stock divides its input's channels, and stacks the finest grid first
+    pyramid = PyramidPooling(
+        16, 4, bins[::-1]
+    )  # stock divides its input's channels, and concatenates the finest grid first
     bottleneck = ContextConv(32, 8, 3, align_corners=align_corners)
     for branch, stage in zip(pyramid.branches, theirs.stages[::-1]):
         copy_block(branch, stage[1])
@@ -44,7 +46,7 @@ def test_pyramid_pooling_and_its_bottleneck(align_corners: bool) -> None:
     for layer in (pyramid, bottleneck, theirs):
         layer.eval()
     x = paddle.randn([2, 16, 25, 31])
-    same(bottleneck(x, pyramid(x)), theirs(x))
+    assert_same(bottleneck(x, pyramid(x)), theirs(x))
 
 
 def test_aspp_in_paddlesegs_variant() -> None:
@@ -59,10 +61,10 @@ def test_aspp_in_paddlesegs_variant() -> None:
     copy_block(ours.project, theirs.conv_bn_relu)
     ours.eval(), theirs.eval()
     x = paddle.randn([2, 16, 13, 17])
-    same(ours(x), theirs(x))
+    assert_same(ours(x), theirs(x))
 
 
-def test_jpu_in_the_papers_order() -> None:
+def test_jpu_in_the_order_of_the_paper() -> None:
     channels = [8, 16, 32]
     theirs = StockJPU(channels, 8)
     ours = JPU(channels, 8, align_corners=True)
@@ -74,4 +76,4 @@ def test_jpu_in_the_papers_order() -> None:
         copy_block(ours.dilated[i].pointwise, block.piontwise_conv)
     ours.eval(), theirs.eval()
     feats = [paddle.randn([2, c, *size]) for c, size in zip(channels, [(9, 13), (5, 7), (3, 4)])]
-    same(ours(feats), theirs(*feats)[-1])
+    assert_same(ours(feats), theirs(*feats)[-1])

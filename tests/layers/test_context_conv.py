@@ -1,4 +1,4 @@
-"""The fused convolution equals the one over the stacked, upsampled grids."""
+"""The fused form equals the convolution over upsampled and concatenated grids."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_form_is_chosen_by_size(size: tuple[int, int], form: str, monkeypatch: p
     assert called == [form]
 
 
-def test_single_cells_alone_need_no_interpolation() -> None:
+def test_grids_of_one_cell_alone() -> None:
     layer = ContextConv(6 + 3, 5, 1)
     x, grid = paddle.randn([2, 6, 4, 7]), paddle.randn([2, 3, 1, 1])
     np.testing.assert_allclose(layer.fused(x, [grid]).numpy(), layer.stacked(x, [grid]).numpy(), atol=1e-6)

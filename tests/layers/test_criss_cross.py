@@ -1,4 +1,4 @@
-"""Criss-cross attention equals a loop over pixels, on maps of one row and one column too."""
+"""Criss-cross attention equals a loop over pixels, also on maps of one row or one column."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from paddleseg_ext.layers.criss_cross import CrissCrossAttention
 
 
 def brute_force(layer: CrissCrossAttention, x: paddle.Tensor) -> np.ndarray:
-    """Softmax, pixel by pixel, over its column and row; the pixel itself counted once."""
+    """Softmax per pixel over its column and row; the pixel itself counts once."""
     query, key, value = (conv(x).numpy() for conv in (layer.query, layer.key, layer.value))
     out = np.zeros_like(value)
     n, _, height, width = value.shape
@@ -27,7 +27,7 @@ def brute_force(layer: CrissCrossAttention, x: paddle.Tensor) -> np.ndarray:
 
 
 def concatenated(layer: CrissCrossAttention, x: paddle.Tensor) -> paddle.Tensor:
-    """The usual form, one softmax over the two energy maps side by side; for gradients."""
+    """The usual form, one softmax over the two concatenated energy maps; for gradients."""
     _, _, height, width = x.shape
     query, key, value = (conv(x) for conv in (layer.query, layer.key, layer.value))
     row = paddle.einsum("nchw,nchv->nhwv", query, key)
@@ -70,7 +70,7 @@ def test_gradients_equal_the_concatenated_form(size: tuple[int, int]) -> None:
         np.testing.assert_allclose(ours, reference, atol=1e-5 * max(1, np.abs(reference).max()))
 
 
-def test_is_the_identity_at_the_start() -> None:
+def test_is_the_identity_at_initialization() -> None:
     layer = CrissCrossAttention(16)
     x = paddle.randn([1, 16, 4, 5])
     np.testing.assert_array_equal(layer(x).numpy(), x.numpy())
@@ -79,7 +79,7 @@ def test_is_the_identity_at_the_start() -> None:
 def test_two_passes_reach_every_pixel_and_one_does_not() -> None:
     layer = layer_with_gamma()
 
-    def touched(passes: int) -> np.ndarray:
+    def receptive_field(passes: int) -> np.ndarray:
         x = paddle.randn([1, 16, 6, 7])
         x.stop_gradient = False
         out = x
@@ -88,11 +88,11 @@ def test_two_passes_reach_every_pixel_and_one_does_not() -> None:
         out[0, :, 2, 3].sum().backward()
         return np.abs(x.grad.numpy()[0]).max(0) > 0
 
-    once = touched(1)
+    once = receptive_field(1)
     cross = np.zeros((6, 7), bool)
     cross[2], cross[:, 3] = True, True
     np.testing.assert_array_equal(once, cross)
-    assert touched(2).all()
+    assert receptive_field(2).all()
 
 
 def test_large_energies_stay_finite() -> None:
@@ -101,12 +101,12 @@ def test_large_energies_stay_finite() -> None:
     assert np.isfinite(out.numpy()).all()
 
 
-def test_rejects_a_reduction_that_leaves_nothing() -> None:
+def test_rejects_a_reduction_above_the_channels() -> None:
     with pytest.raises(ValueError, match="reduction=32"):
         CrissCrossAttention(16, reduction=32)
 
 
-def test_frozen_parts_get_no_gradient() -> None:
+def test_frozen_parameters_get_no_gradient() -> None:
     layer = CrissCrossAttention(16, reduction=4)
     layer.query.weight.stop_gradient = layer.gamma.stop_gradient = True
     layer(paddle.randn([1, 16, 4, 5])).sum().backward()

@@ -1,4 +1,4 @@
-"""Dynamic convolution equals a loop over samples, channels and taps."""
+"""Dynamic convolution equals a loop over pixels and kernel elements."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import numpy as np
 import paddle
 import pytest
 
-from paddleseg_ext.layers.dcm import DynamicConv, _sum_of_taps, depthwise_per_sample
+from paddleseg_ext.layers.dcm import DynamicConv, _sum_of_shifts, depthwise_per_sample
 
 
 def loop(x: np.ndarray, kernels: np.ndarray) -> np.ndarray:
-    """Cross-correlation, zero outside the map; even kernels reach one cell further up and left."""
+    """Cross-correlation with zero padding; even kernels extend one cell further up and left."""
     k = kernels.shape[2]
     before = k - 1 - (k - 1) // 2
     out = np.zeros_like(x)
@@ -36,7 +36,7 @@ def test_equals_loop(k: int, size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("k", [3, 4, 7])
 def test_traced_form_equals_eager_form_with_gradients(k: int) -> None:
     results = []
-    for form in (depthwise_per_sample, _sum_of_taps):
+    for form in (depthwise_per_sample, _sum_of_shifts):
         paddle.seed(3)
         x, kernels = paddle.randn([2, 4, 5, 7]), paddle.randn([2, 4, k, k])
         x.stop_gradient = kernels.stop_gradient = False

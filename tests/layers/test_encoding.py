@@ -21,7 +21,7 @@ def naive(x: paddle.Tensor, layer: Encoding) -> paddle.Tensor:
 @pytest.mark.parametrize("size", [(1, 1), (5, 7), (13, 9)])
 def test_equals_naive_form_with_gradients(size: tuple[int, int]) -> None:
     layer = Encoding(16, 8)
-    layer.scale.set_value(-0.1 * paddle.rand([8]))  # soft assignments, where every term matters
+    layer.scale.set_value(-0.1 * paddle.rand([8]))  # soft assignments, to which every term contributes
     results = []
     for form in (layer, lambda x: naive(x, layer)):
         layer.clear_gradients()
@@ -35,7 +35,7 @@ def test_equals_naive_form_with_gradients(size: tuple[int, int]) -> None:
         np.testing.assert_allclose(ours, reference, atol=1e-5 * max(1, np.abs(reference).max()))
 
 
-def test_codes_do_not_depend_on_where_pixels_are() -> None:
+def test_codes_are_invariant_to_permuting_pixels() -> None:
     layer = Encoding(8, 4)
     x = paddle.randn([1, 8, 6, 5])
     shuffled = x.flatten(2)[:, :, paddle.randperm(30)].reshape([1, 8, 6, 5])
@@ -48,7 +48,7 @@ def test_repeating_the_map_doubles_the_codes() -> None:
     np.testing.assert_allclose(layer(paddle.concat([x, x], 3)).numpy(), 2 * layer(x).numpy(), rtol=1e-4, atol=1e-5)
 
 
-def test_context_gates_channels() -> None:
+def test_context_scales_channels() -> None:
     layer = ContextEncoding(8, 4)
     layer.eval()
     x = paddle.rand([2, 8, 5, 3])

@@ -1,7 +1,7 @@
-"""Energies, distances and statistics stay in float32 with auto-cast off, whatever the precision around them.
+"""Energies, distances and statistics are computed in float32 without auto-cast, also within mixed precision.
 
-A CPU has no mixed precision, so what is checked is what the layers ask for: the state of auto-cast and
-the types that reach every matrix product.
+A CPU has no mixed precision, so the test checks the state of auto-cast and the data types of the operands of every
+matrix product.
 """
 
 from __future__ import annotations
@@ -18,26 +18,28 @@ from paddleseg_ext.layers.encoding import Encoding
 
 
 @pytest.mark.parametrize("layer, products", [(Encoding(16, 4), 2), (CrissCrossAttention(16), 6)])
-def test_matrix_products_are_islands(layer: paddle.nn.Layer, products: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    allowed = [True]
-    seen: list[tuple[bool, Any]] = []
+def test_matrix_products_are_float32_without_auto_cast(
+    layer: paddle.nn.Layer, products: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enabled = [True]
+    operands: list[tuple[bool, Any]] = []
     matmul = paddle.matmul
 
     @contextlib.contextmanager
     def auto_cast(enable: bool = True, **_: Any) -> Iterator[None]:
-        allowed.append(enable)
+        enabled.append(enable)
         yield
-        allowed.pop()
+        enabled.pop()
 
-    def spy(x: paddle.Tensor, y: paddle.Tensor, **keywords: bool) -> paddle.Tensor:
-        seen.extend([(allowed[-1], x.dtype), (allowed[-1], y.dtype)])
+    def recorded(x: paddle.Tensor, y: paddle.Tensor, **keywords: bool) -> paddle.Tensor:
+        operands.extend([(enabled[-1], x.dtype), (enabled[-1], y.dtype)])
         return matmul(x, y, **keywords)
 
     monkeypatch.setattr(paddle.amp, "auto_cast", auto_cast)
-    monkeypatch.setattr(paddle, "matmul", spy)
-    x = paddle.randn([1, 16, 5, 4]).astype("float64")  # stands for a type that is not the island's
+    monkeypatch.setattr(paddle, "matmul", recorded)
+    x = paddle.randn([1, 16, 5, 4]).astype("float64")  # any data type other than float32
     layer(x)
-    assert seen == [(False, paddle.float32)] * 2 * products
+    assert operands == [(False, paddle.float32)] * 2 * products
 
 
 @pytest.mark.gpu

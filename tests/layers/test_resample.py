@@ -1,4 +1,4 @@
-"""Pooling and interpolation matrices equal Paddle's own operators."""
+"""Pooling and interpolation matrices equal Paddle's operators."""
 
 from __future__ import annotations
 
@@ -45,6 +45,6 @@ def test_pool_matrix_rows_are_averages() -> None:
     assert (matrix[1] > 0).nonzero()[0].tolist() == [2, 3, 4]  # ⌊1·10/4⌋ = 2 up to ⌈2·10/4⌉ = 5
 
 
-def test_resize_keeps_a_map_that_has_the_size() -> None:
+def test_resize_to_the_same_size_returns_the_map() -> None:
     x = paddle.randn([1, 2, 5, 7])
     assert resize(x, spatial_size(x), False) is x

@@ -1,4 +1,4 @@
-"""Data sets that PaddleSeg lacks; importing this package registers them in PaddleSeg's `manager.DATASETS`."""
+"""Data sets that PaddleSeg lacks; importing them registers them in PaddleSeg's `manager.DATASETS`."""
 
 from paddleseg_ext.data.classes import class_names, palette
 from paddleseg_ext.data.datasets.camvid import CamVid

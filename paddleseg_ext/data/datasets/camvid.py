@@ -1,4 +1,4 @@
-"""CamVid in its 11-class split."""
+"""CamVid with 11 classes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class CamVid(Dataset):
     al., "SegNet", TPAMI 2017.
 
     Layout: `train.txt` and `val.txt` in dataset_root list one image and its label per line, separated by a space,
-    relative to dataset_root. A label is a single-channel PNG with the ids of `CLASSES`; void is 255, or 11 as in the
+    relative to dataset_root. A label is a single-channel PNG of indices into `CLASSES`; void is 255, or 11 as in the
     SegNet files.
 
     Args:
@@ -57,7 +57,7 @@ class CamVid(Dataset):
 
 
 def _ignore_void(data: dict) -> dict:
-    """A transform: the void of the SegNet files becomes 255."""
+    """Transform that maps the void of the SegNet files to 255."""
     label = data["label"].copy()  # PIL's array is read-only
     label[label == SEGNET_VOID] = CamVid.IGNORE_INDEX
     data["label"] = label

@@ -1,4 +1,4 @@
-"""The demo data set: drawn street scenes that every stock tool for Cityscapes can read."""
+"""Synthetic street scenes for demonstration, in the folder layout of Cityscapes."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ logger = logging.getLogger(__name__)
 
 @register_dataset
 class StreetScenes(Cityscapes):
-    """Street scenes in Cityscapes' layout and classes, drawn on first use.
+    """Synthetic street scenes in Cityscapes' layout and classes, rendered on first use.
 
-    Of the 19 classes 14 occur (`streets.DRAWN`); rider, truck, train, motorcycle and bicycle do not. What belongs
-    to no class (the own car's bonnet, bins, pixels that two classes share evenly) is 255. The pictures are
-    256 wide and 128 high and are the same on every machine (see `streets.scene.render`).
+    Of the 19 classes 14 occur (`streets.DRAWN`); rider, truck, train, motorcycle and bicycle do not. Pixels of no
+    class (the hood of the ego vehicle, trash cans, ties between two classes) are 255. Images have 256×128 pixels
+    and are the same on every platform (see `streets.scene.render`).
 
     Args:
         transforms: PaddleSeg's transforms.
-        dataset_root: Folder of the data set; created and filled if missing or empty.
+        dataset_root: Folder of the data set; written if missing or empty.
         mode: `train` or `val`.
         edge: Whether to add edges to the training data, as in `Cityscapes`.
-        train_images, val_images: How many pictures the splits have.
+        train_images, val_images: Number of images of each split.
 
     Raises:
-        UserError: The mode is unknown, or the folder holds something else or cannot be written.
+        UserError: The mode is unknown, or the folder holds other files or cannot be written.
     """
 
     NUM_CLASSES = 19
@@ -62,16 +62,16 @@ class StreetScenes(Cityscapes):
 
 
 def prepare(dataset_root: str, train_images: int = 240, val_images: int = 60) -> None:
-    """Draw the data set unless it is already there. Arguments and errors as for `StreetScenes`."""
-    bar = partial(_announced, total=train_images + val_images, root=dataset_root)
+    """Write the data set unless it exists already. Arguments and errors as for `StreetScenes`."""
+    bar = partial(_progress, total=train_images + val_images, root=dataset_root)
     try:
         writer.ensure(Path(dataset_root), {"train": train_images, "val": val_images}, bar)
     except writer.Occupied as error:
         raise UserError(f"StreetScenes: {error}; delete the folder or name another dataset_root") from None
     except OSError as error:
-        raise UserError(f"StreetScenes: cannot write the pictures to dataset_root {dataset_root}: {error}") from error
+        raise UserError(f"StreetScenes: cannot write the images to dataset_root {dataset_root}: {error}") from error
 
 
-def _announced(pictures: Iterable[T], total: int, root: str) -> Iterable[T]:
+def _progress(images: Iterable[T], total: int, root: str) -> Iterable[T]:
     logger.info(f"drawing {total} street scenes in {root} (once)")
-    return tqdm(pictures, total=total, unit="picture", leave=False, disable=None)  # no bar in a log file
+    return tqdm(images, total=total, unit="image", leave=False, disable=None)  # no bar in a log file

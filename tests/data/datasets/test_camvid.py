@@ -1,4 +1,4 @@
-"""CamVid's lists, labels and complaints."""
+"""CamVid's lists, labels and error messages."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_it_is_registered_with_paddleseg():
 
 
 @pytest.mark.parametrize("mode, count", [("train", 2), ("val", 1)])
-def test_void_is_ignored_in_both_numberings(root, mode, count):
+def test_void_of_both_encodings_is_ignored(root, mode, count):
     dataset = CamVid([], str(root), mode)
     assert len(dataset) == count
     for sample in dataset:
@@ -41,7 +41,7 @@ def test_void_is_ignored_in_both_numberings(root, mode, count):
         assert sample["img"].shape == (3, 4, 6)
 
 
-def test_transforms_follow(root):
+def test_transforms_are_applied(root):
     flip = manager.TRANSFORMS["RandomHorizontalFlip"](prob=1.0)
     plain, flipped = CamVid([], str(root)), CamVid([flip], str(root))
     assert np.array_equal(plain[0]["label"][:, ::-1], flipped[0]["label"])

@@ -1,4 +1,4 @@
-"""The painter of street scenes and the data set on disk."""
+"""The renderer of street scenes and the data set on disk."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def files(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def test_a_picture_depends_on_split_and_index_alone():
+def test_an_image_depends_on_split_and_index_alone():
     image, label = render("train", 3)
     again, label_again = render("train", 3)
     assert image.shape == (128, 256, 3) and image.dtype == np.uint8
@@ -71,19 +71,19 @@ def test_no_class_fills_the_data_set_and_little_is_ignored():
 
 
 def test_color_alone_does_not_tell_the_classes_apart():
-    """The most frequent class of each of 4096 colors, learnt on other pictures, gives a low mIoU."""
+    """The most frequent class of each of 4096 colors, learned on other images, gives a low mIoU."""
     counts = np.zeros((4096, 19), np.int64)
     for index in range(16):
         colors, label = _coarse_colors("train", index)
         np.add.at(counts, (colors, label), 1)
-    guess = counts.argmax(axis=1)
+    pred = counts.argmax(axis=1)
     confusion = np.zeros((19, 19), np.int64)
     for index in range(8):
         colors, label = _coarse_colors("val", index)
-        np.add.at(confusion, (label, guess[colors]), 1)
-    hits = np.diag(confusion)
-    union = confusion.sum(0) + confusion.sum(1) - hits
-    assert (hits[list(DRAWN)] / union[list(DRAWN)]).mean() < 0.3
+        np.add.at(confusion, (label, pred[colors]), 1)
+    intersection = np.diag(confusion)
+    union = confusion.sum(0) + confusion.sum(1) - intersection
+    assert (intersection[list(DRAWN)] / union[list(DRAWN)]).mean() < 0.3
 
 
 def _coarse_colors(split, index):
@@ -118,7 +118,7 @@ def test_the_second_use_draws_nothing(root, monkeypatch):
     assert len(StreetScenes([], str(root), "train", **COUNTS)) == 3
 
 
-def test_two_that_start_at_once_draw_once(tmp_path, monkeypatch):
+def test_concurrent_processes_draw_once(tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(
         writer, "render", lambda split, index, *size: drawn.append(split) or render(split, index, *size)
@@ -129,7 +129,7 @@ def test_two_that_start_at_once_draw_once(tmp_path, monkeypatch):
     assert sorted(drawn) == ["train"] * 3 + ["val"] * 2
 
 
-def test_an_interruption_leaves_nothing_half_used(tmp_path, monkeypatch, root):
+def test_an_interruption_leaves_no_incomplete_data_set(tmp_path, monkeypatch, root):
     folder = tmp_path / "streets"
 
     def interrupted(split, index, *size):
@@ -152,11 +152,11 @@ def test_an_empty_folder_is_filled(tmp_path):
     assert len(StreetScenes([], str(tmp_path), "val", train_images=1, val_images=1)) == 1
 
 
-def test_a_folder_with_other_things_is_left_alone(tmp_path):
-    (tmp_path / "precious.txt").write_text("mine")
+def test_a_folder_with_other_files_is_not_changed(tmp_path):
+    (tmp_path / "other.txt").write_text("text")
     with pytest.raises(UserError, match="something else than street scenes"):
         StreetScenes([], str(tmp_path), **COUNTS)
-    assert [path.name for path in tmp_path.iterdir()] == ["precious.txt"]
+    assert [path.name for path in tmp_path.iterdir()] == ["other.txt"]
 
 
 def test_a_set_of_another_version_is_named(root):
@@ -166,13 +166,13 @@ def test_a_set_of_another_version_is_named(root):
         StreetScenes([], str(root), train_images=4, val_images=2)
 
 
-def test_a_disk_that_cannot_be_written_gets_a_sentence(tmp_path):
+def test_a_folder_that_cannot_be_written_is_a_user_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write .* to dataset_root"):
         StreetScenes([], str(tmp_path / "file" / "streets"), **COUNTS)
 
 
-def test_a_full_disk_gets_a_sentence(tmp_path, monkeypatch):
+def test_a_full_disk_is_a_user_error(tmp_path, monkeypatch):
     def full(path, pixels):
         raise OSError(28, "No space left on device")
 
@@ -183,7 +183,7 @@ def test_a_full_disk_gets_a_sentence(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("wrong", [{"mode": "test"}, {"train_images": 0}])
-def test_wrong_arguments_get_a_sentence(tmp_path, wrong):
+def test_wrong_arguments_are_a_user_error(tmp_path, wrong):
     with pytest.raises(UserError, match="StreetScenes: "):
         StreetScenes([], str(tmp_path / "streets"), **wrong)
 
@@ -194,18 +194,18 @@ def test_reduced_label_takes_the_majority_and_ignores_ties():
     assert canvas.reduced_label().tolist() == [[1, 1, 255, 1, 255]]
 
 
-def test_chance_is_the_raw_stream_of_pcg64():
-    """The raw stream is what NumPy keeps for ever; these are the choices made of it."""
+def test_rng_is_the_raw_stream_of_pcg64():
+    """NumPy guarantees the raw stream across versions; these numbers are computed from it."""
     words = np.random.PCG64(np.random.SeedSequence((1, 2))).random_raw(1024).tolist()
     rng = Rng(1, 2)
-    assert [rng.real() for _ in range(3)] == [(word >> 11) / 2**53 for word in words[:-4:-1]]
-    assert all(1 <= Rng(seed).whole(1, 3) <= 3 for seed in range(50))
-    assert {Rng(seed).of("abc") for seed in range(50)} == set("abc")
-    assert Rng(7).octets(3, 5).shape == (3, 5)
+    assert [rng.uniform() for _ in range(3)] == [(word >> 11) / 2**53 for word in words[:-4:-1]]
+    assert all(1 <= Rng(seed).integer(1, 3) <= 3 for seed in range(50))
+    assert {Rng(seed).choice("abc") for seed in range(50)} == set("abc")
+    assert Rng(7).uint8(3, 5).shape == (3, 5)
 
 
-def test_labels_follow_the_picture():
-    """Sky is on average above the road, and the bonnet's ignored pixels lie at the bottom."""
+def test_labels_agree_with_the_image():
+    """Sky is on average above the road."""
     _, label = render("train", 0)
     rows = np.arange(label.shape[0])[:, None] + np.zeros(label.shape)
     assert rows[label == 10].mean() < rows[label == 0].mean()
@@ -213,7 +213,7 @@ def test_labels_follow_the_picture():
 
 @pytest.mark.skipif(not cv2.__version__.startswith("4.5."), reason="another OpenCV may round a pixel differently")
 def test_pixels_are_the_published_ones():
-    """Raise writer.VERSION and this sum whenever the painter changes what it draws."""
+    """Raise writer.VERSION and change this digest whenever the rendered pixels change."""
     digest = hashlib.sha256()
     for split, index in (("train", 0), ("val", 59)):
         for pixels in render(split, index):
@@ -221,7 +221,9 @@ def test_pixels_are_the_published_ones():
     assert (writer.VERSION, digest.hexdigest()[:16]) == (1, "14e2a04d9eec3706")
 
 
-@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs Linux's /proc, where not even root can make a file")
-def test_a_place_where_no_file_can_be_made_does_not_hang():
-    with pytest.raises(UserError, match="cannot write the pictures to dataset_root /proc/streets"):
+@pytest.mark.skipif(
+    not Path("/proc/self").exists(), reason="needs Linux's /proc, where not even root can create a file"
+)
+def test_a_folder_where_no_file_can_be_created_does_not_hang():
+    with pytest.raises(UserError, match="cannot write the images to dataset_root /proc/streets"):
         StreetScenes([], "/proc/streets", **COUNTS)

@@ -1,4 +1,4 @@
-"""A painter of street scenes: deterministic, and free of any downloaded picture."""
+"""Deterministic renderer of synthetic street scenes; nothing is downloaded."""
 
 from paddleseg_ext.data.datasets.streets.scene import render
 from paddleseg_ext.data.datasets.streets.street import DRAWN

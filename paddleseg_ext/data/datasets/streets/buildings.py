@@ -1,4 +1,4 @@
-"""Houses along the street and the skyline behind them."""
+"""Houses along the street, and the skyline."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from paddleseg_ext.data.datasets.streets.canvas import Canvas, shaded
 from paddleseg_ext.data.datasets.streets.rng import Rng
 from paddleseg_ext.data.datasets.streets.street import BUILDING, END, VEGETATION, Side, Street
 
-# Some walls are as gray as the road, as pale as the sky or as green as a hedge.
+# Some walls have the gray of the road, the white of the sky or the green of a hedge, so that colors are ambiguous.
 WALL_COLORS = (
     (146, 92, 74),
     (182, 164, 132),
@@ -44,34 +44,34 @@ class House:
 
 
 def plan_houses(street: Street, side: Side, rng: Rng) -> list[House]:
-    """The houses of one side, near to far."""
+    """Houses of one side of the street, from near to far."""
     houses: list[House] = []
     if side.kind == "park":
         return houses
-    tall = rng.of((2, 3, 4, 6)) if side.kind == "city" else 1
-    near = rng.real(-6, 3)
+    tall = rng.choice((2, 3, 4, 6)) if side.kind == "city" else 1
+    near = rng.uniform(-6, 3)
     while near < END:
-        far = near + (rng.real(8, 20) if side.kind == "city" else rng.real(7, 12))
-        floors = max(1, tall + rng.whole(-1, 2)) if side.kind == "city" else rng.whole(1, 2)
-        pitched = rng.happens(0.2 if side.kind == "city" else 0.85)
-        roof = rng.near(rng.of(ROOF_COLORS)) if pitched else None
-        front = side.front + rng.real(0.3, 0.8)
-        house = House(side, near, far, front, floors, rng.near(rng.of(WALL_COLORS), 18), roof)
+        far = near + (rng.uniform(8, 20) if side.kind == "city" else rng.uniform(7, 12))
+        floors = max(1, tall + rng.integer(-1, 2)) if side.kind == "city" else rng.integer(1, 2)
+        pitched = rng.bernoulli(0.2 if side.kind == "city" else 0.85)
+        roof = rng.jitter(rng.choice(ROOF_COLORS)) if pitched else None
+        front = side.front + rng.uniform(0.3, 0.8)
+        house = House(side, near, far, front, floors, rng.jitter(rng.choice(WALL_COLORS), 18), roof)
         if not street.is_crossed(near - 2, far + 2):
             houses.append(house)
-        near = far + (rng.of((0, 0, 0, 4)) if side.kind == "city" else rng.real(2, 7))
+        near = far + (rng.choice((0, 0, 0, 4)) if side.kind == "city" else rng.uniform(2, 7))
     return houses
 
 
 def paint_house(canvas: Canvas, house: House, lit: bool, dusk: bool, rng: Rng) -> None:
-    """Draw the end wall that faces the camera, the roof, and the front with its windows.
+    """Paint the end wall that faces the camera, the roof, and the front with its windows.
 
     Args:
-        canvas: What is painted on.
-        house: Where it stands and what it looks like.
-        lit: Whether the sun falls on the front.
-        dusk: Whether lamps burn behind some windows.
-        rng: Decides on windows, doors and balconies.
+        canvas: Canvas to paint on.
+        house: The house.
+        lit: Whether the front is in sunlight.
+        dusk: Whether some windows are lit.
+        rng: Random numbers for windows, doors and balconies.
     """
     s, x, near, far, top = house.side.sign, house.front, max(house.near, 0.5), house.far, house.height
     back = x + 9
@@ -90,33 +90,33 @@ def paint_house(canvas: Canvas, house: House, lit: bool, dusk: bool, rng: Rng) -
 
 def _paint_windows(canvas: Canvas, house: House, wall: tuple, dusk: bool, rng: Rng) -> None:
     s, x = house.side.sign, house.front
-    glass = rng.near(rng.of(GLASS_COLORS))
-    width, height, sill = rng.real(0.9, 1.6), rng.real(1.2, 1.9), rng.real(0.8, 1.1)
-    pitch = width + rng.real(0.7, 1.8)
-    frame = shaded(wall, rng.of((0.8, 1.2)))
-    shop = house.side.kind == "city" and rng.happens(0.4)
-    balcony = rng.happens(0.25)
+    glass = rng.jitter(rng.choice(GLASS_COLORS))
+    width, height, sill = rng.uniform(0.9, 1.6), rng.uniform(1.2, 1.9), rng.uniform(0.8, 1.1)
+    pitch = width + rng.uniform(0.7, 1.8)
+    frame = shaded(wall, rng.choice((0.8, 1.2)))
+    shop = house.side.kind == "city" and rng.bernoulli(0.4)
+    balcony = rng.bernoulli(0.25)
     count = int((house.far - house.near - 0.8) / pitch)
     margin = (house.far - house.near - count * pitch) / 2
     for floor in (3.1 * number for number in range(house.floors)):  # meters
         if shop and floor == 0:
             _pane(canvas, s * x, house.near + 0.5, house.far - 0.5, 0.4, 2.5, shaded(glass, 0.9))
-            _pane(canvas, s * x, house.near + 0.3, house.far - 0.3, 2.5, 3.0, rng.near((140, 90, 90), 60))
+            _pane(canvas, s * x, house.near + 0.3, house.far - 0.3, 2.5, 3.0, rng.jitter((140, 90, 90), 60))
             continue
         low, high = floor + sill, floor + sill + height
         for column in range(count):
             start = house.near + margin + column * pitch + (pitch - width) / 2
-            if canvas.camera.scale(max(start, 1)) > 6:  # the frame shows only from nearby
+            if canvas.camera.scale(max(start, 1)) > 6:  # frames are visible only at short distance
                 _pane(canvas, s * x, start - 0.1, start + width + 0.1, low - 0.1, high + 0.1, frame)
-            color = LAMPLIGHT if dusk and rng.happens(0.3) else rng.near(glass, 12)
+            color = LAMPLIGHT if dusk and rng.bernoulli(0.3) else rng.jitter(glass, 12)
             _pane(canvas, s * x, start, start + width, low, high, color)
         if balcony and floor:
             _pane(canvas, s * x, house.near + 0.8, house.far - 0.8, floor - 0.1, floor + 0.8, shaded(wall, 0.82))
-    if rng.happens(0.5):
+    if rng.bernoulli(0.5):
         _paint_end_windows(canvas, house, glass, (sill, sill + height))
     if not shop:  # a door
-        start = house.near + rng.real(0.2, 0.8) * (house.far - house.near - 1.2)
-        _pane(canvas, s * x, start, start + 1.1, 0, 2.2, rng.near((92, 70, 60), 40))
+        start = house.near + rng.uniform(0.2, 0.8) * (house.far - house.near - 1.2)
+        _pane(canvas, s * x, start, start + 1.1, 0, 2.2, rng.jitter((92, 70, 60), 40))
 
 
 def _paint_end_windows(canvas: Canvas, house: House, glass: tuple, rise: tuple[float, float]) -> None:
@@ -130,7 +130,7 @@ def _paint_end_windows(canvas: Canvas, house: House, glass: tuple, rise: tuple[f
 
 
 def _pane(canvas: Canvas, x: float, near: float, far: float, bottom: float, top: float, color: tuple) -> None:
-    """A rectangle on a wall along the street, without a class of its own."""
+    """Paint a rectangle on a wall along the street; the label stays."""
     if far < 1.2:
         return
     near = max(near, 1.0)
@@ -138,19 +138,19 @@ def _pane(canvas: Canvas, x: float, near: float, far: float, bottom: float, top:
 
 
 def paint_skyline(canvas: Canvas, rng: Rng) -> None:
-    """Far houses and trees that close the view at the horizon."""
+    """Paint distant houses and trees along the horizon."""
     z = END * 1.6
     x = -220.0
-    woods = rng.happens(0.4)
-    green, gray = rng.near((78, 92, 62)), rng.near(rng.of(WALL_COLORS))
+    woods = rng.bernoulli(0.4)
+    green, gray = rng.jitter((78, 92, 62)), rng.jitter(rng.choice(WALL_COLORS))
     while x < 220:
-        width = rng.real(6, 22)
-        if rng.happens(0.75 if woods else 0.3):
+        width = rng.uniform(6, 22)
+        if rng.bernoulli(0.75 if woods else 0.3):
             for _ in range(4):
-                radius = rng.real(3, 7)
-                place = (x + rng.real(0, width), rng.real(2, 6), z)
-                canvas.blob(*place, (radius, radius), rng.near(green), VEGETATION)
+                radius = rng.uniform(3, 7)
+                place = (x + rng.uniform(0, width), rng.uniform(2, 6), z)
+                canvas.ellipse(*place, (radius, radius), rng.jitter(green), VEGETATION)
         else:
-            height = rng.real(6, 22)
-            canvas.plate(x + width / 2, z, width, 0, height, rng.near(gray, 20), BUILDING)
-        x += width * rng.real(0.6, 1.0)
+            height = rng.uniform(6, 22)
+            canvas.rectangle(x + width / 2, z, width, 0, height, rng.jitter(gray, 20), BUILDING)
+        x += width * rng.uniform(0.6, 1.0)

@@ -1,4 +1,4 @@
-"""A pinhole camera above a flat street."""
+"""Pinhole camera above a flat street."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-NEAR = 0.8  # meters; what lies nearer is drawn at this depth, outside the picture
+NEAR = 0.8  # meters; nearer points are projected at this depth, outside the image
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Camera:
         focal: Focal length in pixels.
         center, horizon: Column and row of the vanishing point.
         eye: Height of the camera above the road in meters.
-        bend: The street's center line lies at x = bend·z² (1/m); objects keep their place relative to the street.
+        bend: The street's center line lies at x = bend·z² (1/m); objects keep their position relative to the street.
     """
 
     width: int
@@ -32,7 +32,7 @@ class Camera:
 
     def project(self, points: Sequence[tuple[float, float, float]]) -> list[tuple[float, float]]:
         """Points in meters to columns and rows."""
-        # Plain Python: for a handful of points NumPy is the slower.
+        # Plain Python: for a few points NumPy is slower.
         pixels = []
         for x, y, z in points:
             z = max(z, NEAR)
@@ -41,7 +41,7 @@ class Camera:
         return pixels
 
     def scale(self, z: float) -> float:
-        """Pixels of one meter at depth z."""
+        """Pixels per meter at depth z."""
         return self.focal / max(z, NEAR)
 
     @property
@@ -50,7 +50,7 @@ class Camera:
         return int(self.horizon) + 1
 
     def ground(self) -> tuple[np.ndarray, np.ndarray]:
-        """Where the rays of the pixels below the horizon meet the ground.
+        """Ground coordinates of the pixels below the horizon.
 
         Returns:
             x relative to the street, and z, both of shape (height − first_row, width).

@@ -1,4 +1,4 @@
-"""What the painter draws on: color, class and depth of every pixel, at twice the final size."""
+"""Canvas of a scene: color, label and depth per pixel, at twice the final size."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ SUPERSAMPLING = 2
 
 
 class Canvas:
-    """Layers of one picture. Nearer things are drawn later and cover farther ones.
+    """Color, label and depth buffers of one image. Nearer objects are drawn later and occlude farther ones.
 
     Attributes:
-        camera: Projects the meters in which everything is drawn.
-        color: (height, width, 3) uint8, RGB, in neutral light.
-        label: (height, width) uint8, Cityscapes train ids or 255.
+        camera: Projects coordinates in meters to pixels.
+        color: (height, width, 3) uint8, RGB, before lighting.
+        label: (height, width) uint8, Cityscapes trainIds or 255.
         depth: (height, width) float32, meters.
     """
 
@@ -29,22 +29,22 @@ class Canvas:
         self.depth = np.full((camera.height, camera.width), FAR, np.float32)
 
     def face(self, points: list, color: tuple, label: int | None = None) -> None:
-        """Fill a convex polygon of points in meters; without a label it is a detail of what it is painted on."""
+        """Fill a convex polygon of points in meters; without a label only the color changes."""
         depth = min(point[2] for point in points)
         self.polygon(self.camera.project(points), color, label, depth)
 
     def polygon(self, corners: list, color: tuple, label: int | None, depth: float) -> None:
-        """Fill a convex polygon of (n, 2) pixel corners."""
+        """Fill a convex polygon of (n, 2) corners in pixels."""
         corners = np.rint(np.asarray(corners)).astype(np.int32)
         cv2.fillConvexPoly(self.color, corners, clipped(color))
         if label is not None:
             cv2.fillConvexPoly(self.label, corners, label)
             cv2.fillConvexPoly(self.depth, corners, float(depth))
 
-    def blob(
+    def ellipse(
         self, x: float, y: float, z: float, radii: tuple[float, float], color: tuple, label: int | None = None
     ) -> None:
-        """Fill an upright ellipse: its center and two radii in meters."""
+        """Fill an upright ellipse; center and radii in meters."""
         column, row = self.camera.project([(x, y, z)])[0]
         scale = self.camera.scale(z)
         axes = (max(round(radii[0] * scale), 1), max(round(radii[1] * scale), 1))
@@ -54,14 +54,14 @@ class Canvas:
             cv2.ellipse(self.label, *shape, label, -1)
             cv2.ellipse(self.depth, *shape, float(z), -1)
 
-    def plate(self, x: float, z: float, width: float, bottom: float, top: float, color: tuple, label: int) -> None:
+    def rectangle(self, x: float, z: float, width: float, bottom: float, top: float, color: tuple, label: int) -> None:
         """Fill an upright rectangle that faces the camera and is at least one pixel wide."""
         (left, upper), (right, lower) = self.camera.project([(x - width / 2, top, z), (x + width / 2, bottom, z)])
         right = max(right, left + 1)
         self.polygon([(left, upper), (right, upper), (right, lower), (left, lower)], color, label, z)
 
     def reduced_label(self) -> np.ndarray:
-        """(height / 2, width / 2) uint8: the commonest class of each 2×2 block, 255 where classes share it evenly."""
+        """(height / 2, width / 2) uint8: the majority class of each 2×2 block, 255 at a tie."""
         height, width = self.label.shape
         blocks = (
             self.label.reshape(height // 2, 2, width // 2, 2).transpose(0, 2, 1, 3).reshape(height // 2, width // 2, 4)
@@ -72,11 +72,11 @@ class Canvas:
 
 
 def clipped(color: tuple) -> tuple[int, int, int]:
-    """An RGB color that OpenCV accepts: whole numbers from 0 to 255."""
+    """RGB color as OpenCV takes it: integers from 0 to 255."""
     red, green, blue = color
     return int(min(max(red, 0), 255)), int(min(max(green, 0), 255)), int(min(max(blue, 0), 255))
 
 
 def shaded(color: tuple, factor: float) -> tuple[float, float, float]:
-    """The color, lighter or darker."""
+    """The color multiplied by a factor."""
     return color[0] * factor, color[1] * factor, color[2] * factor

@@ -21,12 +21,12 @@ HAIR = ((40, 32, 28), (96, 70, 46), (168, 140, 90), (120, 118, 116))
 
 
 def paint_person(canvas: Canvas, x: float, z: float, rng: Rng) -> None:
-    """A standing or walking person at (x, z)."""
-    tall = rng.real(1.5, 1.9)
-    coat, trousers = rng.near(rng.of(CLOTHES)), rng.near(rng.of(CLOTHES))
-    skin, stride = rng.near(rng.of(SKIN), 6), rng.real(0.0, 0.28)
+    """Paint a standing or walking person at (x, z)."""
+    tall = rng.uniform(1.5, 1.9)
+    coat, trousers = rng.jitter(rng.choice(CLOTHES)), rng.jitter(rng.choice(CLOTHES))
+    skin, stride = rng.jitter(rng.choice(SKIN), 6), rng.uniform(0.0, 0.28)
     hip, shoulder, neck = tall * 0.48, tall * 0.82, tall * 0.86
-    if rng.happens(0.3):  # a long coat
+    if rng.bernoulli(0.3):  # a long coat
         hip = tall * 0.3
     for step, shade in ((-stride, 0.85), (stride, 1.0)):
         leg = [(x - 0.08, hip, z), (x + 0.1, hip, z), (x + step + 0.09, 0, z), (x + step - 0.07, 0, z)]
@@ -45,6 +45,6 @@ def paint_person(canvas: Canvas, x: float, z: float, rng: Rng) -> None:
     waist = tall * 0.48 if hip > tall * 0.4 else hip
     body = [(x - 0.22, shoulder, z), (x + 0.22, shoulder, z), (x + 0.18, waist, z), (x - 0.18, waist, z)]
     canvas.face(body, coat, PERSON)
-    canvas.plate(x, z, 0.12, shoulder, neck + 0.03, shaded(skin, 0.9), PERSON)
-    canvas.blob(x, tall * 0.93, z, (0.105, 0.135), skin, PERSON)
-    canvas.blob(x, tall * 0.97, z, (0.11, 0.085), rng.near(rng.of(HAIR), 8), PERSON)
+    canvas.rectangle(x, z, 0.12, shoulder, neck + 0.03, shaded(skin, 0.9), PERSON)
+    canvas.ellipse(x, tall * 0.93, z, (0.105, 0.135), skin, PERSON)
+    canvas.ellipse(x, tall * 0.97, z, (0.11, 0.085), rng.jitter(rng.choice(HAIR), 8), PERSON)

@@ -11,50 +11,50 @@ BARK = (84, 72, 60)
 
 
 def paint_tree(canvas: Canvas, x: float, z: float, height: float, bare: bool, rng: Rng) -> None:
-    """A tree of `height` meters: a trunk (vegetation, as in Cityscapes) and a crown with holes; bare in winter."""
-    leaf = rng.near(rng.of(LEAF_COLORS))
+    """Paint a tree of `height` meters: trunk (vegetation, as in Cityscapes) and crown, or branches alone if `bare`."""
+    leaf = rng.jitter(rng.choice(LEAF_COLORS))
     trunk = 0.1 + 0.02 * height
-    crown = height * rng.real(0.28, 0.38)
+    crown = height * rng.uniform(0.28, 0.38)
     middle = height - crown
-    canvas.plate(x, z, trunk * 2, 0, middle, rng.near(BARK), VEGETATION)
+    canvas.rectangle(x, z, trunk * 2, 0, middle, rng.jitter(BARK), VEGETATION)
     if bare:
-        _paint_twigs(canvas, x, z, middle, crown, rng)
+        _paint_branches(canvas, x, z, middle, crown, rng)
         return
     leaves = 24 if canvas.camera.scale(z) < 10 else 70
     for step in range(leaves):
-        across, up = rng.real(-1, 1), rng.real(-1, 1)
+        across, up = rng.uniform(-1, 1), rng.uniform(-1, 1)
         if across * across + up * up > 1:
             continue
-        radius = crown * rng.real(0.12, 0.34)
-        # Light comes from above: the lower and the earlier leaves are the darker ones.
-        color = rng.near(shaded(leaf, 0.72 + 0.25 * up + 0.3 * step / leaves), 12)
+        radius = crown * rng.uniform(0.12, 0.34)
+        # Light comes from above: lower and earlier leaves are darker.
+        color = rng.jitter(shaded(leaf, 0.72 + 0.25 * up + 0.3 * step / leaves), 12)
         place = (x + across * crown * 0.85, middle + up * crown * 0.9, z)
-        canvas.blob(*place, (radius, radius * 0.8), color, VEGETATION)
+        canvas.ellipse(*place, (radius, radius * 0.8), color, VEGETATION)
 
 
-def _paint_twigs(canvas: Canvas, x: float, z: float, middle: float, crown: float, rng: Rng) -> None:
-    color = rng.near(BARK)
+def _paint_branches(canvas: Canvas, x: float, z: float, middle: float, crown: float, rng: Rng) -> None:
+    color = rng.jitter(BARK)
     for _ in range(26):
-        across, up = rng.real(-1, 1) * crown, rng.real(-0.6, 1) * crown
-        thick = 0.06 + 0.05 * rng.real()
-        start = middle - crown * rng.real(0, 0.6)
+        across, up = rng.uniform(-1, 1) * crown, rng.uniform(-0.6, 1) * crown
+        thick = 0.06 + 0.05 * rng.uniform()
+        start = middle - crown * rng.uniform(0, 0.6)
         ends = [(x - thick, start, z), (x + thick, start, z), (x + across, middle + up, z)]
-        canvas.face(ends, rng.near(color), VEGETATION)
+        canvas.face(ends, rng.jitter(color), VEGETATION)
 
 
 def paint_bush(canvas: Canvas, x: float, z: float, size: float, rng: Rng) -> None:
-    """A bush, `size` meters high."""
-    leaf = rng.near(rng.of(LEAF_COLORS))
+    """Paint a bush, `size` meters high."""
+    leaf = rng.jitter(rng.choice(LEAF_COLORS))
     for step in range(14):
-        place = (x + rng.real(-0.7, 0.7) * size, rng.real(0.2, 0.8) * size, z)
-        radius = size * rng.real(0.2, 0.35)
-        canvas.blob(*place, (radius, radius), rng.near(shaded(leaf, 0.7 + 0.03 * step)), VEGETATION)
+        place = (x + rng.uniform(-0.7, 0.7) * size, rng.uniform(0.2, 0.8) * size, z)
+        radius = size * rng.uniform(0.2, 0.35)
+        canvas.ellipse(*place, (radius, radius), rng.jitter(shaded(leaf, 0.7 + 0.03 * step)), VEGETATION)
 
 
 def paint_hedge(canvas: Canvas, x: float, near: float, far: float, height: float, leaf: tuple, rng: Rng) -> None:
-    """A piece of hedge along the street."""
+    """Paint a piece of a hedge along the street."""
     canvas.face([(x, 0, near), (x, 0, far), (x, height, far), (x, height, near)], shaded(leaf, 0.75), VEGETATION)
     for _ in range(10):
-        place = (x, rng.real(0.1, 1.0) * height, rng.real(near, far))
-        radius = rng.real(0.12, 0.3)
-        canvas.blob(*place, (radius, radius), rng.near(shaded(leaf, rng.real(0.7, 1.15)), 8), VEGETATION)
+        place = (x, rng.uniform(0.1, 1.0) * height, rng.uniform(near, far))
+        radius = rng.uniform(0.12, 0.3)
+        canvas.ellipse(*place, (radius, radius), rng.jitter(shaded(leaf, rng.uniform(0.7, 1.15)), 8), VEGETATION)
