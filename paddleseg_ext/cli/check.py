@@ -15,7 +15,7 @@ from paddleseg_ext.cli.common import add_config_arguments
 from paddleseg_ext.config.load import load_config
 from paddleseg_ext.data.scan import class_weights
 from paddleseg_ext.errors import UserError
-from paddleseg_ext.inspection.findings import ERROR, WARNING, Inspection
+from paddleseg_ext.inspection.findings import ERROR, Inspection
 from paddleseg_ext.inspection.inspect import inspect
 from paddleseg_ext.runtime.device import set_device
 
@@ -69,12 +69,11 @@ def _print(found: Inspection) -> None:
             print(f"  {MARKS[finding.level]:<8} {finding.text}")
     if found.names:
         width = max(map(len, found.names))
-        columns = {key: scan.counts for key, scan in found.scans.items()}
+        columns = found.percents()
         print("classes, % of the pixels" + "".join(f"{key:>16}" for key in columns))
-        for i, name in enumerate([*found.names, "(ignored)"]):
-            shares = [f"{100 * counts[i] / max(counts.sum(), 1):>15.3f}" for counts in columns.values()]
-            print(f"  {name:<{max(width, 20)}}  " + " ".join(shares))
-    print(f"{found.count(ERROR)} errors, {found.count(WARNING)} warnings")
+        for i, name in enumerate(found.classes):
+            print(f"  {name:<{max(width, 20)}}  " + " ".join(f"{shares[i]:>15.3f}" for shares in columns.values()))
+    print(found.summary())
 
 
 def _print_weights(found: Inspection, rule: str) -> None:

@@ -49,10 +49,24 @@ class Inspection:
         """How many findings are of a level."""
         return sum(finding.level == level for findings in self.sections.values() for finding in findings)
 
+    @property
+    def classes(self) -> list[str]:
+        """The classes and what is ignored, in the order of `percents`."""
+        return [*self.names, "(ignored)"]
+
+    def percents(self) -> dict[str, np.ndarray]:
+        """Share of each of `classes` in the pixels, by data set."""
+        return {key: 100 * scan.counts[:-1] / max(scan.counts.sum(), 1) for key, scan in self.scans.items()}
+
+    def summary(self) -> str:
+        """How many errors and warnings there are."""
+        counts = [(self.count(level), level) for level in (ERROR, WARNING)]
+        return ", ".join(f"{count} {level}{'' if count == 1 else 's'}" for count, level in counts)
+
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         classes = {
-            key: {name: int(count) for name, count in zip([*self.names, "(ignored)"], scan.counts)}
+            key: {name: int(count) for name, count in zip(self.classes, scan.counts)}
             for key, scan in self.scans.items()
         }
         return {

@@ -34,8 +34,7 @@ def write_page(path: str | Path, title: str, found: Inspection) -> Path:
         title=title,
         date=datetime.datetime.now().strftime("%Y-%m-%d %H:%M"),
         found=found,
-        errors=found.count("error"),
-        warnings=found.count("warning"),
+        percents=found.percents(),
         chart=_chart(found) if found.scans else None,
         samples=[_jpeg(_sample(image, label, found)) for image, label in found.samples],
         legend=_jpeg(legend(range(len(found.names)), found.palette, found.names, 1200)) if found.samples else None,
@@ -46,13 +45,12 @@ def write_page(path: str | Path, title: str, found: Inspection) -> Path:
 
 def _chart(found: Inspection) -> str:
     """Bars of the share of each class in each data set, on a logarithmic axis, as a data address."""
-    names = [*found.names, "(ignored)"]
+    names, percents = found.classes, found.percents()
     figure = Figure(figsize=(9, 1.2 + 0.3 * len(names)), layout="constrained")
     axes = figure.add_subplot(xlabel="% of the pixels", xscale="log")
-    height = 0.8 / len(found.scans)
-    for number, (key, scan) in enumerate(found.scans.items()):
-        shares = 100 * scan.counts[:-1] / max(scan.counts.sum(), 1)
-        places = np.arange(len(names)) + (number - (len(found.scans) - 1) / 2) * height
+    height = 0.8 / len(percents)
+    for number, (key, shares) in enumerate(percents.items()):
+        places = np.arange(len(names)) + (number - (len(percents) - 1) / 2) * height
         bars = axes.barh(places, np.maximum(shares, 1e-4), height, label=key)
         axes.bar_label(bars, [f"{share:.3g}" for share in shares], padding=2, fontsize=7)
     axes.set_yticks(range(len(names)), names)

@@ -12,6 +12,7 @@ import yaml
 from paddleseg_ext.errors import UserError
 
 SIDE, LARGEST = 32, 512  # a crop's sides are multiples of the one and at most the other
+RATE_PER_IMAGE = 0.05 / 8  # of a step: the linear scaling rule
 EPOCHS, FEWEST_ITERS, MOST_ITERS = 50, 400, 40000
 # ImageNet's colors; the gray one is their mean.
 COLORS = {1: {"mean": [0.449], "std": [0.226]}, 3: {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}}
@@ -59,6 +60,7 @@ def training_config(
         **dataset: More entries of the data sets.
     """
     batch = batch_of(count)
+    rate = RATE_PER_IMAGE * batch
     iters = int(np.clip(EPOCHS * count // batch, FEWEST_ITERS, MOST_ITERS))
     section: dict[str, Any] = {"type": "SegmentationFolder", "dataset_root": str(root)}
     if channels != 3:
@@ -93,8 +95,8 @@ def training_config(
         },
         "optimizer": {"type": "SGD", "momentum": 0.9, "weight_decay": 1.0e-4},
         "lr_scheduler": {
-            **{"type": "PolynomialDecay", "learning_rate": 0.05, "end_lr": 1.0e-3, "power": 0.9},
-            **{"warmup_iters": iters // 10, "warmup_start_lr": 0.005},
+            **{"type": "PolynomialDecay", "learning_rate": rate, "end_lr": rate / 50, "power": 0.9},
+            **{"warmup_iters": iters // 10, "warmup_start_lr": rate / 10},
         },
     }
     return HEADER + yaml.dump(
