@@ -14,9 +14,19 @@ from tqdm import tqdm
 from paddleseg_ext.builder import Builder, load_config
 from paddleseg_ext.cli.common import add_config_arguments
 from paddleseg_ext.cli.model_args import add_applying_arguments, class_source, model_of, predictor_settings
-from paddleseg_ext.data.checks import refuse_random
+from paddleseg_ext.data.checks import check_channels, check_normalization, refuse_random
 from paddleseg_ext.data.classes import class_names, palette
-from paddleseg_ext.data.image_io import Source, Video, find_images, is_video, read_image, save_image, save_pred
+from paddleseg_ext.data.image_io import (
+    Source,
+    Video,
+    check_range,
+    find_images,
+    is_video,
+    read_image,
+    save_image,
+    save_pred,
+    to_rgb,
+)
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.evaluation.predictor import Predictor, evaluating
 from paddleseg_ext.evaluation.submission import BENCHMARKS, Submission
@@ -59,8 +69,12 @@ def run(args: argparse.Namespace) -> int:
         submission = Submission(BENCHMARKS[args.submission], images, len(names), folder, args.submission_count)
 
     channels = int(config.val_dataset_cfg.get("img_channels", 3))
-    model = model_of(args, builder)
+    image_range = config.val_dataset_cfg.get("image_range")
+    check_range(image_range)
+    check_channels({"val_dataset": channels}, config.dic["model"])
+    check_normalization(builder.val_transforms, channels)
     refuse_random(builder.val_transforms)
+    model = model_of(args, builder)
     predictor, transforms = Predictor(**settings), Compose(builder.val_transforms, img_channels=channels)
 
     def predict(image: np.ndarray) -> np.ndarray:
@@ -73,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
         distributed.init()
         rank, world_size = distributed.rank(), distributed.world_size()
         for source in tqdm(sources[rank::world_size], unit="image", disable=True if rank > 0 else None, leave=False):
-            image = read_image(source.path, channels)
+            image = read_image(source.path, channels, image_range)
             pred = predict(image)
             _save(source, save_dir, image, pred, colors, names)
             if submission:
@@ -89,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
 def _save(
     source: Source, save_dir: Path, image: np.ndarray, pred: np.ndarray, colors: np.ndarray, names: list[str]
 ) -> None:
-    rgb = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB if image.ndim == 2 else cv2.COLOR_BGR2RGB)
+    rgb = to_rgb(image)
     save_pred(save_dir / "ids" / source.target, pred)
     save_color(save_dir / "color" / source.target, pred, colors)
     save_image(save_dir / "overlay" / source.target, add_legend(overlay(rgb, pred, colors), pred, colors, names))

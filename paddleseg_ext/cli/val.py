@@ -9,7 +9,7 @@ from pathlib import Path
 from paddleseg_ext.builder import Builder, load_config
 from paddleseg_ext.cli.common import add_config_arguments
 from paddleseg_ext.cli.model_args import add_applying_arguments, model_of, predictor_settings
-from paddleseg_ext.data.checks import check_files, check_transforms
+from paddleseg_ext.data.checks import channels_of, check_channels, check_files, check_transforms
 from paddleseg_ext.data.classes import class_names, palette
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.evaluation.evaluate import evaluate
@@ -41,10 +41,11 @@ def run(args: argparse.Namespace) -> int:
             raise UserError(f"--{key} {getattr(args, key)}: it is at least 1")
     set_device(args.device)
     builder = Builder(config)
-    model = model_of(args, builder)
     dataset = builder.val_dataset
     check_files(dataset, "val_dataset")
     check_transforms(dataset, "val_dataset", evaluated=True)
+    check_channels({"val_dataset": channels_of(dataset)}, config.dic["model"])
+    model = model_of(args, builder)
     reading = {"batch_size": args.batch_size, "num_workers": args.num_workers}
     result = evaluate(model, dataset, boundary=args.boundary, **reading, **settings)
     if distributed.rank() > 0:

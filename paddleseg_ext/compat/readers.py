@@ -16,7 +16,7 @@ import numpy as np
 from paddleseg.datasets import ade
 from paddleseg.transforms import Compose
 
-ReadImage = Callable[[str, int], np.ndarray]
+ReadImage = Callable[[str, int, Any], np.ndarray]
 ReadLabel = Callable[[str], np.ndarray]
 Check = Callable[[Any, np.ndarray, Any, np.ndarray], None]
 
@@ -25,7 +25,8 @@ def read_files_by(read_image: ReadImage, read_label: ReadLabel, check_pair: Chec
     """Replace how PaddleSeg's data sets read files; a second call replaces the first.
 
     Args:
-        read_image: Of a path and the number of channels: (H, W, 3) BGR or (H, W).
+        read_image: Of a path, the number of channels and the ``image_range`` that a `Compose` may have as an
+            attribute: (H, W, 3) BGR or (H, W).
         read_label: Of a path: (H, W) class ids.
         check_pair: Of an image's path and pixels and its label's, before any transform; raises where they do not fit.
             Instead of a label's path it is None where the data set has read the label itself.
@@ -35,7 +36,7 @@ def read_files_by(read_image: ReadImage, read_label: ReadLabel, check_pair: Chec
     def call(self: Compose, data: dict) -> dict:
         image, label = data.get("img"), data.get("label")
         if isinstance(image, str):
-            data["img"] = read_image(image, self.img_channels).astype("float32")
+            data["img"] = read_image(image, self.img_channels, getattr(self, "image_range", None)).astype("float32")
         if isinstance(label, str):
             data["label"] = read_label(label)
         if isinstance(image, str) and isinstance(data.get("label"), np.ndarray):

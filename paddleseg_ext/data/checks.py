@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from paddleseg_ext.data.sampler import IGNORED, files_of
 from paddleseg_ext.errors import UserError
 
+RGB = 3  # channels where nothing else is said
 LARGEST = 4.0  # a mean or a deviation on the scale of 0 to 1
 LISTED = 3  # missing files that a sentence names
 RANDOM = ("Random", "ResizeStepScaling", "ResizeRangeScaling", "ScaleCropFlip", "PhotoMetricDistortion")
@@ -43,15 +44,13 @@ def check_transforms(dataset: Any, key: str, evaluated: bool = False) -> None:
         UserError: Means or deviations are not those of the channels or on another scale, a padding is neither the
             default nor `ignore_index`, or a random transform stands under a data set that is evaluated.
     """
-    channels = getattr(dataset, "img_channels", 3)
+    channels = channels_of(dataset)
     ignore_index = getattr(dataset, "ignore_index", IGNORED)
     if evaluated:
         refuse_random(_transforms(dataset), key)
+    check_normalization(_transforms(dataset), channels, key)
     for transform in _transforms(dataset):
         name = f"{key}.transforms: {type(transform).__name__}"
-        for argument in ("mean", "std"):
-            if (values := getattr(transform, argument, None)) is not None:
-                _check_normalization(f"{name}: {argument}", np.ravel(values), channels)
         padding = getattr(transform, "label_padding_value", None)
         if padding is not None and padding != ignore_index:
             if padding != IGNORED:
@@ -62,6 +61,19 @@ def check_transforms(dataset: Any, key: str, evaluated: bool = False) -> None:
             transform.label_padding_value = ignore_index  # 255 is the default, not a wish
         if hasattr(transform, "category_max_ratio") and hasattr(transform, "ignore_index"):
             transform.ignore_index = ignore_index
+
+
+def check_normalization(transforms: Sequence[Any], channels: int, key: str = "val_dataset") -> None:
+    """Compare means and deviations with the images' channels and the scale of 0 to 1.
+
+    Raises:
+        UserError: They have another number or are on another scale.
+    """
+    for transform in transforms:
+        for argument in ("mean", "std"):
+            if (values := getattr(transform, argument, None)) is not None:
+                name = f"{key}.transforms: {type(transform).__name__}: {argument}"
+                _check_values(name, np.ravel(values), channels)
 
 
 def refuse_random(transforms: Sequence[Any], key: str = "val_dataset") -> None:
@@ -77,20 +89,25 @@ def refuse_random(transforms: Sequence[Any], key: str = "val_dataset") -> None:
             )
 
 
-def check_channels(sections: Sequence[tuple[str, Any]], in_channels: int | None) -> None:
+def channels_of(dataset: Any) -> int:
+    """Channels of a data set's images: its ``img_channels``, or three."""
+    return getattr(dataset, "img_channels", RGB)
+
+
+def check_channels(img_channels: Mapping[str, int], model: Mapping[str, Any]) -> None:
     """Compare the channels of the images with each other and with those that the model takes.
 
     Args:
-        sections: Names of sections and their data sets.
-        in_channels: Of the backbone, as the configuration has it; None where it says nothing, which is 3.
+        img_channels: Of the images, by the section of their data set.
+        model: The model's section. A backbone that says nothing takes three.
 
     Raises:
         UserError: They differ.
     """
-    found = {key: getattr(dataset, "img_channels", 3) for key, dataset in sections}
-    found["model.backbone.in_channels"] = 3 if in_channels is None else in_channels
+    found = {f"{key}.img_channels": count for key, count in img_channels.items()}
+    found["model.backbone.in_channels"] = (model.get("backbone") or model).get("in_channels") or RGB
     if len(set(found.values())) > 1:
-        told = ", ".join(f"{key if '.' in key else key + '.img_channels'}: {count}" for key, count in found.items())
+        told = ", ".join(f"{key}: {count}" for key, count in found.items())
         raise UserError(f"the images' channels must be the same everywhere, but they are {told}")
 
 
@@ -109,7 +126,7 @@ def check_class_weights(losses: dict, num_classes: int) -> None:
                 raise UserError(f"{name} has {len(weight)} class weights, but there are {num_classes} classes")
 
 
-def _check_normalization(name: str, values: np.ndarray, channels: int) -> None:
+def _check_values(name: str, values: np.ndarray, channels: int) -> None:
     if len(values) not in (1, channels):
         raise UserError(
             f"{name} has {len(values)} numbers, but the images have {channels} channel{'s' * (channels > 1)}"

@@ -115,17 +115,20 @@ def check_pixels(path: str | Path, size: Sequence[int]) -> None:
         )
 
 
-def read_image(path: str | Path, channels: int = 3) -> np.ndarray:
+def read_image(path: str | Path, channels: int = 3, image_range: Sequence[float] | None = None) -> np.ndarray:
     """An image as OpenCV gives it: (H, W, 3) BGR, for one channel (H, W), otherwise (H, W, channels); uint8.
 
-    The orientation that a JPEG's EXIF data tells is applied. Pictures of 16 bits are scaled to 8.
+    The orientation that the EXIF data tell is applied. Pictures of 16 bits are scaled to 8, those of floats if
+    `image_range` tells from where to where.
 
     Args:
         path: Any format that OpenCV reads, WebP, or ``.npy`` with two or three axes, uint8.
         channels: 1, 3, or the number of bands of a TIFF or an array.
+        image_range: The values that become 0 and 255, for pictures of more than 8 bits; by default 0 and 65535.
 
     Raises:
-        UserError: It is no picture, is cut short, has another number of bands, or 16 bits that do not fill their range.
+        UserError: It is no picture, is cut short, has another number of bands, values outside `image_range`, or 16 bits
+            that do not fill their range.
     """
     path = Path(path)
     if not path.is_file():  # a pipe would be waited for
@@ -135,6 +138,8 @@ def read_image(path: str | Path, channels: int = 3) -> np.ndarray:
         bands = 1 if image.ndim == 2 else image.shape[2]
         if bands != channels:
             raise UserError(f"{path}: it has {bands} bands, and img_channels is {channels}")
+    if image_range is not None:
+        return _from_range(image, path, image_range)
     return image if image.dtype == np.uint8 else _to_8_bits(image, path)
 
 
@@ -147,16 +152,62 @@ def _decode(path: Path, channels: int) -> np.ndarray:
         content = path.read_bytes()
         if content[8:12] == b"WEBP":  # OpenCV up to 4.6 carries a libwebp with a hole in it
             rgb = np.asarray(Image.open(io.BytesIO(content)).convert("L" if channels == 1 else "RGB"))
-            return rgb if rgb.ndim == 2 else np.ascontiguousarray(rgb[..., ::-1])
+            bgr = rgb if rgb.ndim == 2 else np.ascontiguousarray(rgb[..., ::-1])
+            return _upright(bgr, path) if b"EXIF" in content else bgr
         # What a JPEG compresses holds neither of these two bytes, so the last image in the file must have its end.
         if content.startswith(b"\xff\xd8") and content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda"):
             raise UserError(f"{path}: the image file is cut short")
+        of_png = content.startswith(b"\x89PNG") and content.find(b"eXIf") > 0  # OpenCV 4.5 turns JPEG and TIFF alone
+        if of_png:
+            flags |= cv2.IMREAD_IGNORE_ORIENTATION
         image = cv2.imdecode(np.frombuffer(content, np.uint8), flags) if content else None
     except (OSError, ValueError, cv2.error) as error:
         raise UserError(f"{path}: the image file cannot be read as a picture ({reason(error)})") from error
     if image is None:
         raise UserError(f"{path}: the image file cannot be read as a picture")
-    return image
+    return _upright(image, path) if of_png else image
+
+
+def _upright(image: np.ndarray, path: Path) -> np.ndarray:
+    """Turn and mirror the pixels as the file's EXIF data tell."""
+    orientation = exif_orientation(path)
+    if not 2 <= orientation <= 8:
+        return image
+    if orientation >= 5:
+        image = image.swapaxes(0, 1)
+    rows, columns = orientation in (3, 4, 7, 8), orientation in (2, 3, 6, 7)
+    return np.ascontiguousarray(image[:: -1 if rows else 1, :: -1 if columns else 1])
+
+
+def check_range(image_range: object) -> None:
+    """Refuse what is no range of values.
+
+    Raises:
+        UserError: It is neither None nor two finite numbers, the lower one first.
+    """
+    if image_range is None:
+        return
+    numbers = image_range if isinstance(image_range, (list, tuple)) else []
+    finite = [v for v in numbers if isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v)]
+    if len(numbers) != 2 or len(finite) != 2 or not finite[0] < finite[1]:
+        raise UserError(
+            f"image_range: {image_range!r} is not allowed; it is two numbers, the values that become black and white"
+        )
+
+
+def _from_range(image: np.ndarray, path: Path, image_range: Sequence[float]) -> np.ndarray:
+    """Scale `image_range` to 0 … 255.
+
+    Raises:
+        UserError: The picture has 8 bits, or a value that is outside or no number.
+    """
+    low, high = image_range
+    if image.dtype == np.uint8 and (low, high) != (0, 255):
+        raise UserError(f"{path}: it has 8 bits, so the image_range {low:g} … {high:g} cannot be its own")
+    least, most = float(image.min()), float(image.max())
+    if not low <= least <= most <= high:  # NaN is not either
+        raise UserError(f"{path}: its values reach from {least:g} to {most:g}, and image_range is {low:g} … {high:g}")
+    return np.rint((image.astype(np.float64) - low) * (255 / (high - low))).astype(np.uint8)
 
 
 def _to_8_bits(image: np.ndarray, path: Path) -> np.ndarray:
@@ -166,14 +217,23 @@ def _to_8_bits(image: np.ndarray, path: Path) -> np.ndarray:
         UserError: It is of another type, or its largest value is below an eighth of the range.
     """
     if image.dtype != np.uint16:
-        raise UserError(f"{path}: it holds {image.dtype}, and pictures have 8 or 16 bits; save it as one of them")
+        raise UserError(
+            f"{path}: it holds {image.dtype}, and pictures have 8 or 16 bits; save it as one of them, or tell the "
+            "values that are black and white by the data set's image_range"
+        )
     highest = int(image.max(initial=0))
     if 0 < highest < 2**13:
         raise UserError(
             f"{path}: of 16 bits it uses values up to {highest} only, so it would be almost black; scale its values to "
-            "0 … 65535 or save it with 8 bits"
+            "0 … 65535, save it with 8 bits, or tell the data set's image_range"
         )
     return cv2.convertScaleAbs(image, alpha=1 / 257)
+
+
+def to_rgb(image: np.ndarray) -> np.ndarray:
+    """What `read_image` gives as (H, W, 3) RGB to look at: of other bands than three the first three, or the first."""
+    bands = image[..., None] if image.ndim == 2 else image
+    return np.ascontiguousarray(bands[..., 2::-1] if bands.shape[2] >= 3 else np.repeat(bands[..., :1], 3, axis=2))
 
 
 class Video:

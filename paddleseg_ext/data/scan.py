@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from paddleseg_ext.checkpoint.atomic import write_json
+from paddleseg_ext.data.checks import channels_of
 from paddleseg_ext.data.label_io import count_values, wrong_values
 from paddleseg_ext.data.sampler import IGNORED, explain, files_of
 from paddleseg_ext.errors import UserError
@@ -186,7 +187,12 @@ def _key(dataset: Any, index: int) -> str:
     except OSError:
         return ""
     reading = (type(dataset).__name__, dataset.num_classes, getattr(dataset, "ignore_index", IGNORED))
-    how = (*reading, getattr(dataset, "img_channels", 3), getattr(dataset, "reduce_zero_label", False))
+    how = (
+        *reading,
+        channels_of(dataset),
+        getattr(dataset, "reduce_zero_label", False),
+        getattr(dataset, "image_range", None),
+    )
     return json.dumps([states, how])
 
 

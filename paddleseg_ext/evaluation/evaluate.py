@@ -114,8 +114,9 @@ def evaluate(
         settings: Arguments of `Predictor`, e.g. those that `read_test_config` returns.
 
     Raises:
-        UserError: The data set is empty, a file cannot be read, a label is wrong or of another size than its image, the
-            model has another number of classes than the data, or memory does not suffice.
+        UserError: The data set is empty, a file cannot be read, a label is wrong or of another size than its image,
+            no label has a labeled pixel, the model has another number of classes than the data, or memory does
+            not suffice.
     """
     if len(dataset) == 0:
         raise UserError(f"{type(dataset).__name__}: there is nothing to evaluate, the data set has no images")
@@ -149,6 +150,10 @@ def evaluate(
     for share in (matrix.counts, matrix.ignored, image_miou, image_loss, None if edges is None else edges.counts):
         if share is not None:
             distributed.all_reduce_sum(share)
+    if not matrix.counts.sum():
+        raise UserError(
+            f"none of the {len(dataset)} labels of the evaluation has a labeled pixel, so there is no score"
+        )
     found = edges.iou() if edges is not None else None
     mean_loss = float(image_loss.mean()) if image_loss is not None else None
     return EvalResult(matrix, image_miou, time.perf_counter() - start, found, mean_loss)

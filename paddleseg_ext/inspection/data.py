@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from paddleseg_ext.data.checks import check_channels, check_files, check_transforms
+from paddleseg_ext.data.checks import channels_of, check_channels, check_files, check_transforms
 from paddleseg_ext.data.label_io import odd_counts
 from paddleseg_ext.data.sampler import SampleStream
 from paddleseg_ext.data.scan import Progress, Scan, scan, shared_images
@@ -22,7 +23,7 @@ SAMPLES = 12  # on the page
 def inspect_data(
     found: Inspection,
     datasets: dict[str, Any],
-    in_channels: int | None,
+    model: Mapping[str, Any],
     cache: Path | None,
     num_workers: int,
     progress: Progress,
@@ -32,7 +33,7 @@ def inspect_data(
     Args:
         found: Its `names` are set.
         datasets: By the name of their section; ``train_dataset`` first.
-        in_channels: Of the backbone, as the configuration has it.
+        model: The model's section of the configuration.
         cache: See `data.scan.scan`.
         num_workers: Threads.
         progress: See `data.scan.scan`.
@@ -47,7 +48,7 @@ def inspect_data(
             return False
         return True
 
-    check(check_channels, list(datasets.items()), in_channels)
+    check(check_channels, {key: channels_of(dataset) for key, dataset in datasets.items()}, model)
     for key, dataset in datasets.items():
         check(check_transforms, dataset, key, evaluated=key == "val_dataset")
         if check(check_files, dataset, key):

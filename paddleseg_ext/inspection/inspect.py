@@ -51,9 +51,7 @@ def inspect(
     if (first := next(iter(datasets.values()), None)) is not None:
         found.names, found.palette = class_names(first), palette(first)
     found.sections["configuration"] = [*findings, *_configuration(builder, config, datasets)]
-    model = config.dic["model"]
-    in_channels = (model.get("backbone") or model).get("in_channels")
-    found.sections["data"] = inspect_data(found, datasets, in_channels, cache, num_workers, progress)
+    found.sections["data"] = inspect_data(found, datasets, config.dic["model"], cache, num_workers, progress)
     if "train_dataset" in datasets and not found.count(ERROR):
         found.samples = augmented_samples(datasets["train_dataset"])
         if with_step:

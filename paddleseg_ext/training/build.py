@@ -12,7 +12,7 @@ from paddleseg.cvlibs import Config
 from paddleseg_ext.builder import Builder
 from paddleseg_ext.checkpoint.save import latest_checkpoint
 from paddleseg_ext.config.load import train_config
-from paddleseg_ext.data.checks import check_channels, check_class_weights, check_files, check_transforms
+from paddleseg_ext.data.checks import channels_of, check_channels, check_class_weights, check_files, check_transforms
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.evaluation.predictor import read_test_config
 from paddleseg_ext.runtime import distributed
@@ -97,8 +97,7 @@ def _check_data(config: Config, sections: list[tuple[str, Any]]) -> None:
     for key, dataset in sections:
         check_files(dataset, key)
         check_transforms(dataset, key, evaluated=key == "val_dataset")
-    model = config.dic["model"]
-    check_channels(sections, (model.get("backbone") or model).get("in_channels"))
+    check_channels({key: channels_of(dataset) for key, dataset in sections}, config.dic["model"])
 
 
 def _checkpoint(resume: str | Path | None, save_dir: str | Path) -> Path | None:

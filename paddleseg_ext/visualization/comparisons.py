@@ -11,8 +11,9 @@ import cv2
 import numpy as np
 from paddle import nn
 
+from paddleseg_ext.data.checks import channels_of
 from paddleseg_ext.data.eval_loader import read
-from paddleseg_ext.data.image_io import read_image, save_image
+from paddleseg_ext.data.image_io import read_image, save_image, to_rgb
 from paddleseg_ext.data.sampler import files_of
 from paddleseg_ext.evaluation.predictor import Predictor, evaluating
 from paddleseg_ext.visualization.draw import side_by_side
@@ -74,7 +75,7 @@ def comparisons(
                 batch.indices,
             )
             file = files_of(dataset, index)[0]
-            image = cv2.cvtColor(read_image(file), cv2.COLOR_BGR2RGB)
+            image = to_rgb(read_image(file, channels_of(dataset), getattr(dataset, "image_range", None)))
             pred = np.asarray(pred)
             label = np.asarray(label).reshape(pred.shape)
             if width is not None and image.shape[1] > width:

@@ -97,16 +97,16 @@ def test_every_listed_file_is_looked_for(root: Path) -> None:
 
 
 def test_channels_are_the_same_everywhere() -> None:
-    gray, color = SimpleNamespace(img_channels=1), SimpleNamespace(img_channels=3)
-    check_channels([("train_dataset", color), ("val_dataset", color)], None)
-    check_channels([("train_dataset", gray)], 1)
-    for sections, in_channels in (
-        ([("train_dataset", gray), ("val_dataset", color)], 1),
-        ([("train_dataset", gray)], None),
-        ([("train_dataset", color)], 4),
+    check_channels({"train_dataset": 3, "val_dataset": 3}, {"backbone": {}})
+    check_channels({"train_dataset": 1}, {"backbone": {"in_channels": 1}})
+    check_channels({"train_dataset": 4}, {"in_channels": 4})  # PaddleSeg's models without a backbone
+    for img_channels, in_channels in (
+        ({"train_dataset": 1, "val_dataset": 3}, 1),
+        ({"train_dataset": 1}, None),
+        ({"train_dataset": 3}, 4),
     ):
         with pytest.raises(UserError, match="train_dataset.img_channels: .*model.backbone.in_channels: "):
-            check_channels(sections, in_channels)
+            check_channels(img_channels, {"backbone": {"in_channels": in_channels}})
 
 
 def test_class_weights_are_as_many_as_classes() -> None:

@@ -13,7 +13,7 @@ from paddleseg.transforms import functional as F
 
 from paddleseg_ext.data.class_table import ClassTable
 from paddleseg_ext.data.description import Description
-from paddleseg_ext.data.image_io import find_images
+from paddleseg_ext.data.image_io import check_range, find_images
 from paddleseg_ext.data.pairs import match_folders, read_pairs, shown, some
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.registry import register_dataset
@@ -49,6 +49,7 @@ class SegmentationFolder(Dataset):
         ignore_index: Value of pixels that belong to no class.
         reduce_zero_label: Whether 0 means no class in the files, and the classes begin at 1.
         img_channels: Channels of the images; 1 reads them in gray.
+        image_range: The values that are black and white, for images of more than 8 bits, e.g. ``[0, 4095]``.
         edge: Whether to add edges to the training data, as in PaddleSeg's `Dataset`.
 
     Attributes:
@@ -78,6 +79,7 @@ class SegmentationFolder(Dataset):
         ignore_index: int = 255,
         reduce_zero_label: bool = False,
         img_channels: int = 3,
+        image_range: list[float] | None = None,
         edge: bool = False,
     ) -> None:
         if mode not in MODES:
@@ -97,7 +99,9 @@ class SegmentationFolder(Dataset):
         self.num_classes, self.ignore_index = description.NUM_CLASSES, ignore_index
         self.img_channels, self.reduce_zero_label = img_channels, reduce_zero_label
         reduce = [ReduceZeroLabel(ignore_index)] if reduce_zero_label else []
+        check_range(image_range)
         self.transforms = Compose([*reduce, *transforms], img_channels=img_channels)
+        self.transforms.image_range = self.image_range = image_range
         path = _list_file(root, mode, {"train": train_list, "val": val_list, "test": test_list})
         if path is None:
             self.file_list = _files_of_folders(root, images, labels, mode)

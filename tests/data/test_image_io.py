@@ -1,0 +1,76 @@
+"""Images are read upright, on one scale and with all their bands, or refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from paddleseg_ext.data.image_io import check_range, read_image, to_rgb
+from paddleseg_ext.errors import UserError
+
+
+@pytest.mark.parametrize("suffix", ["png", "webp", "jpg", "tif"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("channels", [1, 3])
+def test_exif_turns_every_format_as_pillow_does(tmp_path: Path, suffix: str, orientation: int, channels: int) -> None:
+    corners = np.zeros((16, 32, 3), np.uint8)
+    corners[:8, :16], corners[8:, :16], corners[:8, 16:] = 250, 160, 80
+    exif = Image.Exif()
+    exif[274] = orientation
+    path = tmp_path / f"a.{suffix}"
+    lossless = {"lossless": True} if suffix == "webp" else {"quality": 100} if suffix == "jpg" else {}
+    Image.fromarray(corners).save(path, exif=exif, **lossless)
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(path)).convert("L" if channels == 1 else "RGB"))
+    found = read_image(path, channels)
+    assert found.shape == expected.shape
+    assert np.abs(found.astype(int) - expected).max() <= 2  # JPEG; the colors are gray, so BGR is RGB
+
+
+def test_image_range_scales_what_has_more_than_8_bits(tmp_path: Path) -> None:
+    twelve = np.array([[0, 4095], [819, 2048]], np.uint16)
+    cv2.imwrite(str(tmp_path / "a.png"), twelve)
+    assert read_image(tmp_path / "a.png", 1, [0, 4095]).tolist() == [[0, 255], [51, 128]]
+    assert read_image(tmp_path / "a.png", 3, [0, 4095])[..., 1].tolist() == [[0, 255], [51, 128]]
+    cv2.imwrite(str(tmp_path / "a.tif"), np.array([[-1, 0.5], [0, 1]], np.float32))
+    assert read_image(tmp_path / "a.tif", 1, [-1, 1]).tolist() == [[0, 191], [128, 255]]
+    np.save(tmp_path / "a.npy", np.full((2, 2, 5), 0.2))
+    assert (read_image(tmp_path / "a.npy", 5, [0, 1]) == 51).all()
+
+
+@pytest.mark.parametrize(
+    "array, image_range, message",
+    [
+        (np.array([[0, 5000]], np.uint16), [0, 4095], "values reach from 0 to 5000, and image_range is 0 … 4095"),
+        (np.array([[0.5, np.nan]]), [0, 1], "and image_range is 0 … 1"),
+        (np.array([[-0.1, 0.5]]), [0, 1], "reach from -0.1 to 0.5"),
+        (np.array([[3, 5]], np.uint8), [0, 4095], "it has 8 bits"),
+        (np.array([[0.5, 1.0]]), None, "image_range"),
+    ],
+)
+def test_values_that_contradict_the_range_are_refused(
+    tmp_path: Path, array: np.ndarray, image_range: list | None, message: str
+) -> None:
+    np.save(tmp_path / "a.npy", array)
+    with pytest.raises(UserError, match=message):
+        read_image(tmp_path / "a.npy", 1, image_range)
+
+
+@pytest.mark.parametrize("wrong", [5, [1], [2, 1], [0, "a"], [0, float("nan")], [True, 2], "01"])
+def test_what_is_no_range_is_refused(wrong: object) -> None:
+    with pytest.raises(UserError, match="image_range: .* is two numbers"):
+        check_range(wrong)
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (2, 2, 1), (2, 2, 2), (2, 2, 3), (2, 2, 6)])
+def test_any_number_of_bands_can_be_looked_at(shape: tuple[int, ...]) -> None:
+    image = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
+    rgb = to_rgb(image)
+    assert rgb.shape == (2, 2, 3)
+    if shape[2:] and shape[2] >= 3:
+        assert rgb[0, 1].tolist() == image[0, 1, :3].tolist()[::-1]
+    else:
+        assert rgb[0, 1].tolist() == [image[0, 1].flat[0]] * 3
