@@ -107,12 +107,14 @@ class Builder(SegBuilder):
     @cached_property
     def train_dataset_class(self) -> Any:
         """What PaddleSeg asks for `NUM_CLASSES`, `IMG_CHANNELS` and `IGNORE_INDEX`: see `describe`."""
-        return describe(super().train_dataset_class, self.config.train_dataset_cfg)
+        known = self._in_section("train_dataset", SegBuilder.train_dataset_class.func)
+        return describe(known, self.config.train_dataset_cfg)
 
     @cached_property
     def val_dataset_class(self) -> Any:
         """As `train_dataset_class`."""
-        return describe(super().val_dataset_class, self.config.val_dataset_cfg)
+        known = self._in_section("val_dataset", SegBuilder.val_dataset_class.func)
+        return describe(known, self.config.val_dataset_cfg)
 
     @cached_property
     def val_transforms(self) -> list:

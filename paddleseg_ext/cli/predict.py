@@ -71,6 +71,8 @@ def run(args: argparse.Namespace) -> int:
     channels = int(config.val_dataset_cfg.get("img_channels", 3))
     image_range = config.val_dataset_cfg.get("image_range")
     check_range(image_range)
+    if video and channels not in (1, 3):
+        raise UserError(f"{args.image_path}: a video has 3 channels, and val_dataset.img_channels is {channels}")
     check_channels({"val_dataset": channels}, config.dic["model"])
     check_normalization(builder.val_transforms, channels)
     refuse_random(builder.val_transforms)
@@ -82,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
 
     with evaluating(model):
         if video:
-            _predict_video(Path(args.image_path), save_dir, predict, colors)
+            _predict_video(Path(args.image_path), save_dir, predict, colors, channels)
             return 0
         distributed.init()
         rank, world_size = distributed.rank(), distributed.world_size()
@@ -109,7 +111,7 @@ def _save(
     save_image(save_dir / "overlay" / source.target, add_legend(overlay(rgb, pred, colors), pred, colors, names))
 
 
-def _predict_video(path: Path, save_dir: Path, predict: Predict, colors: np.ndarray) -> None:
+def _predict_video(path: Path, save_dir: Path, predict: Predict, colors: np.ndarray, channels: int) -> None:
     """Color and overlay become videos, ids a folder of PNG files, since video compression would alter them."""
     video, writers = Video(path), {}
     targets = {kind: save_dir / kind / f"{path.stem}.mp4" for kind in KINDS[1:]}
@@ -122,7 +124,7 @@ def _predict_video(path: Path, save_dir: Path, predict: Predict, colors: np.ndar
         for number, frame in enumerate(
             tqdm(video, total=video.length or None, unit="frame", leave=False, disable=None), 1
         ):
-            pred = predict(frame)
+            pred = predict(frame if channels == 3 else cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY))
             save_pred(save_dir / "ids" / path.stem / f"{number:06d}.png", pred)
             painted = color(pred, colors), overlay(frame[..., ::-1], pred, colors)
             for target, picture in zip(targets.values(), painted):

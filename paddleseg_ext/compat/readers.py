@@ -3,7 +3,8 @@
 PaddleSeg reads a label with ``np.asarray(Image.open(path))``, which gives uint16 for 16-bit files (Paddle makes them
 bfloat16, and every id becomes 0) and colors for RGB ones, and an image with ``cv2.imread(path).astype(...)``, whose
 failure is ``'NoneType' object has no attribute 'astype'``. In 2.8 as in the develop head both stand in `Compose`, and
-the label's in ADE20K once more.
+the label's in ADE20K once more. EG1800 and SUPERVISELY read both with OpenCV, which makes gray values of palette
+labels.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import cv2
 import numpy as np
-from paddleseg.datasets import ade
+from paddleseg.datasets import ade, eg1800, supervisely
 from paddleseg.transforms import Compose
 
 ReadImage = Callable[[str, int, Any], np.ndarray]
@@ -46,3 +48,20 @@ def read_files_by(read_image: ReadImage, read_label: ReadLabel, check_pair: Chec
     call.original = original  # type: ignore[attr-defined]
     Compose.__call__ = call
     ade.Image = SimpleNamespace(open=read_label)
+    for module in (eg1800, supervisely):
+        module.cv2 = _Reading(read_image, read_label)
+
+
+class _Reading:
+    """OpenCV but for `imread`; with the flag 0 those data sets read labels."""
+
+    def __init__(self, read_image: ReadImage, read_label: ReadLabel) -> None:
+        self._read_image, self._read_label = read_image, read_label
+
+    def imread(self, path: str, flag: int = cv2.IMREAD_COLOR) -> np.ndarray:
+        if flag == cv2.IMREAD_GRAYSCALE:
+            return np.array(self._read_label(path))  # they write into it
+        return self._read_image(path, 3, None)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(cv2, name)

@@ -42,7 +42,8 @@ def compute(model: nn.Layer, outputs: Sequence[paddle.Tensor], batch: dict, loss
         losses: ``{"types": [loss layers], "coef": [numbers]}``, one entry per output.
 
     Raises:
-        UserError: The number of losses is not that of outputs, or a loss wants edges that the data set does not give.
+        UserError: The number of losses is not that of outputs, a loss wants edges that the data set does not give, or
+            it gives more than one number.
     """
     if hasattr(model, "loss_computation"):
         own = model.loss_computation(outputs, losses, batch)
@@ -54,7 +55,8 @@ def compute(model: nn.Layer, outputs: Sequence[paddle.Tensor], batch: dict, loss
     labels = batch["label"].astype("int64")
     values = {}
     for name, output, loss, coef in zip(names, outputs, losses["types"], losses["coef"]):
-        values[name] = coef * _compute_one_loss(loss, output, outputs, labels, batch)
+        value = _compute_one_loss(loss, output, outputs, labels, batch)
+        values[name] = coef * _as_scalar(value, type(loss).__name__, output)
     return values
 
 
@@ -72,7 +74,8 @@ def mask_loss(model: nn.Layer, losses: dict) -> Callable[[paddle.Tensor, paddle.
     def compute_mask_loss(logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
         nonlocal failed
         try:
-            return coef * _compute_one_loss(loss, logits, [logits], labels.astype("int64"), {})
+            value = _compute_one_loss(loss, logits, [logits], labels.astype("int64"), {})
+            return coef * _as_scalar(value, type(loss).__name__, logits)
         except Exception as error:  # a loss may want what only training gives; the run is worth more than the number
             if not failed:
                 logger.warning(
@@ -82,6 +85,15 @@ def mask_loss(model: nn.Layer, losses: dict) -> Callable[[paddle.Tensor, paddle.
             return paddle.to_tensor(float("nan"))
 
     return compute_mask_loss
+
+
+def _as_scalar(value: paddle.Tensor, kind: str, output: paddle.Tensor) -> paddle.Tensor:
+    """The loss as one number. PaddleSeg's Lovász losses give an empty tensor where a batch has no labeled pixel."""
+    if value.size == 0:
+        return output.sum() * 0.0  # rather than a constant: every process has gradients to exchange
+    if value.size > 1:
+        raise UserError(f"loss.types: {kind} gives {value.size} numbers, and a loss is one, for instance their mean")
+    return value
 
 
 def _compute_one_loss(

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import paddle
 import pytest
+import yaml
 from PIL import Image
 
 from paddleseg_ext.builder import Builder, load_config
@@ -171,3 +172,39 @@ def test_mistakes_are_told(
     err = capsys.readouterr().err
     assert f"error: {root}" in err or "error: --" in err
     assert sentence in err and "Traceback" not in err
+
+
+def test_a_gray_network_takes_a_video(root: Path) -> None:
+    dataset = {"type": "Dataset", "dataset_root": str(root), "num_classes": CLASSES, "img_channels": 1}
+    normalize = [{"type": "Normalize", "mean": [0.5], "std": [0.5]}]
+    sections = {
+        f"{mode}_dataset": {**dataset, "mode": mode, f"{mode}_path": str(root / "train.txt"), "transforms": normalize}
+        for mode in ("train", "val")
+    }
+    config = write_config(root, model={"type": "TwoOutputs", "in_channels": 1, "num_classes": CLASSES}, **sections)
+    paddle.save(Builder(load_config(config)).model.state_dict(), str(root / "model.pdparams"))
+    writer = cv2.VideoWriter(str(root / "clip.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 5, (32, 32))
+    frame = cv2.imread(str(root / "image0.png"))
+    writer.write(frame)
+    writer.release()
+    assert predict(root, root / "clip.avi") == 0
+    gray = cv2.cvtColor(cv2.VideoCapture(str(root / "clip.avi")).read()[1], cv2.COLOR_BGR2GRAY)
+    cv2.imwrite(str(root / "gray.png"), gray)
+    assert predict(root, root / "gray.png") == 0
+    of_image, of_frame = (root / "out" / "ids" / name for name in ("gray.png", "clip/000001.png"))
+    assert (np.asarray(Image.open(of_image)) == np.asarray(Image.open(of_frame))).all()
+
+
+@pytest.mark.parametrize("command", ["predict", "val", "export", "train --do_eval"])
+def test_a_configuration_without_val_dataset(root: Path, command: str, capsys: pytest.CaptureFixture) -> None:
+    config = yaml.safe_load((root / "config.yml").read_text())
+    config.pop("val_dataset")
+    (root / "config.yml").write_text(yaml.safe_dump(config))
+    more = {
+        "predict": ["--image_path", str(root / "in")],
+        "train --do_eval": ["--save_dir", str(root / "again")],
+    }.get(command, [])
+    weights = [] if "train" in command else ["--model_path", str(root / "model.pdparams")]
+    arguments = ["--config", str(root / "config.yml"), "--device", "cpu", *weights, *more]
+    assert main([*command.split(), *arguments]) == 2
+    assert "val_dataset" in capsys.readouterr().err

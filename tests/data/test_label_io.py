@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 import paddle
 import pytest
+from paddleseg.datasets import EG1800, SUPERVISELY
+from paddleseg.transforms import Normalize
 from PIL import Image
 
 from paddleseg_ext.data import image_io
@@ -164,3 +166,29 @@ def test_labels_larger_than_pillows_own_limit_are_read(tmp_path: Path, monkeypat
     monkeypatch.setattr(image_io, "MAX_PIXELS", 1000)
     with pytest.raises(UserError, match=r"large\.png: it has 182 million pixels.*PADDLESEG_EXT_MAX_PIXELS"):
         read_label(tmp_path / "large.png")
+
+
+@pytest.mark.parametrize(
+    "kind, images, labels, list_file",
+    [
+        (EG1800, "Images", "Labels", "eg1800_test.txt"),
+        (SUPERVISELY, "set/img", "set/ann", "supervisely_face_test_easy.txt"),
+    ],
+)
+def test_data_sets_that_read_by_opencv_get_the_ids_too(
+    tmp_path: Path, kind: type, images: str, labels: str, list_file: str
+) -> None:
+    ids = np.zeros((224, 224), np.uint8)
+    ids[:, 50:150] = 1
+    label = Image.fromarray(ids).convert("P")
+    label.putpalette([0, 0, 0, 128, 0, 0])  # OpenCV makes 38 of id 1, and those data sets background of that
+    for folder, picture in ((images, label.convert("RGB")), (labels, label)):
+        (tmp_path / folder).mkdir(parents=True)
+        picture.save(tmp_path / folder / "a.png")
+    (tmp_path / list_file).write_text("a.png\n" if kind is EG1800 else "data/set/img/a.png\n")
+    transforms = {"common_transforms": [Normalize()], "transforms1": None, "transforms2": None}
+    dataset = kind(dataset_root=str(tmp_path), mode="val", **transforms)
+    assert (np.squeeze(dataset[0]["label"]) == ids).all()
+    (tmp_path / images / "a.png").write_bytes(b"")
+    with pytest.raises(UserError, match="a.png: the image file cannot be read"):
+        dataset[0]

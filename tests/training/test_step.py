@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import paddle
 import pytest
-from paddleseg.models.losses import CrossEntropyLoss
+from paddleseg.models.losses import CrossEntropyLoss, LovaszSoftmaxLoss
 
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.runtime.amp import Precision
@@ -140,3 +140,25 @@ def test_mixed_precision_learns_as_float32_does(name: str, level: str) -> None:
         return [step([batch(4)])["mask"] for _ in range(10)]
 
     np.testing.assert_allclose(run(Precision(name, level)), run(Precision()), rtol=0.05)
+
+
+@pytest.mark.parametrize("kind", [LovaszSoftmaxLoss, CrossEntropyLoss])
+def test_a_batch_without_a_labeled_pixel_gives_no_loss_and_no_gradient(kind: type, weights: dict) -> None:
+    model = TwoOutputs(CLASSES, plain=True)
+    model.set_state_dict(weights)
+    model.train()
+    data = {**batch(2), "label": paddle.full([2, 8, 8], 255, "int64")}
+    parts = loss_functions.compute(model, model(data["img"]), data, {"types": [kind(), kind()], "coef": [1.0, 0.4]})
+    assert [float(value) for value in parts.values()] == [0.0, 0.0]
+    sum(parts.values()).backward()
+    assert all(p.grad is not None and not np.any(p.grad.numpy()) for p in model.parameters())
+
+
+def test_a_loss_of_many_numbers_is_refused(weights: dict) -> None:
+    class PerPixel(paddle.nn.Layer):
+        def forward(self, logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
+            return logits.mean(1)
+
+    model, data = TwoOutputs(CLASSES, plain=True), batch(2)
+    with pytest.raises(UserError, match="loss.types: PerPixel gives 128 numbers, and a loss is one"):
+        loss_functions.compute(model, model(data["img"]), data, {"types": [PerPixel()] * 2, "coef": [1, 1]})
