@@ -19,6 +19,7 @@ from PIL import Image
 from paddleseg_ext.compat.environment import PIXELS_VARIABLE, max_pixels
 from paddleseg_ext.errors import UserError, reason
 
+TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # of either byte order, and BigTIFF
 ORIENTATION = 274  # EXIF tag
 MAX_PIXELS = max_pixels()
 FLAGS = {
@@ -123,7 +124,7 @@ def read_image(path: str | Path, channels: int = 3, image_range: Sequence[float]
 
     Args:
         path: Any format that OpenCV reads, WebP, or ``.npy`` with two or three axes, uint8.
-        channels: 1, 3, or the number of bands of a TIFF or an array.
+        channels: 1, 3, or the number of bands or gray pages of a TIFF, or of an array.
         image_range: The values that become 0 and 255, for pictures of more than 8 bits; by default 0 and 65535.
 
     Raises:
@@ -157,15 +158,41 @@ def _decode(path: Path, channels: int) -> np.ndarray:
         # What a JPEG compresses holds neither of these two bytes, so the last image in the file must have its end.
         if content.startswith(b"\xff\xd8") and content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda"):
             raise UserError(f"{path}: the image file is cut short")
+        if content.startswith(TIFF):
+            return _read_tiff(path, channels, flags)
         of_png = content.startswith(b"\x89PNG") and content.find(b"eXIf") > 0  # OpenCV 4.5 turns JPEG and TIFF alone
         if of_png:
             flags |= cv2.IMREAD_IGNORE_ORIENTATION
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), flags) if content else None
+        image = _checked(cv2.imdecode(np.frombuffer(content, np.uint8), flags) if content else None, path)
+        return _upright(image, path) if of_png else image
+    except UserError:
+        raise
     except (OSError, ValueError, cv2.error) as error:
         raise UserError(f"{path}: the image file cannot be read as a picture ({reason(error)})") from error
+
+
+def _checked(image: np.ndarray | None, path: Path) -> np.ndarray:
     if image is None:
         raise UserError(f"{path}: the image file cannot be read as a picture")
-    return _upright(image, path) if of_png else image
+    return image
+
+
+def _read_tiff(path: Path, channels: int, flags: int) -> np.ndarray:
+    """The only page, or all gray pages as bands where as many bands are asked for.
+
+    Raises:
+        UserError: It has several pages, but they are not the bands.
+    """
+    pages = cv2.imreadmulti(str(path), flags=flags)[1]
+    if len(pages) < 2:
+        return _checked(pages[0] if pages else None, path)
+    if len(pages) == channels:
+        pages = cv2.imreadmulti(str(path), flags=cv2.IMREAD_UNCHANGED)[1]
+        if {page.shape for page in pages} == {pages[0].shape[:2]}:
+            return np.stack(pages, axis=-1)
+    raise UserError(
+        f"{path}: it has {len(pages)} pages, which are bands only where img_channels is their number and all are gray"
+    )
 
 
 def _upright(image: np.ndarray, path: Path) -> np.ndarray:

@@ -74,3 +74,26 @@ def test_any_number_of_bands_can_be_looked_at(shape: tuple[int, ...]) -> None:
         assert rgb[0, 1].tolist() == image[0, 1, :3].tolist()[::-1]
     else:
         assert rgb[0, 1].tolist() == [image[0, 1].flat[0]] * 3
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("count", [3, 4, 7])
+def test_gray_pages_of_a_tiff_are_bands(tmp_path: Path, dtype: type, count: int) -> None:
+    pages = np.random.default_rng(0).integers(0, 255, (count, 5, 6)).astype(dtype)
+    first, *others = (Image.fromarray(page) for page in pages)
+    first.save(tmp_path / "a.tif", save_all=True, append_images=others)
+    image_range = None if dtype is np.uint8 else [0, 255]
+    assert (read_image(tmp_path / "a.tif", count, image_range) == np.moveaxis(pages, 0, -1)).all()
+    for channels in (1, count + 1):
+        with pytest.raises(UserError, match=f"a.tif: it has {count} pages"):
+            read_image(tmp_path / "a.tif", channels, image_range)
+
+
+@pytest.mark.parametrize("bands", [2, 4, 5])
+def test_bands_of_one_page_are_read_as_they_are(tmp_path: Path, bands: int) -> None:
+    image = np.random.default_rng(0).integers(0, 255, (5, 6, bands), np.uint8)
+    np.save(tmp_path / "a.npy", image)
+    assert (read_image(tmp_path / "a.npy", bands) == image).all()
+    if bands == 4:  # the fourth is no transparency
+        cv2.imwrite(str(tmp_path / "a.tif"), image)
+        assert (read_image(tmp_path / "a.tif", bands) == image).all()
