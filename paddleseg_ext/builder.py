@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Callable
@@ -18,6 +19,7 @@ from paddleseg_ext.checkpoint.load import load_weights
 from paddleseg_ext.compat.paddleseg import quiet
 from paddleseg_ext.config.load import load_config
 from paddleseg_ext.data.description import describe
+from paddleseg_ext.data.pairs import read_pairs
 from paddleseg_ext.errors import UserError, reason
 from paddleseg_ext.registry import argument_names, closest, unknown_argument
 
@@ -126,11 +128,25 @@ class Builder(SegBuilder):
             with quiet():
                 return build(self)
         except (AssertionError, UserError, RuntimeError, KeyError, ValueError, OSError) as error:
-            text = reason(error)
-            root = self.config.dic.get(name, {}).get("dataset_root") if name.endswith("_dataset") else None
+            section = self.config.dic.get(name, {}) if name.endswith("_dataset") else {}
+            text = _wrong_in_list(section) or reason(error)
+            root = section.get("dataset_root")
             if root and str(root) not in text:
                 text += f" (dataset_root: {root})"
             raise UserError(f"{name}: {text}") from error
+
+
+def _wrong_in_list(section: Mapping[str, Any]) -> str | None:
+    """What is wrong with the list of PaddleSeg's `Dataset`, which tells neither the list nor the line; or None."""
+    mode = section.get("mode", "train")
+    if not (path := section.get(f"{mode}_path")):
+        return None
+    root, separator = Path(section.get("dataset_root") or ""), section.get("separator", " ")
+    try:
+        read_pairs(Path(path), root, separator, with_labels=mode != "test")
+    except UserError as error:
+        return str(error)
+    return None
 
 
 def build_model(path: str | Path, **overrides: Any) -> nn.Layer:

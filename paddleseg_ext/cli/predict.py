@@ -16,10 +16,10 @@ from paddleseg_ext.cli.common import add_config_arguments
 from paddleseg_ext.cli.model_args import add_applying_arguments, class_source, model_of, predictor_settings
 from paddleseg_ext.data.checks import check_channels, check_normalization, refuse_random
 from paddleseg_ext.data.classes import class_names, palette
+from paddleseg_ext.data.image_decoding import check_range
 from paddleseg_ext.data.image_io import (
     Source,
     Video,
-    check_range,
     find_images,
     is_video,
     read_image,

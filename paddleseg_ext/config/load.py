@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -78,6 +79,10 @@ def load_config(
         raise UserError(f"{path}: {error.filename} cannot be read ({error.strerror}).") from error
     except (AssertionError, AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise UserError(f"{path}: {reason(error)}") from error
+    # PaddleSeg takes a rate of 0 for none that was given
+    rate = (config.dic.get("lr_scheduler") or {}).get("learning_rate") if learning_rate is None else learning_rate
+    if isinstance(rate, (int, float)) and not 0 < rate < math.inf:
+        raise UserError(f"{path}: lr_scheduler.learning_rate: {rate} is not allowed; it is a number above 0")
     for key in config.dic:
         if key not in (*PADDLESEGS, *OURS):
             raise UserError(f"{path}: {unknown_argument('the configuration', str(key), (*PADDLESEGS, *OURS))}")

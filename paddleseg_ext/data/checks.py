@@ -29,7 +29,8 @@ def check_files(dataset: Any, key: str) -> None:
     missing = [path for path in paths if not os.path.isfile(path)]
     if missing:
         shown = ", ".join(missing[:LISTED]) + (", …" if len(missing) > LISTED else "")
-        raise UserError(f"{key}: {len(missing)} of its {len(paths)} files {_are(missing)} not there: {shown}")
+        marked = " (its list begins with a byte-order mark; save it without)" if "\ufeff" in shown else ""
+        raise UserError(f"{key}: {len(missing)} of its {len(paths)} files {_are(missing)} not there: {shown}{marked}")
 
 
 def check_transforms(dataset: Any, key: str, evaluated: bool = False) -> None:

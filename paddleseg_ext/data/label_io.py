@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from paddleseg_ext.data.image_io import check_pixels, exif_orientation, open_image
+from paddleseg_ext.data.image_decoding import exif_orientation
+from paddleseg_ext.data.image_io import check_pixels, open_image
 from paddleseg_ext.errors import UserError, reason
 
 IGNORED_SHARE = 0.5  # of the pixels, above which it is told

@@ -238,3 +238,28 @@ def test_pictures_that_would_come_out_black_or_otherwise_wrong_are_refused(tmp_p
 
 
 assert CLASSES == 3  # the messages above
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda old: old + b"image0.png\n", r"train\.txt: line 25 must be an image and its label .*'image0\.png'"),
+        (lambda old: b"a b c\n" + old, r"train\.txt: line 1 must be an image and its label .*'a b c'"),
+        (lambda old: old + b"\xff\xfe x\n", r"train\.txt: line 25 is not UTF-8"),
+        (lambda old: b"", r"train\.txt: the list is empty"),
+        (lambda old: b"\xef\xbb\xbf" + old, "byte-order mark"),
+    ],
+)
+def test_a_list_of_paddlesegs_data_set_is_told_with_its_line(
+    root: Path, change: Callable[[bytes], bytes], message: str, capsys: pytest.CaptureFixture
+) -> None:
+    path = root / "train.txt"
+    path.write_bytes(change(path.read_bytes()))
+    assert train(root) == 2
+    assert re.search(message, capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("rate", ["0", "-0.1", "inf", "nan"])
+def test_a_rate_that_learns_nothing_or_climbs_is_refused(root: Path, rate: str, capsys: pytest.CaptureFixture) -> None:
+    assert train(root, "--learning_rate", rate) == 2
+    assert "lr_scheduler.learning_rate" in capsys.readouterr().err

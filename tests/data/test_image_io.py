@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from paddleseg_ext.data.image_io import check_range, read_image, to_rgb
+from paddleseg_ext.data.image_decoding import check_range
+from paddleseg_ext.data.image_io import read_image, to_rgb
 from paddleseg_ext.errors import UserError
 
 

@@ -13,7 +13,8 @@ from paddleseg.transforms import functional as F
 
 from paddleseg_ext.data.class_table import ClassTable
 from paddleseg_ext.data.description import Description
-from paddleseg_ext.data.image_io import check_range, find_images
+from paddleseg_ext.data.image_decoding import check_range
+from paddleseg_ext.data.image_io import find_images
 from paddleseg_ext.data.pairs import match_folders, read_pairs, shown, some
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.registry import register_dataset
