@@ -20,7 +20,7 @@ from paddleseg_ext.data.image_decoding import decode, from_range, to_8_bits
 from paddleseg_ext.errors import UserError
 
 MAX_PIXELS = max_pixels()
-IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm"}
+IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".npy"}
 VIDEOS = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v"}
 LISTS = {".txt", ".lst", ".csv"}
 
@@ -120,10 +120,13 @@ def read_image(path: str | Path, channels: int = 3, image_range: Sequence[float]
     if not path.is_file():  # a pipe would be waited for
         raise UserError(f"{path}: the image file does not exist")
     image = decode(path, channels)
-    if channels not in (1, 3):
-        bands = 1 if image.ndim == 2 else image.shape[2]
-        if bands != channels:
-            raise UserError(f"{path}: it has {bands} bands, and img_channels is {channels}")
+    if image.ndim not in (2, 3):
+        raise UserError(f"{path}: it has {image.ndim} axes, and an image has two, or three with its bands")
+    bands = 1 if image.ndim == 2 else image.shape[2]
+    if bands != channels:
+        raise UserError(f"{path}: it has {bands} bands, and img_channels is {channels}")
+    if channels == 1:
+        image = image.reshape(image.shape[:2])
     if image_range is not None:
         return from_range(image, path, image_range)
     return image if image.dtype == np.uint8 else to_8_bits(image, path)

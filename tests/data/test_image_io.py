@@ -98,3 +98,25 @@ def test_bands_of_one_page_are_read_as_they_are(tmp_path: Path, bands: int) -> N
     if bands == 4:  # the fourth is no transparency
         cv2.imwrite(str(tmp_path / "a.tif"), image)
         assert (read_image(tmp_path / "a.tif", bands) == image).all()
+
+
+@pytest.mark.parametrize(
+    "shape, channels, message",
+    [
+        ((4, 4, 4), 3, "it has 4 bands, and img_channels is 3"),
+        ((4, 4), 3, "it has 1 bands, and img_channels is 3"),
+        ((4, 4, 3), 1, "it has 3 bands"),
+        ((4, 4, 3), 4, "it has 3 bands"),
+        ((2, 4, 4, 3), 3, "it has 4 axes"),
+        ((4,), 1, "it has 1 axes"),
+    ],
+)
+def test_arrays_of_other_bands_are_refused(tmp_path: Path, shape: tuple[int, ...], channels: int, message: str) -> None:
+    np.save(tmp_path / "a.npy", np.zeros(shape, np.uint8))
+    with pytest.raises(UserError, match=f"a.npy: {message}"):
+        read_image(tmp_path / "a.npy", channels)
+
+
+def test_one_band_is_a_gray_image(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.ones((4, 5, 1), np.uint8))
+    assert read_image(tmp_path / "a.npy", 1).shape == (4, 5)
