@@ -15,6 +15,7 @@ from paddleseg_ext.errors import UserError, reason
 
 ORIENTATION = 274  # EXIF tag
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # of either byte order, and BigTIFF
+EDGE = 2**16  # bytes before or behind the pixels; OpenCV 4.5 turns JPEG and TIFF, and PNG is left to this package
 FLAGS = {
     1: cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH,
     3: cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH,
@@ -54,7 +55,7 @@ def decode(path: Path, channels: int) -> np.ndarray:
             raise UserError(f"{path}: the image file is cut short")
         if content.startswith(TIFF):
             return _read_tiff(path, channels, flags)
-        of_png = content.startswith(b"\x89PNG") and content.find(b"eXIf") > 0  # OpenCV 4.5 turns JPEG and TIFF alone
+        of_png = content.startswith(b"\x89PNG") and (b"eXIf" in content[:EDGE] or b"eXIf" in content[-EDGE:])
         if of_png:
             flags |= cv2.IMREAD_IGNORE_ORIENTATION
         image = _checked(cv2.imdecode(np.frombuffer(content, np.uint8), flags) if content else None, path)
