@@ -9,7 +9,7 @@ import sys
 from paddleseg_ext.builder import Builder, load_config
 from paddleseg_ext.cli.common import add_config_arguments
 from paddleseg_ext.cli.model_args import class_source, load_model
-from paddleseg_ext.data.checks import check_channels, check_normalization, refuse_random
+from paddleseg_ext.data.checks import check_preprocessing
 from paddleseg_ext.data.classes import class_names, palette
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.export.exporter import FORMATS, Export, VerificationError
@@ -47,9 +47,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--opset {args.opset}: it is {OPSETS[0]} to {OPSETS[-1]}")
     set_device(args.device)
     builder = Builder(config)
-    check_channels({"val_dataset": channels}, config.dic["model"])
-    check_normalization(builder.val_transforms, channels)
-    refuse_random(builder.val_transforms)
+    check_preprocessing(builder.val_transforms, channels, config.dic["model"])
     export = Export(
         formats=FORMATS[args.format],
         output_op=args.output_op,

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from paddleseg_ext.builder import Builder, load_config
 from paddleseg_ext.cli.common import add_config_arguments
 from paddleseg_ext.cli.model_args import add_applying_arguments, class_source, model_of, predictor_settings
-from paddleseg_ext.data.checks import check_channels, check_normalization, refuse_random
+from paddleseg_ext.data.checks import check_preprocessing
 from paddleseg_ext.data.classes import class_names, palette
 from paddleseg_ext.data.image_decoding import check_range
 from paddleseg_ext.data.image_io import (
@@ -73,9 +73,7 @@ def run(args: argparse.Namespace) -> int:
     check_range(image_range)
     if video and channels not in (1, 3):
         raise UserError(f"{args.image_path}: a video has 3 channels, and val_dataset.img_channels is {channels}")
-    check_channels({"val_dataset": channels}, config.dic["model"])
-    check_normalization(builder.val_transforms, channels)
-    refuse_random(builder.val_transforms)
+    check_preprocessing(builder.val_transforms, channels, config.dic["model"])
     model = model_of(args, builder)
     predictor, transforms = Predictor(**settings), Compose(builder.val_transforms, img_channels=channels)
 

@@ -90,6 +90,22 @@ def refuse_random(transforms: Sequence[Any], key: str = "val_dataset") -> None:
             )
 
 
+def check_preprocessing(transforms: Sequence[Any], channels: int, model: Mapping[str, Any]) -> None:
+    """Compare what prepares images, where no data set is built, with their channels and the model.
+
+    Args:
+        transforms: Of the section val_dataset.
+        channels: Of its images.
+        model: The model's section.
+
+    Raises:
+        UserError: Of `check_channels`, `check_normalization` and `refuse_random`.
+    """
+    check_channels({"val_dataset": channels}, model)
+    check_normalization(transforms, channels)
+    refuse_random(transforms)
+
+
 def channels_of(dataset: Any) -> int:
     """Channels of a data set's images: its ``img_channels``, or three."""
     return getattr(dataset, "img_channels", RGB)
