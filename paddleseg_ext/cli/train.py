@@ -89,15 +89,15 @@ def run(args: argparse.Namespace) -> int:
 
 def _add_flag(group: Any, entry: Field) -> None:
     """The flag that overrides an entry of `train:`; not given it is None."""
-    kind, default = entry.metadata["kind"], entry.default
+    kind, default = entry.metadata["allowed"].kind, entry.default
     flag, options = f"--{entry.metadata['flag'] or entry.name}", {"dest": entry.name, "help": entry.metadata["text"]}
     if kind is bool:
         group.add_argument(flag, action="store_true", default=None, **options)
         return
     if default not in (None, ()):
         options["help"] += f"; default {default}"
-    if entry.metadata["choices"]:
-        options["choices"] = entry.metadata["choices"]
+    if choices := entry.metadata["allowed"].choices:
+        options["choices"] = choices
     elif kind is tuple:
         options.update(nargs="+", metavar="PATTERN")
     else:
@@ -107,14 +107,15 @@ def _add_flag(group: Any, entry: Field) -> None:
 
 def _checked(entry: Field) -> Callable[[str], Any]:
     """The type of a flag: of the entry's kind, within its range."""
+    kind = entry.metadata["allowed"].kind
 
     def value(text: str) -> Any:
-        found = entry.metadata["kind"](text)
+        found = kind(text)
         if wrong := problem(entry, found):
             raise argparse.ArgumentTypeError(wrong)
         return found
 
-    value.__name__ = entry.metadata["kind"].__name__  # argparse names it where the text is no number
+    value.__name__ = kind.__name__  # argparse names it where the text is no number
     return value
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import math
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,10 +12,10 @@ from typing import Any
 import yaml
 from paddleseg.cvlibs import Config, manager
 
+from paddleseg_ext.config.structure import check_same_normalization, check_structure
 from paddleseg_ext.config.train import TrainConfig
 from paddleseg_ext.data.description import Description, describe
 from paddleseg_ext.errors import UserError, reason
-from paddleseg_ext.registry import unknown_argument
 
 OURS = ("imports", "train")
 PADDLESEGS = (
@@ -24,6 +23,19 @@ PADDLESEGS = (
     *("lr_scheduler", "test_config", "export", "to_static_training", "uniform_output_enabled", "print_mem_info"),
     *("pdx_model_name", "hpi_config_path", "label_divisor"),
 )
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key stands once; otherwise the last of them would count, and the others be lost silently."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        first: dict[str, int] = {}
+        for key, _ in node.value:
+            name, line = str(key.value), key.start_mark.line + 1
+            if name in first and name != "<<":
+                raise UserError(f"{name!r} stands twice in the same section, in lines {first[name]} and {line}")
+            first[name] = line
+        return super().construct_mapping(node, deep)
 
 
 class _Config(Config):
@@ -36,6 +48,15 @@ class _Config(Config):
         if imports:
             dic["imports"] = imports
         dic["train"] = dic.get("train") or {}
+        return dic
+
+    @classmethod
+    def update_config_dict(cls, dic: dict, *args: Any, learning_rate: float | None = None, **keywords: Any) -> dict:
+        if learning_rate is not None:  # 0 too, which PaddleSeg takes for none
+            dic = {**dic, "lr_scheduler": {**(dic.get("lr_scheduler") or {}), "learning_rate": learning_rate}}
+        dic = super().update_config_dict(dic, *args, **keywords)
+        check_structure(dic, (*PADDLESEGS, *OURS))
+        check_same_normalization(dic)
         return dic
 
 
@@ -69,8 +90,8 @@ def load_config(
     try:
         import_modules(path)
         config = _Config(str(path), learning_rate=learning_rate, batch_size=batch_size, iters=iters, opts=opts)
-    except UserError:
-        raise
+    except UserError as error:
+        raise error if str(path) in str(error) else UserError(f"{path}: {error}") from error
     except yaml.YAMLError as error:
         raise UserError(f"{path} is not valid YAML: {reason(error)}.") from error
     except FileNotFoundError as error:
@@ -79,13 +100,6 @@ def load_config(
         raise UserError(f"{path}: {error.filename} cannot be read ({error.strerror}).") from error
     except (AssertionError, AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise UserError(f"{path}: {reason(error)}") from error
-    # PaddleSeg takes a rate of 0 for none that was given
-    rate = (config.dic.get("lr_scheduler") or {}).get("learning_rate") if learning_rate is None else learning_rate
-    if isinstance(rate, (int, float)) and not 0 < rate < math.inf:
-        raise UserError(f"{path}: lr_scheduler.learning_rate: {rate} is not allowed; it is a number above 0")
-    for key in config.dic:
-        if key not in (*PADDLESEGS, *OURS):
-            raise UserError(f"{path}: {unknown_argument('the configuration', str(key), (*PADDLESEGS, *OURS))}")
     try:
         written = TrainConfig.of(config.dic["train"])
     except UserError as error:
@@ -115,7 +129,7 @@ def train_config(config: Config) -> TrainConfig:
 
 def _imports(path: Path) -> Iterator[tuple[Path, list[str]]]:
     """The files of a configuration, from the root of its ``_base_`` files to itself, and the modules each names."""
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content = yaml.load(path.read_bytes(), _Loader)
     if not isinstance(content, dict):
         raise UserError(f"{path}: it holds {type(content).__name__}, not keys and values.")
     bases = content.get("_base_") or []

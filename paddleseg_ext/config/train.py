@@ -6,19 +6,15 @@ metadata, from which the command line makes its flags.
 
 from __future__ import annotations
 
-import math
-import operator
 from collections.abc import Mapping
 from dataclasses import Field, asdict, dataclass, field, fields
 from typing import Any
 
+from paddleseg_ext.config.values import Allowed
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.evaluation.metrics import Metrics
 from paddleseg_ext.registry import unknown_argument
 from paddleseg_ext.runtime.amp import LEVELS, TYPES
-
-LIMITS = {"at_least": operator.ge, "above": operator.gt, "below": operator.lt}
-KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a word", tuple: "a list of words"}
 
 
 def _entry(
@@ -48,12 +44,9 @@ def _entry(
         below: What they stay under.
         choices: The only values.
     """
-    limits = {"at_least": at_least, "above": above, "below": below}
-    metadata = {
-        **{"kind": kind, "text": text, "group": group, "changes_weights": changes_weights, "flag": flag},
-        **{"limits": {name: value for name, value in limits.items() if value is not None}, "choices": choices},
-    }
-    return field(default=default, metadata=metadata)
+    allowed = Allowed(kind, at_least=at_least, above=above, below=below, choices=choices)
+    told = {"text": text, "group": group, "changes_weights": changes_weights, "flag": flag}
+    return field(default=default, metadata={"allowed": allowed, **told})
 
 
 @dataclass(frozen=True)
@@ -134,7 +127,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for entry in fields(self):
             value = getattr(self, entry.name)
-            if entry.metadata["kind"] is tuple:  # YAML has lists, and one word is meant as a list of it
+            if entry.metadata["allowed"].kind is tuple:  # YAML has lists, and one word is meant as a list of it
                 value = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
                 object.__setattr__(self, entry.name, value)
             if wrong := problem(entry, value):
@@ -156,6 +149,20 @@ class TrainConfig:
                 raise UserError(unknown_argument("train", str(key), names))
         return cls(**section)
 
+    def check_used(self) -> None:
+        """Refuse entries that do nothing, as their writer expects otherwise.
+
+        Raises:
+            UserError: One is set that another, which is not, makes work.
+        """
+        for name, needs, works in (
+            ("early_stop_intervals", "do_eval", self.do_eval),
+            ("ema_decay", "use_ema", self.ema),
+            ("amp_level", "precision", self.precision != "fp32"),
+        ):
+            if not works and getattr(self, name) != getattr(TrainConfig, name):
+                raise UserError(f"`{name}` does nothing without `{needs}`; add that, or leave it out")
+
     def to_section(self) -> dict[str, Any]:
         """All entries as YAML keeps them."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
@@ -165,24 +172,7 @@ CHANGES_WEIGHTS = tuple(entry.name for entry in fields(TrainConfig) if entry.met
 
 
 def problem(entry: Field, value: Any) -> str | None:
-    """Why an entry cannot have a value, or None: ``0 is not allowed; it is a whole number, at least 1``."""
-    kind, limits, choices = (entry.metadata[key] for key in ("kind", "limits", "choices"))
+    """Why an entry cannot have a value, or None; see `Allowed.problem`."""
     if value is None and entry.default is None:
         return None
-    within = _is_kind(value, kind) and all(LIMITS[name](value, limit) for name, limit in limits.items())
-    if within and (not choices or value in choices):
-        return None
-    if choices:
-        return f"{value!r} is not allowed; allowed are {', '.join(choices)}"
-    words = [f"{name.replace('_', ' ')} {limit:g}" for name, limit in limits.items()]
-    return f"{value!r} is not allowed; it is {', '.join([KINDS[kind], *words])}"
-
-
-def _is_kind(value: Any, kind: type) -> bool:
-    if kind is bool or isinstance(value, bool):  # which Python counts among the whole numbers
-        return kind is bool and isinstance(value, bool)
-    if kind is float:
-        return isinstance(value, (int, float)) and math.isfinite(value)
-    if kind is tuple:
-        return isinstance(value, tuple) and all(isinstance(item, str) for item in value)
-    return isinstance(value, kind)
+    return entry.metadata["allowed"].problem(value)

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import paddle
-from PIL import Image
 
 from paddleseg_ext.data import dataloader
+from paddleseg_ext.data.image_io import image_size
 from paddleseg_ext.data.sampler import explain, files_of
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.runtime.arrays import on_host, to_array
@@ -46,7 +46,7 @@ def plan(dataset: Any, batch_size: int, rank: int = 0, world_size: int = 1) -> l
     indices = list(range(len(dataset)))
     sizes = [(0, 0)] * len(indices)
     if batch_size > 1:
-        sizes = [_image_size(files_of(dataset, i)[0]) for i in indices]
+        sizes = [_size_if_readable(files_of(dataset, i)[0]) for i in indices]
         indices.sort(key=lambda i: sizes[i])
     batches: list[list[int]] = []
     for i in indices:
@@ -111,12 +111,8 @@ def _group(samples: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _image_size(path: str) -> tuple[int, int]:
-    try:  # neither reads the pixels
-        if path.endswith(".npy"):
-            height, width, *_ = np.load(path, mmap_mode="r", allow_pickle=False).shape
-            return width, height
-        with Image.open(path) as image:
-            return image.size
-    except (OSError, ValueError):
+def _size_if_readable(path: str) -> tuple[int, int]:
+    try:
+        return image_size(path)
+    except UserError:
         return 0, 0  # reading the sample will say what is wrong

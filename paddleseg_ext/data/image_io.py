@@ -17,7 +17,8 @@ from PIL import Image
 
 from paddleseg_ext.compat.environment import PIXELS_VARIABLE, max_pixels
 from paddleseg_ext.data.image_decoding import decode, from_range, to_8_bits
-from paddleseg_ext.errors import UserError
+from paddleseg_ext.data.text_lines import read_lines
+from paddleseg_ext.errors import UserError, reason
 
 MAX_PIXELS = max_pixels()
 IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".npy"}
@@ -69,6 +70,24 @@ def find_images(path: str | Path) -> list[Source]:
 def is_video(path: str | Path) -> bool:
     """Whether the file's ending is that of a video."""
     return Path(path).suffix.lower() in VIDEOS
+
+
+def image_size(path: str | Path) -> tuple[int, int]:
+    """Width and height of an image, from the head of its file.
+
+    Raises:
+        UserError: It cannot be read.
+    """
+    try:
+        if Path(path).suffix == ".npy":
+            height, width, *_ = np.load(path, mmap_mode="r", allow_pickle=False).shape
+            return width, height
+        with open_image(path) as image:
+            return image.size
+    except UserError:
+        raise
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UserError(f"{path}: the image file cannot be read as a picture ({reason(error)})") from error
 
 
 def open_image(path: str | Path) -> Image.Image:
@@ -185,7 +204,7 @@ def make_folder_of(path: str | Path) -> None:
 
 def _read_list(path: Path) -> list[Path]:
     """The first column of each line, or the whole line where that is a file's name with spaces."""
-    lines = [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
+    lines = [line for _, line in read_lines(path, "the list")]
     names = [line if (path.parent / line).is_file() else re.split(r"[\s,]+", line)[0] for line in lines]
     files = [path.parent / name for name in dict.fromkeys(names)]  # each once
     absent = [file for file in files if not file.is_file()]

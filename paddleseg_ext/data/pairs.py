@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from paddleseg_ext.data.image_io import find_images, open_image
+from paddleseg_ext.data.image_io import find_images
 from paddleseg_ext.data.text_lines import read_lines
-from paddleseg_ext.errors import UserError, reason
+from paddleseg_ext.errors import UserError
 
 LABELS = {".png", ".tif", ".tiff", ".bmp", ".gif", ".npy"}
 NAMED = 5  # an error message names at most as many files
@@ -106,21 +106,6 @@ def split_names(line: str, separator: str | None) -> list[str]:
             names = line.split(",")
         return [name.strip() for name in names]
     return [name.strip() for name in re.split(r"\t+", line)]
-
-
-def image_size(path: Path) -> tuple[int, int]:
-    """Width and height of an image, from the head of its file.
-
-    Raises:
-        UserError: It cannot be read.
-    """
-    try:
-        with open_image(path) as image:
-            return image.size
-    except (OSError, SyntaxError, ValueError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(f"{path}: the image file cannot be read as a picture ({reason(error)})") from error
 
 
 def check_sizes(image: Path, size: tuple[int, int], label: Path, ids: np.ndarray) -> None:

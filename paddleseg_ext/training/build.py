@@ -62,6 +62,7 @@ def build_trainer(config: Config, run: RunConfig, resume: str | Path | None = No
         UserError: Whatever is wrong with the configuration, its data sets, its weights or the checkpoint.
     """
     train = run.train
+    train.check_used()
     if train.deterministic:
         be_deterministic()
     check_cityscapes(config.train_dataset_cfg, "train_dataset")

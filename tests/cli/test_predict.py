@@ -29,7 +29,7 @@ def root(tmp_path: Path) -> Path:
     for number, name in enumerate(["a.png", "deep/b.jpg", "deep/er/b.png"]):
         picture = cv2.imread(str(tmp_path / f"image{number}.png"))
         cv2.imwrite(str(tmp_path / "in" / name), cv2.resize(picture, (40 + 9 * number, 35)))
-    (tmp_path / "in" / "notes.txt").write_text("a.png 7\n\ndeep/b.jpg\na.png\n", encoding="utf-8")
+    (tmp_path / "in" / "notes.txt").write_text("\ufeffa.png 7\n\ndeep/b.jpg\na.png\n", encoding="utf-8")
     return tmp_path
 
 
@@ -150,6 +150,7 @@ def test_a_submission_is_written_and_packed(root: Path) -> None:
         ("in/broken.png", [], "broken.png: the image file cannot be read as a picture"),
         ("in/absent.png", [], "absent.png: there is no such image, folder or list"),
         ("gaps.txt", [], "gaps.txt: 1 of its 2 images does not exist, the first is"),
+        ("latin.txt", [], "latin.txt: line 2 is not UTF-8; save the list with that encoding"),
         ("empty", [], "empty: there are no images in it"),
         ("config.yml", [], "config.yml: neither an image nor a list nor a video"),
         ("absent.mp4", [], "absent.mp4: the file cannot be read as a video"),
@@ -164,6 +165,7 @@ def test_mistakes_are_told(
 ) -> None:
     (root / "empty").mkdir()
     (root / "gaps.txt").write_text("in/a.png\nabsent.png\n", encoding="utf-8")
+    (root / "latin.txt").write_bytes(b"in/a.png\nin/\xe4.png\n")
     for broken in ("in/broken.png", "broken.mp4"):
         (root / broken).write_bytes(b"nothing")
     if source == "in":

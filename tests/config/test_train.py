@@ -106,3 +106,18 @@ def test_flags_outside_their_range_are_refused(parser: argparse.ArgumentParser, 
     with pytest.raises(SystemExit) as exit_:
         parser.parse_args(["--config", "x.yml", *line.split()])
     assert exit_.value.code == 2 and "is not allowed; it is a" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "section, alone, needs",
+    [
+        ({"early_stop_intervals": 2}, {"do_eval": True}, "do_eval"),
+        ({"ema_decay": 0.9}, {"ema": True}, "use_ema"),
+        ({"amp_level": "O2"}, {"precision": "bf16"}, "precision"),
+    ],
+)
+def test_an_entry_that_does_nothing_alone_is_refused_for_training(section: dict, alone: dict, needs: str) -> None:
+    (name,) = section
+    with pytest.raises(UserError, match=f"`{name}` does nothing without `{needs}`"):
+        TrainConfig.of(section).check_used()
+    TrainConfig.of({**section, **alone}).check_used()

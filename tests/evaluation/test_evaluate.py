@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -251,6 +253,18 @@ def test_bad_files_are_named(root: Path, damage: Callable[[Path], str], num_work
     message = damage(root)
     with pytest.raises(UserError, match=message):
         evaluate(Colors(), dataset, batch_size=2, num_workers=num_workers, progress=False)
+
+
+def test_a_killed_worker_is_reported(root: Path) -> None:
+    class Deadly(Dataset):
+        def __getitem__(self, index: int) -> dict:
+            os.kill(os.getpid(), signal.SIGKILL)
+            return {}
+
+    dataset = data(root)
+    dataset.__class__ = Deadly
+    with pytest.raises(UserError, match="killed by SIGKILL: probably for want of memory; lower `num_workers`"):
+        evaluate(Colors(), dataset, num_workers=2, progress=False)
 
 
 def test_an_empty_set_and_a_foreign_model_are_refused(root: Path) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from paddleseg_ext.data.image_io import image_size
 from paddleseg_ext.data.label_io import read_label
-from paddleseg_ext.data.pairs import check_sizes, image_size, match_folders, shown, some
+from paddleseg_ext.data.pairs import check_sizes, match_folders, shown, some
 from paddleseg_ext.data.prepare.archives import unpack
 from paddleseg_ext.data.prepare.work import Report, for_all, values_of
 from paddleseg_ext.errors import UserError

@@ -10,7 +10,8 @@ import numpy as np
 
 from paddleseg_ext.data.class_table import ClassTable
 from paddleseg_ext.data.classes import read_table
-from paddleseg_ext.data.pairs import check_sizes, image_size
+from paddleseg_ext.data.image_io import image_size
+from paddleseg_ext.data.pairs import check_sizes
 from paddleseg_ext.data.prepare.archives import unpack
 from paddleseg_ext.data.prepare.cityscapes_ids import VOID, from_label_ids, from_polygons
 from paddleseg_ext.data.prepare.outputs import Sample, claim, finish

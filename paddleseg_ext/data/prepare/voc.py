@@ -9,8 +9,9 @@ import numpy as np
 
 from paddleseg_ext.data.class_table import ClassTable
 from paddleseg_ext.data.classes import read_table
+from paddleseg_ext.data.image_io import image_size
 from paddleseg_ext.data.label_io import read_label, wrong_values
-from paddleseg_ext.data.pairs import check_sizes, image_size
+from paddleseg_ext.data.pairs import check_sizes
 from paddleseg_ext.data.prepare.outputs import Sample, claim, finish
 from paddleseg_ext.data.prepare.work import IGNORED, Report, for_all, summed_up, values_of
 from paddleseg_ext.data.text_lines import read_lines
