@@ -210,28 +210,3 @@ def test_a_configuration_without_val_dataset(root: Path, command: str, capsys: p
     arguments = ["--config", str(root / "config.yml"), "--device", "cpu", *weights, *more]
     assert main([*command.split(), *arguments]) == 2
     assert "val_dataset" in capsys.readouterr().err
-
-
-def test_an_array_of_four_bands_is_an_image(root: Path) -> None:
-    normalize = [{"type": "Normalize", "mean": [0.5] * 4, "std": [0.5] * 4}]
-    dataset = {"type": "SegmentationFolder", "dataset_root": str(root), "classes": CLASSES, "img_channels": 4}
-    dataset |= {
-        "transforms": normalize,
-        "train_list": "train.txt",
-        "val_list": "train.txt",
-    }  # PaddleSeg's allows 1 and 3
-    sections = {f"{mode}_dataset": {**dataset, "mode": mode} for mode in ("train", "val")}
-    config = write_config(root, model={"type": "TwoOutputs", "in_channels": 4, "num_classes": CLASSES}, **sections)
-    paddle.save(Builder(load_config(config)).model.state_dict(), str(root / "model.pdparams"))
-    np.save(root / "bands.npy", np.random.default_rng(0).integers(0, 255, (20, 30, 4), np.uint8))
-    assert predict(root, root / "bands.npy") == 0
-    assert Image.open(root / "out" / "ids" / "bands.png").size == (30, 20)
-    assert Image.open(root / "out" / "overlay" / "bands.png").mode == "RGB"
-    lines = []
-    for number, (height, width) in enumerate([(20, 30), (32, 16), (20, 30)]):  # of several sizes, in batches
-        np.save(root / f"bands{number}.npy", np.zeros((height, width, 4), np.uint8))
-        Image.fromarray(np.zeros((height, width), np.uint8)).save(root / f"label{number}.png")
-        lines.append(f"bands{number}.npy label{number}.png\n")
-    (root / "train.txt").write_text("".join(lines))
-    weights = ["--model_path", str(root / "model.pdparams"), "--report", str(root / "report")]
-    assert main(["val", "--config", str(config), "--device", "cpu", "--batch_size", "2", *weights]) == 0
