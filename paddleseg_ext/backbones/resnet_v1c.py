@@ -13,7 +13,7 @@ import paddle
 from paddle import nn
 
 from paddleseg_ext.checkpoint.load import load_weights
-from paddleseg_ext.layers.conv import kaiming_fan_out
+from paddleseg_ext.layers.initialization import kaiming_fan_out
 from paddleseg_ext.registry import register_backbone
 
 # Output stride: strides and dilations of the four stages.
@@ -38,6 +38,14 @@ def conv(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1,
     )
 
 
+def last_norm(channels: int) -> nn.BatchNorm2D:
+    """The last normalization of a block, from γ = 0: without pretrained weights each block begins as its shortcut.
+
+    Reference: Goyal et al., "Accurate, Large Minibatch SGD", 2017, Sec. 5.1; mmsegmentation's `zero_init_residual`.
+    """
+    return nn.BatchNorm2D(channels, weight_attr=nn.initializer.Constant(0.0))
+
+
 class BasicBlock(nn.Layer):
     """Two 3×3 convolutions with a shortcut; only the first is strided and dilated.
 
@@ -53,7 +61,7 @@ class BasicBlock(nn.Layer):
         self.conv1 = conv(in_channels, width, 3, stride, dilation)
         self.bn1 = nn.BatchNorm2D(width)
         self.conv2 = conv(width, width, 3)
-        self.bn2 = nn.BatchNorm2D(width)
+        self.bn2 = last_norm(width)
         self.downsample = shortcut
         self.relu = nn.ReLU()
 
@@ -79,7 +87,7 @@ class Bottleneck(nn.Layer):
         self.conv2 = conv(width, width, 3, stride, dilation)
         self.bn2 = nn.BatchNorm2D(width)
         self.conv3 = conv(width, self.expansion * width, 1)
-        self.bn3 = nn.BatchNorm2D(self.expansion * width)
+        self.bn3 = last_norm(self.expansion * width)
         self.downsample = shortcut
         self.relu = nn.ReLU()
 

@@ -11,6 +11,7 @@ from paddle import nn
 from paddleseg_ext.heads.base import Head
 from paddleseg_ext.layers.conv import ConvNormAct
 from paddleseg_ext.layers.encoding import ContextEncoding
+from paddleseg_ext.layers.initialization import uniform_fan_in
 from paddleseg_ext.layers.resample import resize, spatial_size
 from paddleseg_ext.registry import register_head
 
@@ -57,7 +58,7 @@ class EncHead(Head):
         self.encoding = ContextEncoding(width, num_codes, act=self.act)
         if se_loss:
             self.output_names = ("mask", "se")
-            self.se = nn.Linear(width, num_classes)
+            self.se = nn.Linear(width, num_classes, **uniform_fan_in(width))
 
     def forward(self, feats: Sequence[paddle.Tensor]) -> list[paddle.Tensor]:
         x = self.bottleneck(feats[self.in_index])

@@ -9,6 +9,7 @@ import paddle.nn.functional as F
 from paddle import nn
 
 from paddleseg_ext.layers.functional import conv3x3, depthwise_conv2d
+from paddleseg_ext.layers.initialization import kaiming_fan_out
 
 
 class ReLU(nn.ReLU):
@@ -45,11 +46,6 @@ def activation(name: str | None) -> nn.Layer:
     if name not in ACTIVATIONS:
         raise ValueError(f"act={name!r} is not one of {', '.join(repr(a) for a in ACTIVATIONS)}.")
     return ACTIVATIONS[name]()
-
-
-def kaiming_fan_out(out_channels: int, kernel_size: int, groups: int = 1) -> nn.initializer.Initializer:
-    """He initialization by fan-out (He et al., ICCV 2015, Sec. 2.2, backward case)."""
-    return nn.initializer.KaimingNormal(fan_in=out_channels // groups * kernel_size**2)
 
 
 class SameConv(nn.Conv2D):
@@ -125,7 +121,7 @@ class ConvNormAct(nn.Layer):
             kernel_size,
             dilation=dilation,
             groups=groups,
-            weight_attr=kaiming_fan_out(out_channels, kernel_size, groups),
+            weight_attr=kaiming_fan_out(out_channels, kernel_size),
             bias_attr=None if not norm else False,
         )
         self.norm = nn.BatchNorm2D(out_channels) if norm else nn.Identity()

@@ -6,6 +6,7 @@ import paddle
 from paddle import nn
 
 from paddleseg_ext.layers.functional import criss_cross_attention
+from paddleseg_ext.layers.initialization import uniform_fan_in
 
 
 class CrissCrossAttention(nn.Layer):
@@ -33,9 +34,9 @@ class CrissCrossAttention(nn.Layer):
         super().__init__()
         if not 1 <= reduction <= channels:
             raise ValueError(f"reduction={reduction} must lie between 1 and channels={channels}.")
-        self.query = nn.Conv2D(channels, channels // reduction, 1)
-        self.key = nn.Conv2D(channels, channels // reduction, 1)
-        self.value = nn.Conv2D(channels, channels, 1)
+        self.query = nn.Conv2D(channels, channels // reduction, 1, **uniform_fan_in(channels))
+        self.key = nn.Conv2D(channels, channels // reduction, 1, **uniform_fan_in(channels))
+        self.value = nn.Conv2D(channels, channels, 1, **uniform_fan_in(channels))
         self.gamma = self.create_parameter([1], default_initializer=nn.initializer.Constant(0.0))
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:

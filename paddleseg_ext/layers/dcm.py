@@ -13,6 +13,7 @@ from paddle import nn
 
 from paddleseg_ext.layers.conv import ConvNormAct, activation
 from paddleseg_ext.layers.functional import depthwise_conv2d
+from paddleseg_ext.layers.initialization import uniform_fan_in
 from paddleseg_ext.layers.resample import pyramid_pool, spatial_size
 
 
@@ -82,7 +83,7 @@ class DynamicConv(nn.Layer):
         if filter_size < 1:
             raise ValueError(f"filter_size={filter_size} must be at least 1.")
         self.filter_size = filter_size
-        self.filter_gen = nn.Conv2D(in_channels, channels, 1)
+        self.filter_gen = nn.Conv2D(in_channels, channels, 1, **uniform_fan_in(in_channels))
         self.reduce = ConvNormAct(in_channels, channels, 1, act=act)
         self.norm = nn.BatchNorm2D(channels)
         self.act = activation(act)

@@ -7,6 +7,7 @@ import paddle.nn.functional as F
 from paddle import nn
 
 from paddleseg_ext.layers.conv import ConvNormAct
+from paddleseg_ext.layers.initialization import uniform_fan_in
 
 
 class Encoding(nn.Layer):
@@ -75,7 +76,7 @@ class ContextEncoding(nn.Layer):
         self.project = ConvNormAct(channels, channels, 1, act=act)
         self.encoding = Encoding(channels, num_codes)
         self.norm = nn.BatchNorm1D(num_codes)  # statistics over N×C per codeword
-        self.gate = nn.Linear(channels, channels)
+        self.gate = nn.Linear(channels, channels, **uniform_fan_in(channels))
 
     def forward(self, x: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor]:
         codes = F.relu(self.norm(self.encoding(self.project(x))))  # (N, K, C)
