@@ -5,6 +5,8 @@ Paddle's own defaults are others: wider by √6 for a convolution and by up to �
 
 from __future__ import annotations
 
+from typing import Any
+
 from paddle.nn import initializer
 
 
@@ -22,7 +24,7 @@ def kaiming_fan_out(out_channels: int, kernel_size: int) -> initializer.Initiali
     return initializer.KaimingNormal(fan_in=out_channels * kernel_size**2)
 
 
-def uniform_fan_in(fan_in: int) -> dict[str, initializer.Initializer]:
+def uniform_fan_in(fan_in: int) -> dict[str, Any]:
     """Weight and bias from U(±1/√fan_in), the default of PyTorch's convolutions and linear layers.
 
     The papers' code leaves it wherever no normalization follows: queries, keys and values of attention (CCNet), filters
