@@ -42,8 +42,9 @@ def check_transforms(dataset: Any, key: str, evaluated: bool = False) -> None:
         evaluated: It is evaluated, so nothing may be random.
 
     Raises:
-        UserError: Means or deviations are not those of the channels or on another scale, a padding is neither the
-            default nor `ignore_index`, or a random transform stands under a data set that is evaluated.
+        UserError: Means or deviations are not those of the channels or on another scale, a transform is for images of
+            other channels, a padding is neither the default nor `ignore_index`, or a random transform stands under a
+            data set that is evaluated.
     """
     channels = channels_of(dataset)
     ignore_index = getattr(dataset, "ignore_index", IGNORED)
@@ -52,6 +53,12 @@ def check_transforms(dataset: Any, key: str, evaluated: bool = False) -> None:
     check_normalization(_transforms(dataset), channels, key)
     for transform in _transforms(dataset):
         name = f"{key}.transforms: {type(transform).__name__}"
+        allowed = getattr(transform, "channels", None)
+        if allowed and channels not in allowed:
+            raise UserError(
+                f"{name} is for images of {' or '.join(map(str, allowed))} channels, but img_channels is {channels}; "
+                "leave it out"
+            )
         padding = getattr(transform, "label_padding_value", None)
         if padding is not None and padding != ignore_index:
             if padding != IGNORED:

@@ -78,6 +78,8 @@ def build_trainer(config: Config, run: RunConfig, resume: str | Path | None = No
     if train.seed is None and checkpoint is None:
         run = run.with_seed(distributed.all_reduce_max(secrets.randbits(32)))
     seed_all(ITERATION, run.train.seed or 0, 0)  # the initial weights; iterations count from 1
+    if checkpoint is None:
+        _tell_of_random_backbone(config.model_cfg)
     model = distributed.sync_batch_norm(builder.model)
     freeze(model, train.freeze)
     optimizer = builder.optimizer
@@ -90,6 +92,16 @@ def build_trainer(config: Config, run: RunConfig, resume: str | Path | None = No
     if checkpoint is not None:
         trainer.restore(checkpoint, anyway)
     return trainer
+
+
+def _tell_of_random_backbone(model: dict[str, Any]) -> None:
+    """Published scores start from ImageNet weights; without them a training looks alike and ends far below."""
+    backbone = model.get("backbone")
+    if backbone and not backbone.get("pretrained") and not model.get("pretrained"):
+        logger.warning(
+            f"warning: the backbone {backbone['type']} starts from random weights; name pretrained ones under "
+            "model.backbone.pretrained, or those of a whole network under model.pretrained"
+        )
 
 
 def _check_data(config: Config, sections: list[tuple[str, Any]]) -> None:

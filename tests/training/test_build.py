@@ -12,12 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from paddleseg.cvlibs import manager
 
 from paddleseg_ext import load_config
 from paddleseg_ext.checkpoint.save import load_checkpoint
 from paddleseg_ext.cli.main import main
 from paddleseg_ext.training.build import build_trainer, run_config
-from tests.tiny_run import write_config, write_samples
+from tests.conftest import TinyBackbone
+from tests.tiny_run import CLASSES, write_config, write_samples
 
 ROOT = Path(__file__).resolve().parents[2]
 FLAGS = "--accumulate 4 --use_ema --ema_decay 0.9 --clip_norm 0.5 --head_lr 2 --no_decay --freeze norm.* --seed 5"
@@ -85,3 +87,38 @@ def test_in_a_notebook_three_lines_train(config: Path, tmp_path: Path) -> None:
     configuration = load_config(config, iters=2, train={"seed": 1})
     result = build_trainer(configuration, run_config(configuration, tmp_path / "out")).run()
     assert result.iteration == 2 and result.checkpoint == tmp_path / "out" / "iter_2"
+
+
+@pytest.mark.parametrize(
+    "model, told",
+    [
+        ({}, True),
+        ({"backbone": {"type": "TinyBackboneForBuild", "pretrained": None}}, True),
+        ({"pretrained": "weights.pdparams"}, False),
+        ({"backbone": {"type": "TinyBackboneForBuild", "pretrained": "backbone.pdparams"}}, False),
+        ({"type": "TwoOutputs", "backbone": None}, False),
+    ],
+)
+def test_a_backbone_from_random_weights_is_told(
+    model: dict, told: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(manager.BACKBONES.components_dict, "TinyBackboneForBuild", lambda **_: TinyBackbone(8))
+    section = {"type": "EncoderDecoder", "num_classes": CLASSES, "backbone": {"type": "TinyBackboneForBuild"}}
+    section |= {"decode_head": {"type": "FCNHead", "channels": 8}, **model}
+    if section["backbone"] is None:
+        section = {"type": "TwoOutputs", "num_classes": CLASSES}
+    path = write_config(
+        write_samples(tmp_path), model=section, loss={"types": [{"type": "CrossEntropyLoss"}], "coef": [1]}
+    )
+    config = load_config(path)
+    monkeypatch.setattr("paddleseg_ext.builder.load_weights", lambda *_, **__: Loaded())
+    if section["type"] == "TwoOutputs":
+        config.dic["loss"] = {"types": config.dic["loss"]["types"] * 2, "coef": [1, 1]}
+    with caplog.at_level("WARNING"):
+        build_trainer(config, run_config(config, tmp_path / "run"))
+    assert ("TinyBackboneForBuild starts from random weights" in caplog.text) == told
+
+
+class Loaded:
+    def summary(self) -> str:
+        return "all"

@@ -58,7 +58,7 @@ class PhotoMetricDistortion:
     def __call__(self, data: dict) -> dict:
         image = data["img"]
         if image.ndim == 3 and image.shape[2] != 3:
-            raise ValueError(f"PhotoMetricDistortion: an image of {image.shape[2]} channels has no colors; leave it out")
+            raise ValueError(f"PhotoMetricDistortion: an image of {image.shape[2]} channels is not in RGB")
         if image.dtype != np.uint8:
             image = np.clip(np.rint(image), 0, 255).astype(np.uint8)
         if _heads():
@@ -73,12 +73,12 @@ class PhotoMetricDistortion:
         return data
 
     def _contrast(self, image: np.ndarray) -> np.ndarray:
-        return cv2.LUT(image, _table(np.random.uniform(*self.contrast_range), 0)) if _heads() else image
+        return cv2.LUT(image, _table(_factor(self.contrast_range), 0)) if _heads() else image
 
     def _colors(self, image: np.ndarray) -> np.ndarray:
         """Saturation, then hue."""
         if _heads():
-            image = _in_hsv(image, 1, _table(np.random.uniform(*self.saturation_range), 0))
+            image = _in_hsv(image, 1, _table(_factor(self.saturation_range), 0))
         if _heads():
             turn = np.random.randint(-self.hue_delta, self.hue_delta) if self.hue_delta else 0
             image = _in_hsv(image, 0, ((LEVELS + turn) % HUES).astype(np.uint8))
@@ -87,6 +87,10 @@ class PhotoMetricDistortion:
 
 def _heads() -> bool:
     return bool(np.random.randint(2))
+
+
+def _factor(limits: Sequence[float]) -> float:
+    return np.random.uniform(limits[0], limits[1])
 
 
 def _table(factor: float, summand: float) -> np.ndarray:
