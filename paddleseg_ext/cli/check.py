@@ -67,12 +67,17 @@ def _print(found: Inspection) -> None:
         print(section)
         for finding in findings:
             print(f"  {MARKS[finding.level]:<8} {finding.text}")
-    if found.names:
-        width = max(map(len, found.names))
+    if found.scans:
+        width = max(map(len, found.classes))
         columns = found.percents()
         print("classes, % of the pixels" + "".join(f"{key:>16}" for key in columns))
-        for i, name in enumerate(found.classes):
-            print(f"  {name:<{max(width, 20)}}  " + " ".join(f"{shares[i]:>15.3f}" for shares in columns.values()))
+        occurring = found.occurring()
+        for i in occurring:
+            numbers = " ".join(f"{shares[i]:>15.3f}" for shares in columns.values())
+            print(f"  {found.classes[i]:<{max(width, 20)}}  {numbers}")
+        absent = [name for i, name in enumerate(found.names) if i not in occurring]
+        if absent:
+            print(f"  without a pixel ({len(absent)}): {', '.join(absent)}")
     print(found.summary())
 
 

@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
         f"output in {args.save_dir}"
     )
     if train.accumulate > 1:
-        logger.info(f"accumulating: BatchNorm and the means of losses still take {settings.batch_size} images at a time")
+        logger.info(f"accumulating: BatchNorm and losses still take their means over {settings.batch_size} images")
     logger.info(summary(trainer.model, trainer.optimizer))
     return _report(trainer.run())
 

@@ -60,6 +60,8 @@ def inspect_data(
 
 
 def _of_scan(key: str, pairs: Scan, names: list[str]) -> list[Finding]:
+    if not pairs.pairs:
+        return [Finding(ERROR, f"{key}: it has no pairs")]
     problems = pairs.problems
     sizes = [f"{width}x{height} ({count})" for (width, height), count in pairs.sizes[:NAMED]]
     text = f"{key}: {len(pairs.pairs)} pairs, images {', '.join(sizes)}{', …' if len(pairs.sizes) > NAMED else ''}"

@@ -58,6 +58,11 @@ class Inspection:
         """Share of each of `classes` in the pixels, by data set."""
         return {key: 100 * scan.counts[:-1] / max(scan.counts.sum(), 1) for key, scan in self.scans.items()}
 
+    def occurring(self) -> list[int]:
+        """Rows of `classes` that have a pixel in some data set, and what is ignored."""
+        counts = [scan.counts for scan in self.scans.values()]
+        return [row for row in range(len(self.classes)) if row == len(self.names) or any(c[row] for c in counts)]
+
     def summary(self) -> str:
         """How many errors and warnings there are."""
         counts = [(self.count(level), level) for level in (ERROR, WARNING)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import datetime
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -29,23 +30,28 @@ def write_page(path: str | Path, title: str, found: Inspection) -> Path:
         found: Of `inspect`.
     """
     make_folder_of(path)
+    occurring = found.occurring()
+    shown = sorted({int(value) for _, label in found.samples for value in np.unique(label) if value < len(found.names)})
     page = jinja2.Environment(autoescape=True).from_string(TEMPLATE.read_text("utf-8"))
     content = page.render(
         title=title,
         date=datetime.datetime.now().strftime("%Y-%m-%d %H:%M"),
         found=found,
         percents=found.percents(),
-        chart=_chart(found) if found.scans else None,
+        occurring=occurring,
+        absent=[name for row, name in enumerate(found.classes) if row not in occurring],
+        chart=_chart(found, occurring) if found.scans else None,
         samples=[_jpeg(_sample(image, label, found)) for image, label in found.samples],
-        legend=_jpeg(legend(range(len(found.names)), found.palette, found.names, 1200)) if found.samples else None,
+        legend=_jpeg(legend(shown, found.palette, found.names, 1200)) if found.samples else None,
     )
     Path(path).write_text(content, encoding="utf-8")
     return Path(path)
 
 
-def _chart(found: Inspection) -> str:
-    """Bars of the share of each class in each data set, on a logarithmic axis, as a data address."""
-    names, percents = found.classes, found.percents()
+def _chart(found: Inspection, rows: Sequence[int]) -> str:
+    """Bars of the share of some classes in each data set, on a logarithmic axis, as a data address."""
+    names = [found.classes[row] for row in rows]
+    percents = {key: [shares[row] for row in rows] for key, shares in found.percents().items()}
     figure = Figure(figsize=(9, 1.2 + 0.3 * len(names)), layout="constrained")
     axes = figure.add_subplot(xlabel="% of the pixels", xscale="log")
     height = 0.8 / len(percents)

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import yaml
 
 from paddleseg_ext.cli import check as command
 from paddleseg_ext.cli.main import main
@@ -133,3 +134,16 @@ def test_bad_arguments_are_a_sentence(root: Path, capsys: pytest.CaptureFixture)
     assert "--num_workers 0: it is at least 1" in capsys.readouterr().err
     shutil.rmtree(root)
     assert main(["check", "--config", str(root / "config.yml")]) == 2
+
+
+def test_classes_without_a_pixel_are_folded(root: Path, capsys: pytest.CaptureFixture) -> None:
+    write_config(root)
+    config = yaml.safe_load((root / "config.yml").read_text())
+    for section in (config["model"], config["train_dataset"], config["val_dataset"]):
+        section["num_classes"] = 20
+    page = root / "page.html"
+    assert check(root, "--no_step", "--page", str(page), **config) == 0
+    out, content = capsys.readouterr().out, page.read_text("utf-8")
+    assert "without a pixel (17)" in out and "class 19" in out
+    assert "Without a pixel in any data set (17)" in content and "class 19</td>" not in content
+    assert content.index("Augmented training samples") < content.index("Class frequencies")
