@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
@@ -13,6 +14,11 @@ def init() -> None:
     """Connect the processes of a launch: NCCL on GPUs, gloo on CPUs."""
     if world_size() > 1 and not distributed.is_initialized():
         distributed.init_parallel_env()
+
+
+def launched() -> bool:
+    """Whether Paddle's launcher started this process."""
+    return "PADDLE_TRAINER_ID" in os.environ
 
 
 def rank() -> int:

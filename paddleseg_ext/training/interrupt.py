@@ -4,20 +4,35 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+REPEATS = 5.0  # seconds; Paddle's launcher and cluster schedulers send one request several times within a second
 
-class Interrupted(Exception):
-    """A signal arrived in a stretch of work that may be cut short."""
+
+class Interrupted(BaseException):
+    """A signal arrived in a stretch of work that may be cut short.
+
+    Like KeyboardInterrupt it is no `Exception`, so that nothing on the way takes it for a failure of its own.
+    """
 
 
 class Interrupt:
-    """Within the ``with`` block notes SIGINT and SIGTERM in `signal`; a second one acts as it would without us."""
+    """Within the ``with`` block notes SIGINT and SIGTERM in `signal`.
 
-    def __init__(self) -> None:
+    Further ones are the same request for `REPEATS` seconds; one that comes later acts as it would without us.
+
+    Args:
+        lingers: After a signal that holds behind the block too, where a repetition would kill a process that is about
+            to leave.
+    """
+
+    def __init__(self, lingers: bool = False) -> None:
+        self.lingers = lingers
         self.signal: int | None = None
+        self._first: float | None = None
         self._previous: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
         self._may_raise = False
 
@@ -28,10 +43,8 @@ class Interrupt:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._previous.items():
-            if handler is not None:  # of C code, which Python cannot put back
-                signal.signal(number, handler)
-        self._previous.clear()
+        if self._first is None or not self.lingers:
+            self._restore()
 
     @contextmanager
     def immediate(self) -> Iterator[None]:
@@ -45,7 +58,17 @@ class Interrupt:
             self._may_raise = False
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.signal = number
-        self.__exit__()
-        if self._may_raise:
-            raise Interrupted
+        now = time.monotonic()
+        if self._first is None:
+            self.signal, self._first = number, now
+            if self._may_raise:
+                raise Interrupted
+        elif now - self._first > REPEATS:
+            self._restore()
+            signal.raise_signal(number)
+
+    def _restore(self) -> None:
+        for number, handler in self._previous.items():
+            if handler is not None:  # of C code, which Python cannot put back
+                signal.signal(number, handler)
+        self._previous.clear()

@@ -121,7 +121,10 @@ class Trainer:
         )
         self.stream = SampleStream(self.train_dataset, self.state.seed)
         train_mode(self.model)
-        with Interrupt() as interrupt, self.metrics.opened(self.state.iteration) if self.metrics else nullcontext():
+        with (
+            Interrupt(distributed.launched()) as interrupt,
+            self.metrics.opened(self.state.iteration) if self.metrics else nullcontext(),
+        ):
             try:
                 if not self.state.evaluated:  # an evaluation was cut short
                     self._evaluate(interrupt)
