@@ -45,7 +45,7 @@ def dry_run(config: Config, run: RunConfig) -> None:
             trainer.validator = Validator(trainer.model, trainer.val_dataset, trainer.losses, once)
         trainer.run()
         logger.info("dry run: trained, saved" + (" and evaluated" if trainer.val_dataset is not None else ""))
-        again = replace(once, iters=2, train=replace(brief, do_eval=False))
+        again = replace(once, iters=2, train=replace(brief, do_eval=False, early_stop_intervals=None))
         trainer = build_trainer(copy.deepcopy(config), again, "auto")
         trainer.run()
         logger.info("dry run: resumed and trained on")

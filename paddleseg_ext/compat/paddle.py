@@ -55,6 +55,21 @@ def batch_norm_state(norm: nn.Layer) -> tuple[paddle.Tensor, paddle.Tensor, floa
     return norm._mean, norm._variance, norm._epsilon, norm._data_format  # 2.6 to 3.3; mean and variance in state_dict
 
 
+def plain_batch_norm(norm: nn.SyncBatchNorm) -> nn.BatchNorm2D:
+    """The same layer, of the same parameters and statistics, for one process alone."""
+    mean, variance, epsilon, data_format = batch_norm_state(norm)
+    plain = nn.BatchNorm2D(len(mean), momentum=norm._momentum, epsilon=epsilon, data_format=data_format)  # type: ignore
+    plain.weight, plain.bias = norm.weight, norm.bias
+    plain._mean, plain._variance = mean, variance  # 2.6 to 3.3
+    plain.training = norm.training
+    return plain
+
+
+def master_weights(optimizer: paddle.optimizer.Optimizer) -> dict[str, paddle.Tensor]:
+    """The float32 copies that the optimizer keeps of half-precision parameters, by their automatic names."""
+    return getattr(optimizer, "_master_weights", {})  # 2.6 to 3.3; public only within a copy of the whole state
+
+
 def shut_down_workers(iterator: Any) -> None:
     """End the worker processes of a `paddle.io.DataLoader`'s iterator, which else live until it is collected."""
     iterator._try_shutdown_all()  # 2.6 to 3.3

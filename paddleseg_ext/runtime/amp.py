@@ -37,7 +37,7 @@ class Precision:
         if name == "bf16" and paddle.is_compiled_with_cuda() and not paddle.amp.is_bfloat16_supported():
             raise UserError("`precision` bf16: this GPU has no bfloat16; use fp16")
         self.name, self.level = name, level
-        self.scaler = paddle.amp.GradScaler(init_loss_scaling=FIRST_SCALE) if name == "fp16" else None
+        self.scaler = new_scaler() if name == "fp16" else None
 
     def prepare(self, model: nn.Layer, optimizer: paddle.optimizer.Optimizer) -> None:
         """Convert the weights to half precision where the level asks for it."""
@@ -68,6 +68,13 @@ class Precision:
         else:
             optimizer.step()
 
+    def discard(self) -> None:
+        """Forget that gradients were unscaled for a step that is not taken; the scaler would refuse the next."""
+        record = self.record()
+        if self.scaler:
+            self.scaler = new_scaler()
+        self.restore(record)
+
     def tolerates(self, norm: float) -> bool:
         """Whether a step with this gradient norm may go on: an overflow of float16 is mended by a smaller scale."""
         return math.isfinite(norm) or (self.scaler is not None and self.scale > 1)
@@ -88,3 +95,14 @@ class Precision:
         if self.scaler and record:
             state: Any = {**record, "scale": np.array([record["scale"]], dtype="float32")}
             self.scaler.load_state_dict(state)
+
+
+def new_scaler() -> paddle.amp.GradScaler:
+    """A scaler of float16's losses at the start of a run."""
+    return paddle.amp.GradScaler(init_loss_scaling=FIRST_SCALE)
+
+
+def as_float32(outputs: Any) -> Any:
+    """A network's outputs, nested in lists and dicts as they are, with half-precision tensors made float32."""
+    half = (paddle.float16, paddle.bfloat16)
+    return paddle.utils.map_structure(lambda value: value.astype("float32") if value.dtype in half else value, outputs)

@@ -33,6 +33,11 @@ def set_device(name: str = "auto") -> str:
         )
     elif kind == "gpu" and not gpus:
         raise UserError(f"`device` {name}: Paddle sees no GPU on this machine; use `device` cpu")
+    elif ":" in name and (processes := paddle.distributed.get_world_size()) > 1:
+        raise UserError(
+            f"`device` {name}: all {processes} processes would compute on that one; leave the number out, and choose "
+            "devices by the launcher's --devices"
+        )
     try:
         paddle.set_device(name)
     except (ValueError, RuntimeError, OSError) as error:

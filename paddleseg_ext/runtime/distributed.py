@@ -9,6 +9,8 @@ import numpy as np
 import paddle
 from paddle import distributed, nn
 
+from paddleseg_ext.errors import UserError
+
 
 def init() -> None:
     """Connect the processes of a launch: NCCL on GPUs, gloo on CPUs."""
@@ -72,11 +74,15 @@ def no_sync(network: nn.Layer) -> AbstractContextManager:
     return network.no_sync() if isinstance(network, paddle.DataParallel) else nullcontext()
 
 
-def sync_batch_norm(model: nn.Layer) -> nn.Layer:
-    """On several GPUs, let BatchNorm take its statistics over all of them.
+def check_same_start(iteration: int) -> None:
+    """Compare the iterations that the processes start from.
 
-    The layers' parameters, buffers and names stay, so a checkpoint is the same with and without.
+    Raises:
+        UserError: They differ; the processes would wait for each other for ever.
     """
-    if world_size() > 1 and paddle.get_device().startswith("gpu"):
-        return nn.SyncBatchNorm.convert_sync_batchnorm(model)
-    return model
+    least, most = -all_reduce_max(-iteration), all_reduce_max(iteration)
+    if least != most:
+        raise UserError(
+            f"the processes would start from different iterations, {least} to {most}: each looks for checkpoints on "
+            "its own node, so `save_dir` and `resume` must name a folder that all nodes share"
+        )

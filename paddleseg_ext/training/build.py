@@ -19,7 +19,7 @@ from paddleseg_ext.runtime import distributed
 from paddleseg_ext.runtime.seeding import ITERATION, be_deterministic, seed_all
 from paddleseg_ext.training.checks import check_cityscapes
 from paddleseg_ext.training.config import RunConfig
-from paddleseg_ext.training.param_groups import exempt_from_decay, freeze, scale_head
+from paddleseg_ext.training.param_groups import exempt_from_decay, freeze, scale_head, sync_batch_norm
 from paddleseg_ext.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)
@@ -80,8 +80,9 @@ def build_trainer(config: Config, run: RunConfig, resume: str | Path | None = No
     seed_all(ITERATION, run.train.seed or 0, 0)  # the initial weights; iterations count from 1
     if checkpoint is None:
         _tell_of_random_backbone(config.model_cfg)
-    model = distributed.sync_batch_norm(builder.model)
+    model = builder.model
     freeze(model, train.freeze)
+    sync_batch_norm(model)  # those that learn
     optimizer = builder.optimizer
     if train.head_lr != 1:
         scale_head(model, train.head_lr)
@@ -91,6 +92,7 @@ def build_trainer(config: Config, run: RunConfig, resume: str | Path | None = No
     trainer = Trainer(model, train_dataset, builder.loss, optimizer, run, val_dataset)
     if checkpoint is not None:
         trainer.restore(checkpoint, anyway)
+    distributed.check_same_start(trainer.state.iteration)
     return trainer
 
 

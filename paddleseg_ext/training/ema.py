@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
@@ -30,13 +30,18 @@ class Ema:
         self._averages = {name: value.detach().astype("float32").clone() for name, value in learnable(model)}
 
     @paddle.no_grad()
-    def update(self) -> None:
-        """Take in the parameters after a step."""
+    def update(self, exact: Mapping[str, paddle.Tensor] | None = None) -> None:
+        """Take in the parameters after a step.
+
+        Args:
+            exact: Float32 copies of those that are kept in half precision, by name; their own last bits would be lost.
+        """
         self.steps += 1
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         for name, value in self._parameters.items():
             average = self._averages[name]  # scale and add: lerp_ takes three times as long on a CPU
             average.scale_(decay)
+            value = value if exact is None else exact.get(name, value)
             if value.dtype != average.dtype:
                 value = value.astype("float32")
             average.add_(value.scale(1 - decay))
@@ -50,6 +55,11 @@ class Ema:
             yield
         finally:
             _assign(model, own)
+
+    @property
+    def averages(self) -> Mapping[str, paddle.Tensor]:
+        """The averages by name, float32."""
+        return self._averages
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The averages by name, for a checkpoint."""

@@ -9,9 +9,10 @@ import paddle
 from paddle import nn
 from paddle.regularizer import L2Decay
 
-from paddleseg_ext.compat.paddle import decay_filter, set_decay_filter
+from paddleseg_ext.compat.paddle import decay_filter, plain_batch_norm, set_decay_filter
 from paddleseg_ext.errors import UserError
-from paddleseg_ext.layers.norms import NORMS
+from paddleseg_ext.layers.norms import BATCH_NORMS, NORMS
+from paddleseg_ext.runtime import distributed
 
 BACKBONE = "backbone."
 STATISTICS = ("_mean", "_variance")
@@ -39,6 +40,27 @@ def freeze(model: nn.Layer, patterns: Sequence[str]) -> None:
             names[name].stop_gradient = True
     if all(parameter.stop_gradient for parameter in names.values()):
         raise UserError(f"`freeze` {' '.join(patterns)} leaves no parameter to train")
+
+
+def sync_batch_norm(model: nn.Layer) -> None:
+    """On several GPUs, let each BatchNorm that learns take its statistics over all of them.
+
+    Frozen ones (call this after `freeze`) use running statistics, in which SyncBatchNorm's backward pass fails: they
+    are plain ones, those that PaddleSeg's backbones made synchronized too. The layers' parameters, buffers and names
+    stay, so a checkpoint is the same with and without.
+    """
+    if distributed.world_size() == 1 or not paddle.get_device().startswith("gpu"):
+        return
+    for parent in model.sublayers(include_self=True):
+        for name, norm in parent.named_children():
+            if not isinstance(norm, BATCH_NORMS):
+                continue
+            parameters = [parameter for parameter in (norm.weight, norm.bias) if parameter is not None]
+            frozen = bool(parameters) and all(parameter.stop_gradient for parameter in parameters)
+            if frozen and isinstance(norm, nn.SyncBatchNorm):
+                setattr(parent, name, plain_batch_norm(norm))
+            elif not frozen:
+                setattr(parent, name, nn.SyncBatchNorm.convert_sync_batchnorm(norm))
 
 
 def train_mode(model: nn.Layer) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,16 +11,29 @@ import paddle
 from paddle import nn
 
 from paddleseg_ext.checkpoint.load import compare, set_weights
-from paddleseg_ext.compat.paddle import lr_scheduler
+from paddleseg_ext.compat.paddle import lr_scheduler, master_weights
 from paddleseg_ext.errors import UserError
 
 MASTER = "master"  # float32 copies that an optimizer keeps of half-precision parameters
 OPTIMIZER = "optimizer/"
 
 
-def model_arrays(model: nn.Layer) -> dict[str, np.ndarray]:
-    """Parameters and buffers by name, floats as float32 whatever precision training uses."""
-    return {name: _array(value) for name, value in model.state_dict().items()}
+def model_arrays(model: nn.Layer, exact: Mapping[str, paddle.Tensor] | None = None) -> dict[str, np.ndarray]:
+    """Parameters and buffers by name, floats as float32 whatever precision training uses.
+
+    Args:
+        model: Whose.
+        exact: Takes the place of what the model has under these names: of half-precision parameters their float32
+            copies (`masters`), which the model's own are rounded from.
+    """
+    return {name: _array(value) for name, value in {**model.state_dict(), **(exact or {})}.items()}
+
+
+def masters(optimizer: paddle.optimizer.Optimizer, model: nn.Layer) -> dict[str, paddle.Tensor]:
+    """The float32 copies that the optimizer keeps of the model's half-precision parameters, by the model's names."""
+    if not (copies := master_weights(optimizer)):
+        return {}
+    return {name: copies[value.name] for name, value in model.named_parameters() if value.name in copies}
 
 
 def load_model(model: nn.Layer, weights: dict[str, np.ndarray], source: str) -> None:
@@ -65,7 +80,8 @@ def load_optimizer(
     """
     parameters = {name: parameter.name for name, parameter in model.named_parameters()}
     state: dict[str, Any] = {"LR_Scheduler": schedule}
-    master = {}
+    master: dict[str, paddle.Tensor] = {}
+    suffixes: dict[str, str] = {}  # of the float32 copies' names, which those of momentum and the like are made from
     for key, value in arrays.items():
         if not key.startswith(OPTIMIZER):
             continue
@@ -75,8 +91,12 @@ def load_optimizer(
         if kind == MASTER:
             master[parameters[name]] = paddle.to_tensor(value)
         else:
+            if found := re.match(r"fp32_master_\d+", kind):
+                suffixes[parameters[name]] = found[0]
             state[f"{parameters[name]}_{kind}"] = paddle.to_tensor(value)
     if master:
+        for parameter, copy in master.items():
+            copy.name = f"{parameter}_{suffixes.get(parameter, 'fp32_master_0')}"
         state["master_weights"] = master
     optimizer.set_state_dict(state)
 

@@ -11,7 +11,7 @@ from paddle import nn
 
 from paddleseg_ext.compat.paddle import squared_l2_norm
 from paddleseg_ext.runtime import distributed
-from paddleseg_ext.runtime.amp import Precision
+from paddleseg_ext.runtime.amp import Precision, as_float32
 from paddleseg_ext.training import losses as loss_functions
 from paddleseg_ext.training.param_groups import learnable
 
@@ -64,7 +64,9 @@ class Step:
         for number, batch in enumerate(batches, start=1):
             with distributed.no_sync(self.network) if number < self.accumulate else nullcontext():
                 with self.precision.forward():
-                    parts = loss_functions.compute(self.model, self.network(batch["img"]), batch, self.losses)
+                    outputs = self.network(batch["img"])
+                # losses in float32: some multiply or convolve, which mixed precision would do in half
+                parts = loss_functions.compute(self.model, as_float32(outputs), batch, self.losses)
                 self.precision.backward(sum(parts.values()) / self.accumulate)  # type: ignore[arg-type]  # of tensors
             for name, loss in parts.items():
                 value = loss.detach().astype("float32").reshape([]) / self.accumulate
@@ -77,6 +79,7 @@ class Step:
         result = dict(zip([*totals, NORM], values))
         if not all(map(math.isfinite, values[:-1])) or not self.precision.tolerates(values[-1]):
             self.optimizer.clear_grad()
+            self.precision.discard()
             for statistic, value in zip(self._statistics, before):
                 statistic.set_value(value)
             raise NonFinite(", ".join(f"{name} {value:.4g}" for name, value in result.items()))

@@ -121,10 +121,8 @@ class Trainer:
         )
         self.stream = SampleStream(self.train_dataset, self.state.seed)
         train_mode(self.model)
-        with (
-            Interrupt(distributed.launched()) as interrupt,
-            self.metrics.opened(self.state.iteration) if self.metrics else nullcontext(),
-        ):
+        opened = self.metrics.opened(self.state.iteration) if self.metrics else nullcontext()
+        with Interrupt(lingers=distributed.launched()) as interrupt, opened:
             try:
                 if not self.state.evaluated:  # an evaluation was cut short
                     self._evaluate(interrupt)
@@ -198,7 +196,7 @@ class Trainer:
             logger.warning(f"warning: skipped ({state.skipped} of {allowed}), {message}")
             return {}
         if self.ema:
-            self.ema.update()
+            self.ema.update(self._masters())
         return losses
 
     def _log(self, lr: float) -> None:
@@ -223,7 +221,7 @@ class Trainer:
         if self.validator is None:
             return
         with interrupt.immediate(), self.ema.applied(self.model) if self.ema else nullcontext():
-            self.validator(self.state, self.metrics)
+            self.validator(self.state, self.metrics, self.ema.averages if self.ema else self._masters())
             if self.metrics and self.newest:
                 save.update_record(self.newest, self._record())
 
@@ -250,9 +248,12 @@ class Trainer:
         arrays = state_dict.optimizer_arrays(self.optimizer, self.model)
         if self.ema:
             arrays.update(self.ema.arrays())
-        weights = state_dict.model_arrays(self.model)
+        weights = state_dict.model_arrays(self.model, self._masters())
         whole = save.Checkpoint(weights, arrays, self._record(), self.config.to_yaml())
         save.save_checkpoint(self.config.save_dir, whole, self.config.train.keep_checkpoint_max)
+
+    def _masters(self) -> dict[str, paddle.Tensor]:
+        return state_dict.masters(self.optimizer, self.model)
 
     def _check(self) -> None:
         """What can be found wrong before the first iteration."""

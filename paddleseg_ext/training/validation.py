@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import paddle
 from paddle import nn
 
 from paddleseg_ext.checkpoint.save import save_best
@@ -39,12 +41,15 @@ class Validator:
         self.model, self.dataset, self.run = model, dataset, run
         self.losses = losses
 
-    def __call__(self, state: TrainState, metrics: MetricLogger | None) -> None:
+    def __call__(
+        self, state: TrainState, metrics: MetricLogger | None, exact: Mapping[str, paddle.Tensor] | None = None
+    ) -> None:
         """Evaluate the model as it is now; `state` notes the result, process 0 writes it down.
 
         Args:
             state: Its `best`, `stale` and `evaluated` change.
             metrics: Of process 0.
+            exact: See `model_arrays`; of what is kept as the best model.
         """
         train = self.run.train
         settings = {"precision": train.precision, **self.run.test_config}
@@ -60,7 +65,7 @@ class Validator:
         if better:
             state.best = {"metric": train.metric, "score": score, "iteration": state.iteration}
             if distributed.rank() == 0:
-                save_best(self.run.save_dir, model_arrays(self.model), self.run.to_yaml())
+                save_best(self.run.save_dir, model_arrays(self.model, exact), self.run.to_yaml())
         if metrics:
             if self.run.use_vdl:
                 self._show(metrics, state.iteration, Predictor(**settings))

@@ -69,7 +69,7 @@ def test_flags_of_learning(root: Path, capsys: pytest.CaptureFixture) -> None:
     assert "effective batch 4 = 2 images × 1 processes × 2 accumulated" in out
     assert "learning rate × 0.25 = 0.025" in out and "lr 0.025" in out
     assert "224 parameters at lr × 1 (8 of them without weight decay); 246 parameters at lr × 10 (6 of" in out
-    assert "16 frozen" in out and "BatchNorm still takes its statistics over 2 images" in out
+    assert "16 frozen" in out and "BatchNorm and losses still take their means over 2 images" in out
 
 
 def test_a_dry_run_does_everything_and_leaves_nothing(root: Path, capsys: pytest.CaptureFixture) -> None:

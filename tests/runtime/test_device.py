@@ -33,3 +33,18 @@ def test_peak_memory_grows_with_what_is_held() -> None:
     before = peak_memory()
     held = np.ones(before // 4 + 2**26, np.float32)  # as much again, and more
     assert peak_memory() >= before + held.nbytes // 2
+
+
+@pytest.mark.parametrize("name", ["gpu:0", "gpu:3", "xpu:1"])
+def test_processes_of_a_launch_do_not_share_one_device(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = []
+    monkeypatch.setattr(paddle, "is_compiled_with_cuda", lambda: True)
+    monkeypatch.setattr(paddle.device.cuda, "device_count", lambda: 4)
+    monkeypatch.setattr(paddle.distributed, "get_world_size", lambda: 2)
+    monkeypatch.setattr(paddle, "set_device", chosen.append)
+    with pytest.raises(UserError, match=f"`device` {name}: all 2 processes would compute on that one; .*--devices"):
+        set_device(name)
+    set_device("gpu")
+    monkeypatch.setattr(paddle.distributed, "get_world_size", lambda: 1)
+    set_device(name)
+    assert chosen == ["gpu", name]

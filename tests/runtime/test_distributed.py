@@ -36,3 +36,26 @@ def test_two_processes_equal_one_of_twice_the_batch(tmp_path: Path) -> None:
         for key in ("loss", "miou"):
             if key in other:
                 assert one_record[key] == pytest.approx(other[key], abs=1e-4)
+
+
+OWN_FOLDERS = """
+import os, sys
+from pathlib import Path
+from paddleseg_ext.cli.main import main
+from tests import tiny_run
+root, rank = Path(sys.argv[1]), os.environ["PADDLE_TRAINER_ID"]
+arguments = [*sys.argv[2:], "--save_dir", str(root / f"node{rank}")]
+sys.exit(main(["train", "--config", str(root / "config.yml"), *arguments]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="gloo")
+def test_nodes_that_find_different_checkpoints_stop(tmp_path: Path) -> None:
+    """Without a shared disk only process 0's node has the files; the others would begin anew, and all would hang."""
+    config = write_config(write_samples(tmp_path))
+    assert main(["train", "--config", str(config), "--iters", "2", "--save_dir", str(tmp_path / "node0")]) == 0
+    (tmp_path / "run.py").write_text(OWN_FOLDERS)
+    done = launch_two(tmp_path / "run.py", tmp_path, "--resume", "auto", "--device", "cpu", "--resume_anyway")
+    assert done.returncode != 0
+    for log in sorted((tmp_path / "log").glob("workerlog.*")):
+        assert "the processes would start from different iterations, 0 to 2" in log.read_text("utf-8")

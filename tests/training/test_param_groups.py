@@ -97,6 +97,46 @@ def test_synchronized_batch_norm_saves_as_plain() -> None:
         np.testing.assert_array_equal(value, arrays[name])
 
 
+@pytest.fixture
+def several_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two processes on GPUs, as far as the choice of layers asks."""
+    monkeypatch.setattr(parameters.distributed, "world_size", lambda: 2)
+    monkeypatch.setattr(paddle, "get_device", lambda: "gpu:0")
+
+
+@pytest.mark.parametrize("pattern, left", [("1.*", {"1"}), ("*.weight", set()), ("[013].*", {"1", "3"})])
+def test_frozen_norms_are_never_synchronized(several_gpus: None, pattern: str, left: set[str]) -> None:
+    """In evaluation mode, which frozen ones are in, SyncBatchNorm's backward pass reads what its forward left out."""
+    layers = [nn.Conv2D(2, 4, 1), nn.BatchNorm2D(4), nn.SyncBatchNorm(4), nn.SyncBatchNorm(4), nn.BatchNorm1D(4)]
+    model = nn.Sequential(*layers)
+    own = {name: id(value) for name, value in model.named_parameters()}
+    saved = {name: value.numpy() for name, value in model.state_dict().items()}
+    parameters.freeze(model, [pattern])
+    parameters.sync_batch_norm(model)
+    parameters.train_mode(model)
+    for name, layer in model.named_children():
+        if name == "0":
+            continue
+        assert isinstance(layer, nn.SyncBatchNorm) == (name not in left), name
+        assert layer.training == (name not in left)
+        if name in left:
+            assert type(layer) is nn.BatchNorm2D
+    assert {name: id(value) for name, value in model.named_parameters()} == own  # what the optimizer holds
+    assert model.state_dict().keys() == saved.keys()
+    for name, value in model.state_dict().items():
+        np.testing.assert_array_equal(value.numpy(), saved[name])
+
+
+def test_norms_in_nested_layers_are_synchronized(several_gpus: None) -> None:
+    model = TwoOutputs(CLASSES)
+    parameters.sync_batch_norm(model)
+    assert type(model.norm) is nn.SyncBatchNorm
+    plain = TwoOutputs(CLASSES)
+    parameters.freeze(plain, ["norm.*"])
+    parameters.sync_batch_norm(plain)
+    assert type(plain.norm) is nn.BatchNorm2D
+
+
 def test_the_average_follows_its_formula() -> None:
     model = nn.Linear(1, 1, bias_attr=False)
     model.weight.set_value(paddle.to_tensor([[2.0]]))
