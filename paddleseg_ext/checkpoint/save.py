@@ -107,12 +107,24 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
                 f"checkpoint {path}: it has no {name}, so training cannot go on from it; "
                 "to start anew from its weights set model.pretrained instead"
             )
+    record = read_record(path)
     try:
-        record = json.loads((path / RECORD).read_text(encoding="utf-8"))
         config = (path / CONFIG).read_text(encoding="utf-8") if (path / CONFIG).is_file() else ""
     except (OSError, ValueError) as error:
-        raise UserError(f"checkpoint {path}: {RECORD} cannot be read: {reason(error)}") from error
+        raise UserError(f"checkpoint {path}: {CONFIG} cannot be read: {reason(error)}") from error
     return Checkpoint(read_weights(path / WEIGHTS), read_weights(path / ARRAYS), record, config)
+
+
+def read_record(path: str | Path) -> dict:
+    """The record of a checkpoint folder, without its weights.
+
+    Raises:
+        UserError: It is missing or damaged.
+    """
+    try:
+        return json.loads((Path(path) / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"checkpoint {path}: {RECORD} cannot be read: {reason(error)}") from error
 
 
 def list_checkpoints(folder: str | Path) -> list[Path]:

@@ -10,7 +10,7 @@ from typing import Any
 from paddleseg.cvlibs import Config
 
 from paddleseg_ext.builder import Builder
-from paddleseg_ext.checkpoint.save import latest_checkpoint
+from paddleseg_ext.checkpoint.save import latest_checkpoint, read_record
 from paddleseg_ext.config.load import train_config
 from paddleseg_ext.data.checks import channels_of, check_channels, check_class_weights, check_files, check_transforms
 from paddleseg_ext.errors import UserError
@@ -75,6 +75,8 @@ def build_trainer(config: Config, run: RunConfig, resume: str | Path | None = No
     val_dataset: Any = builder.val_dataset if train.do_eval else None
     _check_data(config, [("train_dataset", train_dataset), ("val_dataset", val_dataset)])
     checkpoint = _checkpoint(resume, run.save_dir)
+    if distributed.world_size() > 1:  # before anything else that the processes do together
+        distributed.check_same_start(read_record(checkpoint)["iteration"] if checkpoint else 0)
     if train.seed is None and checkpoint is None:
         run = run.with_seed(distributed.all_reduce_max(secrets.randbits(32)))
     seed_all(ITERATION, run.train.seed or 0, 0)  # the initial weights; iterations count from 1
@@ -92,7 +94,6 @@ def build_trainer(config: Config, run: RunConfig, resume: str | Path | None = No
     trainer = Trainer(model, train_dataset, builder.loss, optimizer, run, val_dataset)
     if checkpoint is not None:
         trainer.restore(checkpoint, anyway)
-    distributed.check_same_start(trainer.state.iteration)
     return trainer
 
 

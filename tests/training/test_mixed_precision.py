@@ -1,4 +1,4 @@
-"""What mixed precision needs of a run, shown without a GPU: Paddle's own states, with the check of the place patched."""
+"""What mixed precision needs of a run, shown without a GPU: Paddle's own states, the check of the place patched."""
 
 from __future__ import annotations
 
