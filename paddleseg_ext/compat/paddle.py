@@ -70,6 +70,31 @@ def master_weights(optimizer: paddle.optimizer.Optimizer) -> dict[str, paddle.Te
     return getattr(optimizer, "_master_weights", {})  # 2.6 to 3.3; public only within a copy of the whole state
 
 
+class exact_float32:  # noqa: N801 - used as a function, and no generator, which cannot be traced
+    """Context in which a GPU multiplies and convolves float32 in float32, whatever it does otherwise.
+
+    From Ampere on Paddle has it drop 13 of the 23 bits of the factors (TF32), which changes results by 1e-3. The
+    switches are the process's own; Paddle Inference in the same process obeys them too.
+    """
+
+    NAMES = ("cublas", "cudnn")  # paddle.base.core.get_cublas_switch and so on: 3.0 to 3.3, 2.6 on GPUs
+
+    def __enter__(self) -> exact_float32:
+        core = paddle.base.core
+        self.before = {name: getattr(core, f"get_{name}_switch")() for name in self.NAMES if self._has(name)}
+        for name in self.before:
+            getattr(core, f"set_{name}_switch")(False)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name, value in self.before.items():
+            getattr(paddle.base.core, f"set_{name}_switch")(value)
+
+    @staticmethod
+    def _has(name: str) -> bool:
+        return all(hasattr(paddle.base.core, f"{verb}_{name}_switch") for verb in ("get", "set"))
+
+
 def shut_down_workers(iterator: Any) -> None:
     """End the worker processes of a `paddle.io.DataLoader`'s iterator, which else live until it is collected."""
     iterator._try_shutdown_all()  # 2.6 to 3.3

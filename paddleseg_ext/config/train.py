@@ -60,7 +60,7 @@ class TrainConfig:
     seed: int | None = _entry(
         int, None, "makes the run reproducible; default: a random one, printed", "run", changes_weights=True, at_least=0
     )
-    deterministic: bool = _entry(bool, False, "on a GPU too, use only operations that always add up alike", "run")
+    deterministic: bool = _entry(bool, False, "on a GPU too, use operations that always add up alike", "run")
     save_interval: int = _entry(int, 1000, "iterations between checkpoints", "run", at_least=1)
     keep_checkpoint_max: int = _entry(int, 5, "checkpoints to keep; 0 keeps all", "run", at_least=0)
     log_iters: int = _entry(int, 10, "iterations between progress lines", "run", at_least=1)

@@ -7,6 +7,7 @@ from typing import Any
 
 import paddle
 
+from paddleseg_ext.compat.paddle import exact_float32
 from paddleseg_ext.heads.base import Head
 from paddleseg_ext.layers.conv import ConvNormAct
 from paddleseg_ext.layers.criss_cross import CrissCrossAttention
@@ -49,6 +50,7 @@ class CCHead(Head):
     def forward(self, feats: Sequence[paddle.Tensor]) -> list[paddle.Tensor]:
         x = feats[self.in_index]
         context = self.before(x)
-        for _ in range(self.recurrence):
-            context = self.attention(context)
+        with exact_float32():  # energies reach thousands, of which TF32 would leave the exponents wrong by several
+            for _ in range(self.recurrence):
+                context = self.attention(context)
         return [self.classify(self.fuse(paddle.concat([x, self.after(context)], axis=1)))]

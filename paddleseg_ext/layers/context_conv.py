@@ -17,12 +17,13 @@ import paddle.nn.functional as F
 
 from paddleseg_ext.layers.conv import ConvNormAct
 from paddleseg_ext.layers.functional import conv3x3
-from paddleseg_ext.layers.resample import Size, interpolation_matrix, resize, spatial_size
+from paddleseg_ext.layers.resample import Size, interpolation_matrix, remembered, resize, spatial_size
 
 SMALL_MAP = 512
 """Below this many pixels the stacked form is faster or needs less memory in eager execution."""
 
 
+@remembered
 def shifted_interpolation(size_in: int, size_out: Size, kernel: int, align_corners: bool) -> paddle.Tensor:
     """S_d U for every row d of the kernel, concatenated.
 
@@ -88,10 +89,11 @@ class ContextConv(ConvNormAct):
         """The convolution without upsampling the grids."""
         height, width = spatial_size(x)
         kernel, widths = self.kernel_size, [grid.shape[1] for grid in grids]
+        weight = self._weight_like(x)
         if self.grids_first:
-            *blocks, own = paddle.split(self.conv.weight, [*widths, x.shape[1]], axis=1)
+            *blocks, own = paddle.split(weight, [*widths, x.shape[1]], axis=1)
         else:
-            own, *blocks = paddle.split(self.conv.weight, [x.shape[1], *widths], axis=1)
+            own, *blocks = paddle.split(weight, [x.shape[1], *widths], axis=1)
         out = conv3x3(x, own) if kernel == 3 else F.conv2d(x, own, padding=kernel // 2)
         rows, across = [], []
         for grid, block in zip(grids, blocks):
@@ -109,6 +111,11 @@ class ContextConv(ConvNormAct):
         return out + paddle.matmul(
             paddle.concat(rows, axis=3), paddle.concat(across, axis=1).astype(x.dtype), transpose_y=True
         )
+
+    def _weight_like(self, x: paddle.Tensor) -> paddle.Tensor:
+        """The weight in the map's type: cast once, before it is split and transposed."""
+        weight = self.conv.weight
+        return weight if weight.dtype == x.dtype else weight.astype(x.dtype)
 
     def _apply_weights(self, grid: paddle.Tensor, block: paddle.Tensor) -> paddle.Tensor:
         """Weights of every kernel element applied to every cell: W_dy,dx b, as [dy, row] × [dx, column]."""

@@ -7,12 +7,16 @@ with dynamic height and width, for which exchange formats have no adaptive pooli
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import paddle
 import paddle.nn.functional as F
 
 from paddleseg_ext.layers.functional import Size, resize_bilinear, spatial_size
+
+REMEMBERED = 64  # matrices of each kind: sizes of some images, times grids
 
 
 def resize(x: paddle.Tensor, size: tuple[Size, Size], align_corners: bool) -> paddle.Tensor:
@@ -33,6 +37,28 @@ def _resize_eagerly(x: paddle.Tensor, size: tuple[Size, Size], align_corners: bo
     return x if tuple(x.shape[2:]) == tuple(size) else resize_bilinear(x, size, align_corners)
 
 
+Builder = Callable[..., paddle.Tensor]
+
+
+def remembered(build: Builder) -> Builder:
+    """Decorator for matrices that sizes alone decide: in eager execution those of the newest sizes are kept.
+
+    Building one takes a dozen operator calls, for which a GPU waits longer than for the product.
+    """
+
+    @functools.lru_cache(REMEMBERED)
+    def kept(device: str, *args: Any) -> paddle.Tensor:
+        with paddle.no_grad(), paddle.amp.auto_cast(enable=False):  # positions of pixels exceed half precision
+            return build(*args)
+
+    @functools.wraps(build)
+    def matrix(*args: Any) -> paddle.Tensor:
+        return kept(paddle.get_device(), *args) if paddle.in_dynamic_mode() else build(*args)
+
+    return paddle.jit.not_to_static(matrix)
+
+
+@remembered
 def pool_matrix(size: Size, bins: int) -> paddle.Tensor:
     """Matrix of 1-D adaptive average pooling.
 
@@ -50,6 +76,7 @@ def pool_matrix(size: Size, bins: int) -> paddle.Tensor:
     return inside / (end - start).astype("float32")
 
 
+@remembered
 def interpolation_matrix(size_in: Size, size_out: Size, align_corners: bool) -> paddle.Tensor:
     """Matrix of 1-D linear interpolation, with the source positions of ``F.interpolate``.
 

@@ -42,9 +42,3 @@ def seed_all(*key: int) -> None:
     random.seed(seed)
     np.random.seed(seed)
     paddle.seed(seed)
-
-
-def be_deterministic() -> None:
-    """Have Paddle choose GPU operations that give the same sum each time; on the CPU they do anyway."""
-    if paddle.is_compiled_with_cuda():
-        paddle.set_flags({"FLAGS_cudnn_deterministic": True, "FLAGS_embedding_deterministic": 1})

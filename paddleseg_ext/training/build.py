@@ -16,9 +16,10 @@ from paddleseg_ext.data.checks import channels_of, check_channels, check_class_w
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.evaluation.predictor import read_test_config
 from paddleseg_ext.runtime import distributed
-from paddleseg_ext.runtime.seeding import ITERATION, be_deterministic, seed_all
+from paddleseg_ext.runtime.seeding import ITERATION, seed_all
 from paddleseg_ext.training.checks import check_cityscapes
 from paddleseg_ext.training.config import RunConfig
+from paddleseg_ext.training.deterministic import be_deterministic
 from paddleseg_ext.training.param_groups import exempt_from_decay, freeze, scale_head, sync_batch_norm
 from paddleseg_ext.training.trainer import Trainer
 

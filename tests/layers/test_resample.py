@@ -7,6 +7,7 @@ import paddle
 import paddle.nn.functional as F
 import pytest
 
+from paddleseg_ext.layers.context_conv import shifted_interpolation
 from paddleseg_ext.layers.resample import interpolation_matrix, pool_matrix, pyramid_pool, resize, spatial_size
 
 SIZES = [(1, 1), (4, 4), (13, 17), (9, 33), (60, 64)]
@@ -48,3 +49,29 @@ def test_pool_matrix_rows_are_averages() -> None:
 def test_resize_to_the_same_size_returns_the_map() -> None:
     x = paddle.randn([1, 2, 5, 7])
     assert resize(x, spatial_size(x), False) is x
+
+
+@pytest.mark.parametrize(
+    "build, args",
+    [
+        (pool_matrix, (7, 3)),
+        (pool_matrix, (2, 6)),
+        (interpolation_matrix, (3, 17, False)),
+        (interpolation_matrix, (3, 17, True)),
+        (shifted_interpolation, (3, 11, 3, False)),
+    ],
+)
+def test_kept_matrices_are_those_built_anew(build, args: tuple) -> None:
+    fresh = build.__wrapped__(*args)
+    first = build(*args)
+    assert (first == fresh).all() and first.stop_gradient
+    assert build(*args) is first
+    with paddle.amp.auto_cast(level="O2", dtype="bfloat16"):
+        assert build(*args) is first
+
+
+def test_other_sizes_and_devices_have_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = pool_matrix(9, 2)
+    assert pool_matrix(9, 3).shape != first.shape
+    monkeypatch.setattr(paddle, "get_device", lambda: "gpu:1")
+    assert pool_matrix(9, 2) is not first
