@@ -1,4 +1,4 @@
-"""Turn a checkpoint of mmsegmentation or PaddleSeg into weights of this package, with the same logits."""
+"""Turn a checkpoint of mmsegmentation, PaddleSeg or a paper's code into weights of this package, with the same logits."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", help="its file: .pth, .pdparams or .safetensors")
     parser.add_argument("--config", required=True, help="the YAML file of the same network here")
     parser.add_argument("--output", required=True, help="where the weights go: .pdparams or .safetensors")
+    parser.add_argument("--key", help="the entry of the checkpoint that has the weights; found by itself")
     parser.add_argument("--backbone", action="store_true", help="mmseg: the file holds a backbone alone")
     parser.add_argument("--opts", nargs="+", metavar="KEY=VALUE", help="change entries of the configuration")
 
@@ -38,20 +39,26 @@ def run(args: argparse.Namespace) -> int:
     if args.backbone and args.source != "mmseg":
         raise UserError(
             "--backbone: PaddleSeg's backbones are used as they are; set model.backbone.pretrained to the file"
+            if args.source == "paddleseg"
+            else f"--backbone: only mmseg's backbones are converted alone, not those of {args.source}"
         )
     paddle.set_device("cpu")
     model = _untrained(args)
     if args.backbone:
-        imported = import_backbone(args.checkpoint, model.backbone)
+        imported = import_backbone(args.checkpoint, model.backbone, args.key)
     else:
-        imported = import_checkpoint(args.source, args.checkpoint, model)
+        imported = import_checkpoint(args.source, args.checkpoint, model, args.key)
     output.parent.mkdir(parents=True, exist_ok=True)
     write_file(output, WRITERS[output.suffix](imported.weights))
     record = {"source": args.source, "checkpoint": Path(args.checkpoint).name, "config": Path(args.config).name}
+    if imported.key:
+        record["key"] = imported.key
     write_json(output.with_suffix(".json"), {**record, **imported.meta, "left_out": imported.left_out})
     counters = [name for name in imported.left_out if name.endswith("num_batches_tracked")]
     others = [name for name in imported.left_out if not name.endswith("num_batches_tracked")]
-    print(f"{output}: {len(imported.weights)} tensors")
+    print(f"{output}: {len(imported.weights)} tensors{f' from {imported.key}' if imported.key else ''}")
+    if imported.others:
+        print(f"weights in the file that were not taken (choose by --key): {', '.join(imported.others)}")
     if counters:
         print(f"left out: {len(counters)} step counters of BatchNorm (num_batches_tracked)")
     for name in others:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from paddleseg_ext.importers.fit import Rules, recognize, rename
+from paddleseg_ext.importers.fit import Rules, recognize, rename, unknown_network
 
 # Names within a ConvModule or a BatchNorm.
 NORM: Rules = [(r"\brunning_mean$", "_mean"), (r"\brunning_var$", "_variance")]
@@ -82,10 +82,12 @@ def names(source: Iterable[str]) -> dict[str, str]:
     Raises:
         UserError: the decode head is not in `TABLES`.
     """
-    plain = {name: re.sub(r"^module\.", "", name) for name in source}
-    head = recognize(plain.values(), PATTERNS, "mmsegmentation")
-    has_jpu = any(name.startswith("neck.") for name in plain.values())
-    return {name: _rename(text, head, has_jpu) for name, text in plain.items() if not text.endswith(COUNTER)}
+    source = list(source)
+    head = recognize(source, PATTERNS)
+    if head is None:
+        raise unknown_network(source, PATTERNS, "mmsegmentation")
+    has_jpu = any(name.startswith("neck.") for name in source)
+    return {name: _rename(name, head, has_jpu) for name in source if not name.endswith(COUNTER)}
 
 
 def _rename(name: str, head: str, has_jpu: bool) -> str:
