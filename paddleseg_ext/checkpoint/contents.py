@@ -53,9 +53,13 @@ def find_weights(content: dict[Any, Any], key: str | None, path: Path) -> tuple[
 
 
 def describe(content: Mapping[Any, Any], count: int = 8) -> str:
-    """The first entries of a checkpoint and what they are, for a message."""
-    texts = [f"{str(name):.60} ({_kind(value)})" for name, value in list(content.items())[:count]]
-    more = f" and {len(content) - count} more" if len(content) > count else ""
+    """The first entries of a checkpoint and what they are, for a message; arrays at the top are counted."""
+    arrays = [name for name, value in content.items() if is_array(value)]
+    others = [name for name, value in content.items() if not is_array(value)]
+    texts = [f"{str(name):.60} ({_kind(content[name])})" for name in others[:count]]
+    if arrays:
+        texts.append(f"{len(arrays)} arrays ({', '.join(f'{name!s:.60}' for name in arrays[:3])}, …)")
+    more = f" and {len(others) - count} more" if len(others) > count else ""
     return f"at its top {', '.join(texts)}{more}" if texts else "nothing at its top"
 
 
@@ -63,7 +67,7 @@ def _kind(value: Any) -> str:
     if isinstance(value, dict):
         arrays = sum(map(is_array, value.values()))
         return f"{arrays} arrays" if arrays else f"a dictionary of {len(value)}"
-    return "an array" if is_array(value) else type(value).__name__
+    return type(value).__name__
 
 
 def is_array(value: Any) -> bool:

@@ -118,8 +118,8 @@ def check_numbers(weights: Mapping[str, np.ndarray], path: str | Path) -> None:
     for name, value in weights.items():
         if value.dtype.kind != "f":
             raise UserError(
-                f"{path}: the weight {name} holds {kinds.get(value.dtype.kind, 'integers')} ({value.dtype}), but floating"
-                "-point numbers are needed; export the network before it is quantized or otherwise transformed."
+                f"{path}: the weight {name} holds {kinds.get(value.dtype.kind, 'integers')} ({value.dtype}), but "
+                "floating-point numbers are needed; save the network before it is quantized or otherwise transformed."
             )
 
 

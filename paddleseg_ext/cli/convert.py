@@ -1,4 +1,4 @@
-"""Turn a checkpoint of mmsegmentation, PaddleSeg or a paper's code into weights of this package, with the same logits."""
+"""Turn a checkpoint of mmsegmentation, PaddleSeg or a paper's code into weights of this package: the same logits."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 import paddle
+from paddleseg.cvlibs import Config
 from safetensors.numpy import save_file
 
 from paddleseg_ext.builder import Builder, load_config
@@ -13,6 +14,8 @@ from paddleseg_ext.checkpoint.atomic import write_file, write_json
 from paddleseg_ext.checkpoint.save import save_weights
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.importers.convert import SOURCES, import_backbone, import_checkpoint
+from paddleseg_ext.importers.originals import ORIGINALS
+from paddleseg_ext.importers.structure import colors_note
 
 WRITERS = {
     ".pdparams": lambda weights: lambda path: save_weights(weights, path),
@@ -43,7 +46,8 @@ def run(args: argparse.Namespace) -> int:
             else f"--backbone: only mmseg's backbones are converted alone, not those of {args.source}"
         )
     paddle.set_device("cpu")
-    model = _untrained(args)
+    config = load_config(args.config, opts=args.opts)
+    model = _untrained(config, args.config)
     if args.backbone:
         imported = import_backbone(args.checkpoint, model.backbone, args.key)
     else:
@@ -63,17 +67,16 @@ def run(args: argparse.Namespace) -> int:
         print(f"left out: {len(counters)} step counters of BatchNorm (num_batches_tracked)")
     for name in others:
         print(f"left out: {name}")
+    if args.source in ORIGINALS and (note := colors_note(ORIGINALS[args.source], config.dic)):
+        print(note)
     return 0
 
 
-def _untrained(args: argparse.Namespace) -> paddle.nn.Layer:
+def _untrained(config: Config, path: str) -> paddle.nn.Layer:
     """The configuration's network; weights that it names for the start of a training are not fetched."""
-    config = load_config(args.config, opts=args.opts)
     section = config.dic["model"]
     if section.get("type") != "EncoderDecoder":
-        raise UserError(
-            f"{args.config}: its model is {section.get('type')}, but only EncoderDecoder takes imported weights"
-        )
+        raise UserError(f"{path}: its model is {section.get('type')}, but only EncoderDecoder takes imported weights")
     for part in (section, section["backbone"]):
         part.pop("pretrained", None)
     return Builder(config).model

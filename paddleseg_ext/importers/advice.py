@@ -34,7 +34,7 @@ PARTS = [
     (r"\.(laterals|fusion)\.", "laterals: [] under {head}", "laterals: [-3, -2] under {head}"),
     (r"\.se\.", "se_loss: false under {head}", "se_loss: true under {head}"),
 ]
-DEPTHS = {(2, 2, 2, 2): 18, (3, 4, 6, 3): 50, (3, 4, 23, 3): 101, (3, 8, 36, 3): 152}
+DEPTHS: dict[tuple[int, ...], int] = {(2, 2, 2, 2): 18, (3, 4, 6, 3): 50, (3, 4, 23, 3): 101, (3, 8, 36, 3): 152}
 """Blocks of a ResNet's stages → its layers; one of 34 layers has as many blocks as one of 50."""
 
 

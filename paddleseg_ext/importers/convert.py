@@ -18,7 +18,7 @@ from paddleseg_ext.importers import mmseg, paddleseg
 from paddleseg_ext.importers.fit import MMSEG, PADDLESEG, PAPERS, Layout, Weights, check_names_and_shapes, fit
 from paddleseg_ext.importers.originals import ORIGINALS, Original
 from paddleseg_ext.importers.prefixes import plain_names
-from paddleseg_ext.importers.structure import check_structure
+from paddleseg_ext.importers.structure import check_head, check_structure
 
 
 class Importer(Protocol):
@@ -26,6 +26,9 @@ class Importer(Protocol):
 
     def names(self, source: Iterable[str]) -> dict[str, str]:
         """Map the source's names to those of this package."""
+
+    def heads(self, source: Iterable[str]) -> list[str]:
+        """Class of the decode head in this package, and of the inner one behind a JPU."""
 
     def folded_names(self, source: Iterable[str]) -> set[str]:
         """Names of weights that are folded into others."""
@@ -77,6 +80,7 @@ def import_checkpoint(source: str, path: str | Path, model: nn.Layer, key: str |
     in_file = plain_names(checkpoint.weights)
     names = _recognized(source, importer, in_file, checkpoint)
     _check_align_corners(checkpoint.meta, model)
+    check_head(importer.heads(in_file), model.decode_head)
     if isinstance(importer, Original):
         check_structure(importer, list(in_file), model)
     folded = importer.folded_names(in_file)

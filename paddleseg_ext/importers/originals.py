@@ -7,7 +7,7 @@ only its shape shows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -121,6 +121,9 @@ PATTERNS = {
 UNKNOWN_PARTS = {r"^jpu\.jum": "JPU_X", r"^head\.aspp\.": "DeepLabV3's head with a convolution behind the ASPP"}
 
 
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
 @dataclass(frozen=True)
 class Original:
     """An importer, with the functions of `mmseg` and `paddleseg`.
@@ -128,10 +131,12 @@ class Original:
     Args:
         title: The repository.
         networks: Names in `NETWORKS` of those that it saves.
+        colors: Mean and deviation that it normalizes images of 0 to 1 with, red first.
     """
 
     title: str
     networks: tuple[str, ...]
+    colors: tuple[Sequence[float], Sequence[float]] = IMAGENET
 
     def network(self, source: Iterable[str]) -> str:
         """Name in `NETWORKS` of the network that has these weights.
@@ -161,6 +166,15 @@ class Original:
         dropped = self.folded_names(source)
         kept = (name for name in source if not name.endswith(COUNTER) and not name.startswith("pretrained.fc."))
         return {name: rename(name, rules) for name in kept if name not in dropped}
+
+    def heads(self, source: Iterable[str]) -> list[str]:
+        """Class of the decode head in this package, and of the inner one behind a JPU.
+
+        Raises:
+            UserError: as `network`.
+        """
+        source = list(source)
+        return [*(["FastFCNHead"] if has_jpu(source) else []), NETWORKS[self.network(source)].head]
 
     def folded_names(self, source: Iterable[str]) -> set[str]:
         """Names of weights that are folded into others: the bias in front of the norm in CCNet's auxiliary head."""
@@ -196,7 +210,7 @@ def _convert(name: str, target: str, state: Mapping[str, np.ndarray], network: N
 
 ORIGINALS = {
     "semseg": Original("hszhao/semseg", ("PSPNet of semseg",)),
-    "ccnet": Original("speedinghzl/CCNet", ("CCNet",)),
+    "ccnet": Original("speedinghzl/CCNet", ("CCNet",), ((0.48109, 0.45752, 0.40787), (1 / 255, 1 / 255, 1 / 255))),
     "fastfcn": Original("wuhuikai/FastFCN", ("EncNet", "PSPNet")),
     "encoding": Original("zhanghang1989/PyTorch-Encoding", ("EncNet", "PSPNet")),
 }

@@ -103,6 +103,30 @@ PATTERNS = {
 """Pattern of a name that identifies the network; FastFCN is before ENCNet, whose names it has too."""
 
 
+HEADS = {
+    "DeepLabV3P": ["DeepLabV3PlusHead"],
+    "PSPNet": ["PSPHead"],
+    "DMNet": ["DMHead"],
+    "FastFCN": ["FastFCNHead", "EncHead"],
+    "ENCNet": ["EncHead"],
+    "CCNet": ["CCHead"],
+}
+"""Class of the decode head in this package, and of the inner one behind a JPU."""
+
+
+def heads(source: Iterable[str]) -> list[str]:
+    """The entry in `HEADS` of the network that has these weights.
+
+    Raises:
+        UserError: as `names`.
+    """
+    source = list(source)
+    network = recognize(source, PATTERNS)
+    if network is None:
+        raise unknown_network(source, PATTERNS, "PaddleSeg")
+    return HEADS[network]
+
+
 def names(source: Iterable[str], network: str | None = None) -> dict[str, str]:
     """Map PaddleSeg's names to those of this package, in the same order, without biases in front of BatchNorm.
 

@@ -23,8 +23,8 @@ def plain_names(names: Iterable[str]) -> dict[str, str]:
         short = COMPILED.sub("", PREFIXES.sub("", name))
         if short in plain:
             raise UserError(
-                f"The file has two weights {short}: {plain[short]} and {name}. It holds two networks; save the one that "
-                "is meant under a name of its own and give that name by --key."
+                f"The file has two weights {short}: {plain[short]} and {name}. It holds two networks; save the one "
+                "that is meant under a name of its own and give that name by --key."
             )
         plain[short] = name
     return plain

@@ -1,9 +1,11 @@
-"""Check of what no shape of a weight shows: kind of head, dilations and alignment of a network."""
+"""Check of what no shape of a weight shows: kind of head, dilations, alignment and colors of a network."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
 from paddle import nn
 
 from paddleseg_ext.backbones.resnet_v1c import SCALES, ResNetV1c
@@ -14,7 +16,7 @@ from paddleseg_ext.importers.originals import NETWORKS, Network, Original, has_j
 
 
 def check_structure(original: Original, names: Sequence[str], model: nn.Layer) -> None:
-    """Compare a configuration's network with that of a paper's repository.
+    """Compare backbone and alignment of a configuration's network with that of a paper's repository.
 
     Args:
         original: The importer of the repository.
@@ -22,11 +24,10 @@ def check_structure(original: Original, names: Sequence[str], model: nn.Layer) -
         model: The network; it is not changed.
 
     Raises:
-        UserError: another head or backbone, other dilations or no ``align_corners``; it names the setting to change.
+        UserError: another backbone, other dilations or no ``align_corners``; it names the setting to change.
     """
     network = NETWORKS[original.network(names)]
-    _check_head(network, model.decode_head, has_jpu(names))
-    _check_backbone(network, model.backbone, 32 if has_jpu(names) else 8, original.names(names).values())
+    _check_backbone(network, model.backbone, 32 if has_jpu(names) else 8, list(original.names(names).values()))
     for name, layer in model.named_sublayers(include_self=True):
         if getattr(layer, "align_corners", True) is False:
             where = f"model{'.' + name if name else ''}"
@@ -36,9 +37,17 @@ def check_structure(original: Original, names: Sequence[str], model: nn.Layer) -
             )
 
 
-def _check_head(network: Network, head: nn.Layer, jpu: bool) -> None:
+def check_head(needed: list[str], head: nn.Layer) -> None:
+    """Compare the kind of head.
+
+    Args:
+        needed: Class of the decode head, and of the inner one behind a JPU.
+        head: The model's.
+
+    Raises:
+        UserError: it is another.
+    """
     kinds = [type(head).__name__] + ([type(head.head).__name__] if isinstance(head, FastFCNHead) else [])
-    needed = ["FastFCNHead", network.head] if jpu else [network.head]
     if kinds != needed:
         texts = [" with ".join(found) for found in (needed, kinds)]
         raise UserError(
@@ -67,5 +76,20 @@ def _check_backbone(network: Network, backbone: nn.Layer, output_stride: int, na
         _refuse(f"dilations {backbone.dilations}", grids, setting)
 
 
+def colors_note(original: Original, config: Mapping[str, Any]) -> str | None:
+    """A line where a configuration normalizes images otherwise than the repository does, which no weight shows."""
+    sections = (config.get("val_dataset") or {}).get("transforms") or []
+    found = [section for section in sections if {"mean", "std"} <= section.keys()]
+    if found and all(np.allclose([s["mean"], s["std"]], original.colors, rtol=0.01) for s in found):
+        return None
+    mean, std = ([round(float(number), 5) for number in numbers] for numbers in original.colors)
+    return (
+        f"warning: {original.title} normalizes images with mean {mean} and std {std}, val_dataset.transforms of the "
+        "configuration does not; its predictions will be worse"
+    )
+
+
 def _refuse(found: str, needed: object, setting: str) -> None:
-    raise UserError(f"The model's backbone has {found} but the file's has {needed}: set {setting} under model.backbone.")
+    raise UserError(
+        f"The model's backbone has {found} but the file's has {needed}: set {setting} under model.backbone."
+    )

@@ -92,9 +92,9 @@ def load(model: EncoderDecoder, weights: dict[str, np.ndarray]) -> None:
     model.set_state_dict({name: paddle.to_tensor(value) for name, value in weights.items()})
 
 
-def outputs(model: EncoderDecoder, size: str) -> dict[str, np.ndarray]:
+def outputs(model: EncoderDecoder, size: str, precision: str = "float32") -> dict[str, np.ndarray]:
     """Logits of the mask at the image's size; logits of the other heads as they come."""
-    x = image(*map(int, size.split("x")))
+    x = image(*map(int, size.split("x"))).astype(precision)
     with paddle.no_grad():
         feats = model.backbone(x)
         found = {"mask": model(x)[0], "aux": model.auxiliary_heads[0](feats)[0]}
@@ -129,12 +129,15 @@ def test_same_logits_in_full_width(name: str) -> None:
     imported = import_checkpoint(meta["source"], folder / f"{name}.pth", model)
     assert all("num_batches_tracked" in key or "pretrained.fc." in key for key in imported.left_out)
     load(model, imported.weights)
-    for size in {key.split("/")[1] for key in expected}:
-        for kind, value in outputs(model, size).items():
-            target = expected[f"{kind}/{size}"]
-            error = np.abs(value - target).max() / np.abs(target).max()
-            print(f"{name} {kind} {size}: {error:.1e}")
-            assert error <= TOLERANCE
+    # In single precision a hundred layers round by as much as is allowed: CCNet in PyTorch is 1.05e-5 away from itself
+    # in double precision, and 1.3e-5 here.
+    precision = "float64" if name == "ccnet" else "float32"
+    model.to(dtype=precision)
+    for key, target in expected.items():
+        kind, size = key.split("/")
+        error = np.abs(outputs(model, size, precision)[kind] - target).max() / np.abs(target).max()
+        print(f"{name} {key}: {error:.1e}")
+        assert error <= TOLERANCE
 
 
 def test_norms_of_ccnet_scale_by_the_weights_size_and_take_red_first(tmp_path: Path) -> None:
@@ -192,7 +195,9 @@ def test_another_number_of_classes_and_a_backbone_of_paddleseg(tmp_path: Path) -
         import_checkpoint("semseg", saved("semseg", tmp_path), build("semseg", 4, narrow=True))
     model = build("semseg", 5, narrow=True)
     model.backbone = paddle.nn.Identity()
-    with pytest.raises(UserError, match=r"ResNet50_v1c, output_stride: 8, stem_channels: 128, contract_dilation: false"):
+    with pytest.raises(
+        UserError, match=r"ResNet50_v1c, output_stride: 8, stem_channels: 128, contract_dilation: false"
+    ):
         import_checkpoint("semseg", saved("semseg", tmp_path), model)
 
 
@@ -213,12 +218,16 @@ def test_the_source_of_another_file_is_told(name: str, source: str, tmp_path: Pa
     own = read(name)[2]["source"]
     if source == own or {source, own} == {"fastfcn", "encoding"}:  # these have the same names
         return
-    with pytest.raises(UserError, match=rf"that can be imported .* It looks like .*{own}.*in place of {source}") as info:
+    with pytest.raises(
+        UserError, match=rf"that can be imported .* It looks like .*{own}.*in place of {source}"
+    ) as info:
         import_checkpoint(source, saved(name, tmp_path), build(name, 5, narrow=True))
     assert "The file has at its top" in str(info.value)
 
 
-@pytest.mark.parametrize("part, message", [("jpu.jum_1.conv_l.0.weight", "JPU_X"), ("head.aspp.b0.0.weight", "DeepLab")])
+@pytest.mark.parametrize(
+    "part, message", [("jpu.jum_1.conv_l.0.weight", "JPU_X"), ("head.aspp.b0.0.weight", "DeepLab")]
+)
 def test_variants_without_a_counterpart_are_refused(part: str, message: str, tmp_path: Path) -> None:
     path = saved("fastfcn_enc", tmp_path, state_dict={**read("fastfcn_enc")[0], part: np.ones((2, 2), "float32")})
     with pytest.raises(UserError, match=message):

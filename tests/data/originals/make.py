@@ -4,9 +4,9 @@
     torchenv/bin/pip install torch==2.13.0 numpy tqdm scipy requests pillow portalocker
     torchenv/bin/python -m tests.data.originals.make CHECKOUTS [FOLDER [wide]]
 
-Run it from the repository's root. CHECKOUTS holds the folders semseg, CCNet, FastFCN and PyTorch-Encoding. With a folder
-it writes there instead; with ``wide`` the networks in their own widths, and the checkpoints as the repositories save
-them, which tests/importers/test_originals.py compares too where PADDLESEG_EXT_ORIGINALS names that folder.
+Run it from the repository's root. CHECKOUTS holds the folders semseg, CCNet, FastFCN and PyTorch-Encoding. With another
+folder it writes there instead; with ``wide`` the networks in their own widths, and the checkpoints as the repositories
+save them, which tests/importers/test_originals.py compares too where PADDLESEG_EXT_ORIGINALS names that folder.
 """
 
 from __future__ import annotations
@@ -82,10 +82,11 @@ def calibrate(net: torch.nn.Module, picture: torch.Tensor) -> None:
 
 
 def outputs(case: peers.Case, net: torch.nn.Module, size: tuple[int, int]) -> dict[str, np.ndarray]:
-    """Logits of the mask at the picture's size; logits of the other heads as they come."""
+    """Logits of the mask at the picture's size; logits of the other heads as they come. In double precision."""
     found = {}
+    net = net.double()
     hook = case.auxiliary(net).register_forward_hook(lambda layer, arguments, result: found.update(aux=result))
-    picture = image(*size)
+    picture = image(*size).double()
     with torch.no_grad():
         result = net(picture.flip(1) if case.bgr else picture)
         result = list(result) if isinstance(result, (list, tuple)) else [result]
@@ -95,7 +96,8 @@ def outputs(case: peers.Case, net: torch.nn.Module, size: tuple[int, int]) -> di
     found["mask"] = F.interpolate(result[0], size, mode="bilinear", align_corners=True)
     if case.has_se:
         found["se"] = result[1]
-    return {name: value.numpy() for name, value in found.items()}
+    net.float()
+    return {name: value.float().numpy() for name, value in found.items()}
 
 
 def write(case: peers.Case, folder: Path, wide: bool) -> None:

@@ -195,9 +195,7 @@ def encoding(checkouts: Path) -> Iterator[Case]:
         yield Case(
             name,
             "encoding",
-            lambda classes, kind=kind, options=options: kind(
-                classes, "resnet50s", norm_layer=SyncBatchNorm, **options
-            ),
+            lambda classes, kind=kind, options=options: kind(classes, "resnet50s", norm_layer=SyncBatchNorm, **options),
             lambda net: net.auxlayer,
             saved_with_state,
             has_se=kind is encnet.EncNet,
