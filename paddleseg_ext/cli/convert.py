@@ -11,6 +11,7 @@ from safetensors.numpy import save_file
 
 from paddleseg_ext.builder import Builder, load_config
 from paddleseg_ext.checkpoint.atomic import write_file, write_json
+from paddleseg_ext.checkpoint.contents import KEYS
 from paddleseg_ext.checkpoint.save import save_weights
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.importers.convert import SOURCES, import_backbone, import_checkpoint
@@ -29,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", help="its file: .pth, .pdparams or .safetensors")
     parser.add_argument("--config", required=True, help="the YAML file of the same network here")
     parser.add_argument("--output", required=True, help="where the weights go: .pdparams or .safetensors")
-    parser.add_argument("--key", help="the entry of the checkpoint that has the weights; found by itself")
+    parser.add_argument("--key", help=f"entry of the file with the weights; the first of {', '.join(KEYS)}")
     parser.add_argument("--backbone", action="store_true", help="mmseg: the file holds a backbone alone")
     parser.add_argument("--opts", nargs="+", metavar="KEY=VALUE", help="change entries of the configuration")
 

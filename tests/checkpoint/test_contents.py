@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import pickle
 import struct
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -82,6 +85,16 @@ def test_arguments_of_the_training_script_are_skipped(tmp_path: Path) -> None:
     arguments = argparse.Namespace(lr=0.1, names=["a"])
     found = read_weight_file(write(tmp_path, {"args": arguments, "model": state(1)}))
     assert found.key == "model" and found.weights["weight"][0, 0] == 1
+
+
+def test_lightnings_hyperparameters_are_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "lightning.fabric.utilities.data"
+    kind = type("AttributeDict", (dict,), {"__module__": name})
+    for module in itertools.accumulate(name.split("."), "{}.{}".format):
+        monkeypatch.setitem(sys.modules, module, SimpleNamespace(AttributeDict=kind))
+    path = write(tmp_path, {"hyper_parameters": kind(lr=0.1, width=3), "state_dict": state(1)})
+    monkeypatch.undo()
+    assert read_weight_file(path).key == "state_dict"
 
 
 @pytest.mark.parametrize("kind, precision", [("bfloat16", 2**-8), ("float16", 2**-11), ("float64", 0)])
