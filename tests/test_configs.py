@@ -51,10 +51,12 @@ def test_leaf_is_short_and_named_for_what_it_holds(path: Path) -> None:
     iters = f"{config.iters // 1000}k" if config.iters >= 1000 else str(config.iters)
     dataset = config.train_dataset_cfg["type"].lower()
     expected = f"{backbone['type'].lower()}_os{backbone['output_stride']}_{dataset}_{crop[0]}x{crop[1]}_{iters}"
-    published = path.stem.endswith("_paddleseg")
-    assert path.stem.endswith(expected + ("_paddleseg" if published else ""))
+    published = next((suffix for suffix in ("_paddleseg", "_official") if path.stem.endswith(suffix)), "")
+    assert path.stem.endswith(expected + published)
     align_corners = config.model_cfg.get("align_corners", False)
-    if not published:  # PaddleSeg's own networks pair them in other ways, too
+    if published == "_official":
+        assert align_corners
+    elif not published:  # PaddleSeg's own networks pair them in other ways, too
         assert align_corners == (crop[0] % 8 == 1)
 
 
@@ -197,8 +199,13 @@ def test_base_that_is_missing(tmp_path: Path) -> None:
     "path", [p for p in LEAVES if "paddleseg" in p.stem or "_v1c_" in p.stem], ids=lambda p: p.stem
 )
 def test_colors_are_scaled_as_where_the_weights_come_from(path: Path) -> None:
-    """PaddleSeg trains on -1 … 1, mmsegmentation on ImageNet's mean and deviation; another lowers mIoU silently."""
+    """PaddleSeg trains on -1 … 1, CCNet's code on 0 … 255 less a mean, all others on ImageNet's mean and deviation.
+
+    Another lowers mIoU silently.
+    """
     config = load_config(path)
     mean = [0.5, 0.5, 0.5] if "paddleseg" in path.stem else [0.485, 0.456, 0.406]
+    if path.stem.startswith("ccnet") and path.stem.endswith("_official"):
+        mean = [0.48109, 0.45752, 0.40787]  # 122.679, 116.669 and 104.007 of 255
     for section in (config.train_dataset_cfg, config.val_dataset_cfg):
         assert [step["mean"] for step in section["transforms"] if "mean" in step] == [mean]

@@ -159,6 +159,8 @@ class ResNetV1c(nn.Layer):
         if multi_grid:
             grids[-1] = list(multi_grid)
 
+        self.strides, self.dilations = list(strides), grids  # a number per stage; a number per block
+
         half = stem_channels // 2
         self.stem = nn.Sequential(
             *(conv(in_channels, half, 3, stride=2), nn.BatchNorm2D(half), nn.ReLU()),

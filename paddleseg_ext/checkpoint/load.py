@@ -88,7 +88,8 @@ def load_weights(model: nn.Layer, path: str | Path, *, complete: bool = True) ->
 
     Raises:
         UserError: as `read_weights`; no name in the file is one of the model's; or, with ``complete``, some
-            weight is missing or has another shape. The model is unchanged then.
+            weight is missing or has another shape; or holds other numbers than the model's. The model is unchanged
+            then.
     """
     weights, own = read_weights(path), model.state_dict()
     found = compare(weights, own)
@@ -102,8 +103,24 @@ def load_weights(model: nn.Layer, path: str | Path, *, complete: bool = True) ->
         raise UserError(
             f"These weights are not those of this model: {path}: {found.summary()}. Is it the right `config`?"
         )
+    check_numbers({name: weights[name] for name in found.matching if "float" in str(own[name].dtype)}, path)
     set_weights(model, {name: weights[name] for name in found.matching})
     return found
+
+
+def check_numbers(weights: Mapping[str, np.ndarray], path: str | Path) -> None:
+    """Check that weights are floating-point numbers.
+
+    Raises:
+        UserError: one holds complex numbers, integers or truth values.
+    """
+    kinds = {"c": "complex numbers", "b": "truth values"}
+    for name, value in weights.items():
+        if value.dtype.kind != "f":
+            raise UserError(
+                f"{path}: the weight {name} holds {kinds.get(value.dtype.kind, 'integers')} ({value.dtype}), but "
+                "floating-point numbers are needed; save the network before it is quantized or otherwise transformed."
+            )
 
 
 def set_weights(model: nn.Layer, weights: Mapping[str, np.ndarray]) -> None:

@@ -10,10 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
+from safetensors import SafetensorError, deserialize
 
-from paddleseg_ext.checkpoint.torch_storage import STORAGE_TYPES, Storage, StorageType, Tensor
+from paddleseg_ext.checkpoint.contents import describe, find_weights
+from paddleseg_ext.checkpoint.torch_storage import (
+    BFLOAT16,
+    STORAGE_TYPES,
+    Storage,
+    StorageType,
+    Tensor,
+    from_bfloat16,
+)
 from paddleseg_ext.checkpoint.unpickler import load
 from paddleseg_ext.errors import UserError, reason
 
@@ -22,41 +29,72 @@ LEGACY = b"\x80\x02" + pickle.dumps(0x1950A86A20F9469CFC6C, 2)[2:]  # first byte
 MAX_SHARED = 4  # times the file's size; tied weights share a storage, more would be an attempt to exhaust memory
 
 
+SAFETENSORS = {
+    **{"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": BFLOAT16, "BOOL": "?"},
+    **{"I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U8": "u1", "C64": "<c8"},
+}
+"""Data types of safetensors that are read, by their names there."""
+
+
 @dataclass
 class WeightFile:
     """Content of a weight file.
 
     Attributes:
-        weights: Arrays by name; read-only views of the file's content.
+        weights: Arrays by name; read-only views of the file's content. Numbers of bfloat16, which NumPy lacks, are
+            float32.
         meta: Unchecked plain values under ``meta`` in a PyTorch checkpoint.
+        key: The entry that the weights are from; None where they are at the top.
+        others: Further entries with weights.
+        top: What is at the top of the file, for messages.
     """
 
     weights: dict[str, np.ndarray]
     meta: dict[str, Any] = field(default_factory=dict)
+    key: str | None = None
+    others: list[str] = field(default_factory=list)
+    top: str = ""
 
 
-def read_weight_file(path: str | Path) -> WeightFile:
+def read_weight_file(path: str | Path, key: str | None = None) -> WeightFile:
     """Read a ``.pdparams``, ``.safetensors`` or ``.pth`` file.
 
-    Files without the suffix ``.safetensors`` are recognized by their content.
-    Of a PyTorch checkpoint the ``state_dict`` is read if it has one. Memory is proportional to the file's size.
+    Files without the suffix ``.safetensors`` are recognized by their content. Memory is proportional to the file's
+    size.
+
+    Args:
+        path: The file.
+        key: The entry of a checkpoint to read the weights from; by default the first of `contents.KEYS` that has some.
 
     Raises:
-        UserError: the file is missing, damaged, of another format, or refers to anything but arrays.
+        UserError: the file is missing, damaged, of another format, refers to anything but arrays, or has no such entry.
     """
     path = Path(path)
     if not path.is_file():
         raise UserError(f"Weights not found: {path} is not a file.")
     try:
         if path.suffix == ".safetensors":
-            return WeightFile(dict(load_file(path)))
-        return _from_content(_unpickle(path.read_bytes(), path), path)
+            return _read_safetensors(path, key)
+        return _from_content(_unpickle(path.read_bytes(), path), path, key)
     except UserError:
         raise
     except SafetensorError as error:
         raise UserError(f"{path} cannot be read as safetensors: {error}.") from error
     except Exception as error:  # a damaged file can raise any exception
         raise UserError(f"{path} cannot be read as weights: {reason(error)}.") from error
+
+
+def _read_safetensors(path: Path, key: str | None) -> WeightFile:
+    if key is not None:
+        raise UserError(f"{path}: --key {key} chooses an entry of a .pth file, but safetensors have weights only.")
+    weights = {}
+    for name, entry in deserialize(path.read_bytes()):
+        if entry["dtype"] not in SAFETENSORS:
+            raise ValueError(f"{name} has numbers of type {entry['dtype']}, which cannot be read")
+        kind = SAFETENSORS[entry["dtype"]]
+        numbers = np.frombuffer(entry["data"], "<u2" if kind == BFLOAT16 else kind)
+        weights[name] = (from_bfloat16(numbers) if kind == BFLOAT16 else numbers).reshape(entry["shape"])
+    return WeightFile(weights, top=describe(weights))
 
 
 def _unpickle(data: bytes, path: Path) -> Any:
@@ -121,15 +159,15 @@ def _parse_storage(description: Any) -> tuple[StorageType, str, int]:
     return STORAGE_TYPES[kind], str(key), int(count)
 
 
-def _from_content(content: Any, path: Path) -> WeightFile:
+def _from_content(content: Any, path: Path, key: str | None) -> WeightFile:
     if not isinstance(content, dict):
         raise UserError(f"{path} holds a {type(content).__name__}, not a dictionary of weights by name.")
     meta = content.get("meta")
-    state = content["state_dict"] if isinstance(content.get("state_dict"), dict) else content
+    state, found, others = find_weights(content, key, path)
     weights = _arrays(_join_slices(dict(state), path))
     if sum(value.nbytes for value in weights.values()) > MAX_SHARED * path.stat().st_size + 2**20:
         raise UserError(f"{path} cannot be read as weights: its tensors overlap.")
-    return WeightFile(weights, dict(meta) if isinstance(meta, dict) else {})
+    return WeightFile(weights, dict(meta) if isinstance(meta, dict) else {}, found, others, describe(content))
 
 
 def _join_slices(content: dict[str, Any], path: Path) -> dict[str, Any]:
@@ -144,7 +182,10 @@ def _join_slices(content: dict[str, Any], path: Path) -> dict[str, Any]:
 
 
 def _arrays(content: dict[str, Any]) -> dict[str, np.ndarray]:
-    """Arrays and tensors by name; Paddle's older files wrap each in a pair (parameter name, array)."""
+    """Arrays and tensors by name; Paddle's older files wrap each in a pair (parameter name, array).
+
+    Paddle has no 16-bit unsigned integers: it writes numbers of bfloat16 as such.
+    """
     arrays = {}
     for name, value in content.items():
         if isinstance(value, tuple) and len(value) == 2:
@@ -152,5 +193,5 @@ def _arrays(content: dict[str, Any]) -> dict[str, np.ndarray]:
         if isinstance(value, Tensor):
             value = value.array()
         if isinstance(name, str) and isinstance(value, np.ndarray):
-            arrays[name] = value
+            arrays[name] = from_bfloat16(value) if value.dtype == np.uint16 else value
     return arrays

@@ -108,11 +108,15 @@ SAFE_GLOBALS: dict[tuple[str, str], Callable[..., Any]] = {
     ),
     ("torch._utils", "_rebuild_parameter"): lambda tensor, *_: tensor,
     HISTORY: lambda *_: PendingObject(lambda state: None),
+    ("argparse", "Namespace"): lambda *_: PendingObject(lambda state: None),  # many scripts store their arguments
 }
 for _module in ("builtins", "__builtin__"):
     SAFE_GLOBALS.update({(_module, "tuple"): tuple, (_module, "list"): list, (_module, "dict"): _dictionary})
     SAFE_GLOBALS[_module, "getattr"] = _method
     SAFE_GLOBALS[_module, "set"] = lambda items=(): set(map(plain_key, items))
+for _lightning in ("pytorch_lightning.utilities.parsing", "lightning_fabric.utilities.data"):
+    SAFE_GLOBALS[_lightning, "AttributeDict"] = _dictionary
+SAFE_GLOBALS["lightning.fabric.utilities.data", "AttributeDict"] = _dictionary
 for _core in ("numpy.core", "numpy._core"):
     SAFE_GLOBALS[f"{_core}.multiarray", "_reconstruct"] = lambda *_: PendingObject(_array)
     SAFE_GLOBALS[f"{_core}.multiarray", "scalar"] = lambda dtype, data: np.frombuffer(

@@ -11,6 +11,11 @@ ByteOrder = Literal["<", ">"]
 BFLOAT16 = "bfloat16"  # not in NumPy: the upper half of a float32
 
 
+def from_bfloat16(bits: np.ndarray) -> np.ndarray:
+    """The numbers, as float32, whose upper halves are the unsigned 16-bit integers."""
+    return (bits.astype("u4") << 16).view("f4")
+
+
 class StorageType:
     """Class of a storage as a file refers to it; calling it is an error."""
 
@@ -70,7 +75,7 @@ class Storage:
             return
         numbers = np.frombuffer(raw, self.kind.dtype.newbyteorder(byte_order))
         if self.kind.kind == BFLOAT16:
-            numbers = (numbers.astype("u4") << 16).view("f4")
+            numbers = from_bfloat16(numbers)
         self.numbers = numbers.astype(numbers.dtype.newbyteorder("="), copy=False)
 
 

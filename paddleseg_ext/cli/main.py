@@ -20,7 +20,7 @@ COMMANDS = {
     "val": "evaluate a trained network: mIoU, accuracy and IoU by class",
     "predict": "write raw-id, color and overlay pictures for images",
     "export": "export a trained network to Paddle Inference and ONNX, and verify it",
-    "convert": "turn a checkpoint of mmsegmentation or PaddleSeg into weights of this package",
+    "convert": "turn a checkpoint of mmsegmentation, PaddleSeg or a paper's code into weights of this package",
     "benchmark": "measure speed and memory against PaddleSeg",
     "run": "run a PaddleSeg script with the extension imported",
 }

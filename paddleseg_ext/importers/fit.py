@@ -17,6 +17,7 @@ from paddle import nn
 from paddleseg_ext.checkpoint.load import compare, first
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.heads import FastFCNHead, PSPHead
+from paddleseg_ext.importers.advice import blocks, depth_text, missing_part, setting, unused_part
 
 Weights = dict[str, np.ndarray]
 MASK_WEIGHTS = re.compile(r"^(backbone|decode_head)\.(?!(head\.)?se\.)")
@@ -60,7 +61,14 @@ PADDLESEG = Layout(
         r"^decode_head\.fuse\.act$": (nn.ReLU, "out_act: relu"),
     },
 )
-
+LEAKY = (nn.LeakyReLU, "act: leaky_relu")
+PAPERS = Layout(
+    pool_first=False,
+    deep_first=True,
+    bins_reversed=False,
+    activations={r"^decode_head\.(before|after|fuse)\.act$": LEAKY},
+)
+"""Of the papers' own repositories (`originals`)."""
 
 Rules = Sequence[tuple[str, Union[str, Callable[[re.Match], str]]]]
 """Regular expression → replacement. All rules are applied, one after the other."""
@@ -73,19 +81,18 @@ def rename(name: str, rules: Rules) -> str:
     return name
 
 
-def recognize(names: Iterable[str], patterns: Mapping[str, str], source: str) -> str:
-    """The first network whose pattern, a regular expression, is found in one of the names.
-
-    Raises:
-        UserError: no pattern is found.
-    """
+def recognize(names: Iterable[str], patterns: Mapping[str, str]) -> str | None:
+    """The first network whose pattern, a regular expression, is found in one of the names; None without one."""
     names = list(names)
-    for network, pattern in patterns.items():
-        if any(re.search(pattern, name) for name in names):
-            return network
-    raise UserError(
-        f"These are not the weights of a network of {source} that can be imported ({', '.join(sorted(patterns))}): "
-        f"their names begin with {', '.join(sorted({name.split('.')[0] for name in names})[:5]) or 'nothing at all'}."
+    return next((network for network, pattern in patterns.items() if any(re.search(pattern, n) for n in names)), None)
+
+
+def unknown_network(names: Iterable[str], networks: Iterable[str], source: str) -> UserError:
+    """The error that names are not those of a network of a source."""
+    beginnings = sorted({name.split(".")[0] for name in names})
+    return UserError(
+        f"These are not the weights of a network of {source} that can be imported ({', '.join(sorted(networks))}): "
+        f"their names begin with {', '.join(beginnings[:8]) or 'nothing at all'}."
     )
 
 
@@ -95,7 +102,7 @@ def fit(weights: Weights, model: nn.Layer, layout: Layout) -> Weights:
     Args:
         weights: By the names of this package, with the order of channels of ``layout``.
         model: The network; it is not changed.
-        layout: `MMSEG` or `PADDLESEG`, the layout of the source.
+        layout: `MMSEG`, `PADDLESEG` or `PAPERS`, the layout of the source.
 
     Raises:
         UserError: the model has another activation, or a weight too many, too few or of another shape; it names the
@@ -115,62 +122,41 @@ def check_names_and_shapes(weights: Weights, own: Mapping[str, Any]) -> Weights:
     Raises:
         UserError: a weight too many, too few or of another shape; it names the setting to change.
     """
-    compared = compare(weights, own)
-    if missing := compared.missing:
+    counts, needed_counts = blocks(weights), blocks(own)
+    if counts and needed_counts and counts != needed_counts:
         raise UserError(
-            f"The file has no weights for {len(missing)} of the model's {len(own)} tensors ({first(missing)}): "
-            f"change model.{missing[0].split('.')[0]} in the configuration."
+            f"The backbone has {depth_text(counts)} in the file but {depth_text(needed_counts)} in the model: "
+            "change model.backbone.type in the configuration."
         )
-    if compared.mismatched:
+    compared = compare(weights, own)
+    if compared.mismatched and (not compared.missing or compared.mismatched[0][0].startswith("backbone.stem.")):
         name, found, needed = compared.mismatched[0]
         raise UserError(
             f"{name} is {found} in the file but {needed} in the model: "
-            f"change {_setting(name, found, needed)} in the configuration."
+            f"change {setting(name, found, needed)} in the configuration."
+        )
+    if missing := compared.missing:
+        raise UserError(
+            f"The file has no weights for {len(missing)} of the model's {len(own)} tensors ({first(missing)}): "
+            f"{missing_part(missing[0])} in the configuration."
         )
     unused = [name for name in compared.unexpected if MASK_WEIGHTS.search(name)]
     if unused:
         raise UserError(
             f"The model lacks {len(unused)} weights of the file that its mask depends on "
-            f"({first(unused)}): change model.{unused[0].split('.')[0]} in the configuration."
+            f"({first(unused)}): {unused_part(unused[0])} in the configuration."
         )
     return {name: weights[name] for name in own}
 
 
 def _check_activations(model: nn.Layer, layout: Layout) -> None:
     for name, layer in model.named_sublayers():
-        for pattern, (kind, setting) in layout.activations.items():
+        for pattern, (kind, text) in layout.activations.items():
             if re.search(pattern, name) and not isinstance(layer, kind):
                 raise UserError(
                     f"{name} is {type(layer).__name__} in the model but {kind.__name__} where the file comes from: "
-                    f"set `{setting}` under model.decode_head in the configuration."
+                    f"set `{text}` under model.{name.split('.')[0]} in the configuration."
                 )
-
-
-ANY = None
-# Settings that determine a shape, most specific first: pattern of the name, axis → key in the configuration.
-SETTINGS = [
-    (r"^backbone\.", ANY, "model.backbone (its type or its width)"),
-    (r"\.classifier\.|\.se\.bias$", 0, "model.num_classes"),
-    (r"\.se\.weight$", 1, "model.num_classes"),
-    (r"^auxiliary_heads\.", ANY, "channels or in_index of model.auxiliary_heads"),
-    (r"\.classifier\.|\.se\.", ANY, "channels of model.decode_head"),
-    (r"\.low_level\.", 0, "low_channels of model.decode_head"),
-    (r"\.codewords$|\.encoding\.scale$|\.encoding\.norm\.", 0, "num_codes of model.decode_head"),
-    (r"\.project\.conv\.", 2, "proj_kernel of model.decode_head"),
-    (r"\.bottleneck\.conv\.", 2, "bottleneck_kernel of model.decode_head"),
-    (r"\.jpu\.", 0, "jpu_channels of model.decode_head"),
-    (r"\.pyramid\.", 0, "pool_channels or channels of model.decode_head"),
-    (r"^decode_head\.", 0, "channels of model.decode_head"),
-    (r"^decode_head\.", ANY, "the number of branches or channels of model.decode_head"),
-]
-
-
-def _setting(name: str, found: Sequence[int], needed: Sequence[int]) -> str:
-    """The key in the configuration that explains a mismatch of shapes."""
-    other = [i for i, (a, b) in enumerate(zip(found, needed)) if a != b]
-    return next(
-        setting for pattern, axis, setting in SETTINGS if re.search(pattern, name) and (axis is ANY or axis in other)
-    )
 
 
 def _reorder_channels(weights: Weights, head: nn.Layer, layout: Layout) -> Weights:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from paddleseg_ext.importers.fit import Rules, recognize, rename
+from paddleseg_ext.importers.fit import Rules, recognize, rename, unknown_network
 
 # Names within a ConvModule or a BatchNorm.
 NORM: Rules = [(r"\brunning_mean$", "_mean"), (r"\brunning_var$", "_variance")]
@@ -70,6 +70,8 @@ PATTERNS = {
 }
 """Pattern of a name that identifies the head, most specific first."""
 
+HEADS = {"DepthwiseSeparableASPPHead": "DeepLabV3PlusHead"}
+"""Class of the head in this package, where it has another name."""
 TRANSPOSED = re.compile(r"\b(encoding\.gate|se)\.weight$")  # PyTorch's Linear has the transposed matrix
 COUNTER = "num_batches_tracked"  # BatchNorm's step counter in PyTorch, which is not used
 
@@ -82,10 +84,27 @@ def names(source: Iterable[str]) -> dict[str, str]:
     Raises:
         UserError: the decode head is not in `TABLES`.
     """
-    plain = {name: re.sub(r"^module\.", "", name) for name in source}
-    head = recognize(plain.values(), PATTERNS, "mmsegmentation")
-    has_jpu = any(name.startswith("neck.") for name in plain.values())
-    return {name: _rename(text, head, has_jpu) for name, text in plain.items() if not text.endswith(COUNTER)}
+    source = list(source)
+    head, has_jpu = _network(source)
+    return {name: _rename(name, head, has_jpu) for name in source if not name.endswith(COUNTER)}
+
+
+def _network(source: list[str]) -> tuple[str, bool]:
+    """mmsegmentation's class of the decode head, and whether a JPU is in front of it."""
+    head = recognize(source, PATTERNS)
+    if head is None:
+        raise unknown_network(source, PATTERNS, "mmsegmentation")
+    return head, any(name.startswith("neck.") for name in source)
+
+
+def heads(source: Iterable[str]) -> list[str]:
+    """Class of the decode head in this package, and of the inner one behind a JPU.
+
+    Raises:
+        UserError: as `names`.
+    """
+    head, has_jpu = _network(list(source))
+    return [*(["FastFCNHead"] if has_jpu else []), HEADS.get(head, head)]
 
 
 def _rename(name: str, head: str, has_jpu: bool) -> str:

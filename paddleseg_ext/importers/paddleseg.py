@@ -13,7 +13,7 @@ from typing import Callable
 import numpy as np
 
 from paddleseg_ext.errors import UserError
-from paddleseg_ext.importers.fit import Rules, recognize, rename
+from paddleseg_ext.importers.fit import Rules, recognize, rename, unknown_network
 from paddleseg_ext.registry import closest
 
 COMMON: Rules = [
@@ -93,14 +93,38 @@ TABLES: dict[str, Rules] = {
 }
 
 PATTERNS = {
-    "DeepLabV3P": r"^head\.aspp\.",
+    "DeepLabV3P": r"^head\.aspp\.aspp_blocks\.",
     "PSPNet": r"^head\.psp_module\.",
     "DMNet": r"^dcm_modules\.",
     "FastFCN": r"^jpu_layer\.",
     "ENCNet": r"^enc_module\.",
-    "CCNet": r"^head\.cca\.",
+    "CCNet": r"^head\.cca\.q_conv\.",
 }
 """Pattern of a name that identifies the network; FastFCN is before ENCNet, whose names it has too."""
+
+
+HEADS = {
+    "DeepLabV3P": ["DeepLabV3PlusHead"],
+    "PSPNet": ["PSPHead"],
+    "DMNet": ["DMHead"],
+    "FastFCN": ["FastFCNHead", "EncHead"],
+    "ENCNet": ["EncHead"],
+    "CCNet": ["CCHead"],
+}
+"""Class of the decode head in this package, and of the inner one behind a JPU."""
+
+
+def heads(source: Iterable[str]) -> list[str]:
+    """The entry in `HEADS` of the network that has these weights.
+
+    Raises:
+        UserError: as `names`.
+    """
+    source = list(source)
+    network = recognize(source, PATTERNS)
+    if network is None:
+        raise unknown_network(source, PATTERNS, "PaddleSeg")
+    return HEADS[network]
 
 
 def names(source: Iterable[str], network: str | None = None) -> dict[str, str]:
@@ -116,7 +140,9 @@ def names(source: Iterable[str], network: str | None = None) -> dict[str, str]:
         UserError: it is none of the six networks.
     """
     source = list(source)
-    network = network or recognize(source, PATTERNS, "PaddleSeg")
+    network = network or recognize(source, PATTERNS)
+    if network is None:
+        raise unknown_network(source, PATTERNS, "PaddleSeg")
     if network not in TABLES:
         hint = closest(network, TABLES) or "."
         raise UserError(f"No importer for PaddleSeg's '{network}'{hint} Known: {', '.join(TABLES)}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
 from pathlib import Path
 
@@ -14,8 +15,11 @@ from paddleseg import models
 from safetensors.numpy import load_file
 
 from paddleseg_ext import build_model, load_weights
+from paddleseg_ext.checkpoint.load import read_weights
 from paddleseg_ext.cli.main import main
+from tests.importers import test_originals
 
+ROOT = Path(__file__).parents[2]
 DATA = Path(__file__).parents[1] / "data" / "importers"
 LEGACY, ZIP = DATA / "mmseg_0x_legacy.pth", DATA / "mmseg_1x_zip.pth"
 MODEL = {
@@ -121,6 +125,56 @@ def test_backbone_alone(tmp_path: Path) -> None:
         np.testing.assert_array_equal(value.numpy(), backbone[name].numpy())
 
 
+def checkpoint(folder: Path, content: dict) -> Path:
+    path = folder / "file.pth"
+    path.write_bytes(pickle.dumps(content, 2))
+    return path
+
+
+def test_a_papers_repository(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """CCNet's, with the repository's configuration; and what no weight shows: its colors."""
+    state = test_originals.read("ccnet")[0]
+    leaf = ROOT / "configs" / "ccnet" / "ccnet_resnet101_v1c_os8_cityscapes_769x769_60k_official.yml"
+    narrow = "model.backbone.base_channels=2 model.backbone.stem_channels=4 model.decode_head.channels=16".split()
+    narrow += ["model.num_classes=5"]
+    narrow += ["model.auxiliary_heads=[{'type':'FCNHead','in_index':2,'channels':16,'act':'leaky_relu'}]"]
+    arguments = ["convert", "ccnet", str(checkpoint(tmp_path, state)), "--config", str(leaf)]
+    output = tmp_path / "ccnet.pdparams"
+    assert main([*arguments, "--output", str(output), "--opts", *narrow]) == 0
+    printed = capsys.readouterr().out
+    assert printed == f"{output}: {len(state) - 1} tensors\n"  # a bias is folded
+    assert json.loads(output.with_suffix(".json").read_text(encoding="utf-8"))["left_out"] == []
+    write_config(
+        tmp_path,
+        num_classes=5,
+        backbone={
+            "type": "ResNet101_v1c",
+            "base_channels": 2,
+            "stem_channels": 4,
+            "contract_dilation": False,
+        },
+        decode_head={"type": "CCHead", "channels": 16},
+        auxiliary_heads=[],
+        align_corners=True,
+    )
+    assert convert(tmp_path, "ccnet", tmp_path / "file.pth") == 0
+    printed = capsys.readouterr().out
+    assert "left out: dsn.0.weight\n" in printed
+    assert re.search(r"warning: .*CCNet normalizes images with mean \[0\.48109, .* std \[0\.00392, ", printed)
+
+
+def test_the_entry_that_was_taken_is_told(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    write_config(tmp_path)
+    state = {f"module._orig_mod.{name}": value for name, value in read_weights(ZIP).items()}
+    path = checkpoint(tmp_path, {"epoch": 3, "ema": state, "model": state})
+    assert convert(tmp_path, "mmseg", path) == 0
+    printed = capsys.readouterr().out
+    assert "tensors from model\nweights in the file that were not taken (choose by --key): ema\n" in printed
+    assert convert(tmp_path, "mmseg", path, "--key", "ema") == 0
+    assert "tensors from ema\n" in capsys.readouterr().out
+    assert json.loads((tmp_path / "out/model.json").read_text(encoding="utf-8"))["key"] == "ema"
+
+
 @pytest.mark.parametrize(
     "change, arguments, message",
     [
@@ -131,6 +185,15 @@ def test_backbone_alone(tmp_path: Path) -> None:
         ({"type": "PSPNet"}, {}, "its model is PSPNet, but only EncoderDecoder"),
         ({}, {"source": "paddleseg"}, "not the weights of a network of PaddleSeg"),
         ({}, {"more": ["--backbone"], "source": "paddleseg"}, "--backbone: PaddleSeg's backbones"),
+        ({}, {"more": ["--backbone"], "source": "ccnet"}, "--backbone: only mmseg's backbones"),
+        (
+            {},
+            {"more": ["--key", "ema"]},
+            r"entry 'ema' of --key does not exist; the file has at its top meta .*state_dict",
+        ),
+        ({"backbone": {"type": "ResNet18_v1c", "base_channels": 1}}, {}, r"stem_channels of model\.backbone to 2 in"),
+        ({"decode_head": {"type": "CCHead", "channels": 8}}, {}, r"of PSPHead but the model is CCHead: change"),
+        ({}, {"source": "semseg"}, r"hszhao/semseg that can be .* It looks like mmseg: give that in place of semseg"),
         ({}, {"more": ["--backbone"]}, r"no weights for \d+ of .* change model\.backbone"),
     ],
 )

@@ -16,6 +16,7 @@ from paddleseg_ext import EncoderDecoder, UserError
 from paddleseg_ext.heads import FCNHead
 from paddleseg_ext.importers import mmseg
 from paddleseg_ext.importers.fit import MMSEG, fit
+from paddleseg_ext.importers.prefixes import plain_names
 from tests.mmseg_variants import head_factory
 
 HERE = Path(__file__).parents[1] / "data" / "importers"
@@ -108,7 +109,7 @@ def test_channels_are_in_the_models_order(name: str, change: dict) -> None:
 
 
 def test_names_of_data_parallel_training_and_of_several_auxiliary_heads() -> None:
-    names = mmseg.names(
+    in_file = plain_names(
         [
             "module.decode_head.psp_modules.0.1.conv.weight",
             "module.auxiliary_head.1.convs.0.bn.running_mean",
@@ -116,6 +117,7 @@ def test_names_of_data_parallel_training_and_of_several_auxiliary_heads() -> Non
             "module.backbone.layer1.0.bn1.num_batches_tracked",
         ]
     )
+    names = mmseg.names(in_file)
     assert list(names.values()) == [
         "decode_head.pyramid.branches.0.conv.weight",
         "auxiliary_heads.1.convs.0.norm._mean",
