@@ -9,7 +9,7 @@ from paddle import nn
 
 from paddleseg_ext.checkpoint.load import load_weights
 from paddleseg_ext.heads.base import HeadFactory, build_head
-from paddleseg_ext.layers.resample import resize, spatial_size
+from paddleseg_ext.layers.resample import as_float32, resize, spatial_size
 from paddleseg_ext.registry import register_model
 
 
@@ -71,6 +71,6 @@ class EncoderDecoder(nn.Layer):
         feats = self.backbone(x)
         outputs = self.decode_head(feats)
         if not self.training:
-            return [resize(outputs[0], size, self.align_corners)]
+            return [resize(as_float32(outputs[0]), size, self.align_corners)]
         outputs = outputs + [head(feats)[0] for head in self.auxiliary_heads]
-        return [resize(out, size, self.align_corners) if out.ndim == 4 else out for out in outputs]
+        return [resize(as_float32(out), size, self.align_corners) if out.ndim == 4 else out for out in outputs]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import paddle
 from paddle import nn
 
@@ -41,18 +43,17 @@ class CrissCrossAttention(nn.Layer):
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         with paddle.amp.auto_cast(enable=False):  # unscaled energies exceed the range of float16
-            out = criss_cross_attention(
-                x.astype("float32"),
+            return criss_cross_attention(
+                x,
                 self._merged("weight", self.query, self.key).flatten(1),  # (2·C/r, C)
                 self._merged("bias", self.query, self.key),
-                self._merged("weight", self.value).flatten(1),  # (C, C)
-                self._merged("bias", self.value),
+                self._merged("weight", self.value, dtype=x.dtype).flatten(1),  # (C, C)
+                self._merged("bias", self.value, dtype=x.dtype),
                 self.gamma.astype("float32"),
             )
-            return out.astype(x.dtype)
 
     @staticmethod
-    def _merged(name: str, *convs: nn.Conv2D) -> paddle.Tensor:
+    def _merged(name: str, *convs: nn.Conv2D, dtype: Any = "float32") -> paddle.Tensor:
         """Concatenated parameter of several convolutions, so that one matrix product computes them all."""
         parameters = [getattr(conv, name) for conv in convs]
-        return (paddle.concat(parameters) if len(parameters) > 1 else parameters[0]).astype("float32")
+        return (paddle.concat(parameters) if len(parameters) > 1 else parameters[0]).astype(dtype)

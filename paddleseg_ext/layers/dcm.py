@@ -94,8 +94,11 @@ class DynamicConv(nn.Layer):
 
     def apply_kernels(self, x: paddle.Tensor, grid: paddle.Tensor) -> paddle.Tensor:
         """`forward` with the map already pooled to k×k cells, `grid` (N, in_channels, k, k)."""
+        reduced = self.reduce(x)
         kernels = self.filter_gen(grid)  # (N, channels, k, k)
-        return self.fuse(self.act(self.norm(depthwise_per_sample(self.reduce(x), kernels))))
+        if kernels.dtype != reduced.dtype:  # mixed precision leaves them float32, and with them all that follows
+            kernels = kernels.astype(reduced.dtype)
+        return self.fuse(self.act(self.norm(depthwise_per_sample(reduced, kernels))))
 
 
 class MultiScaleDynamicConv(nn.LayerList):

@@ -27,6 +27,8 @@ class Kernel(Protocol):
         """The same result as the reference form, up to rounding."""
 
 
+HALF = (paddle.float16, paddle.bfloat16)
+
 KERNELS: dict[str, Kernel] = {}
 """Registered kernels, by name of the operation."""
 
@@ -60,13 +62,21 @@ def conv3x3(x: paddle.Tensor, weight: paddle.Tensor) -> paddle.Tensor:
 def depthwise_conv2d(x: paddle.Tensor, kernels: paddle.Tensor, dilation: int) -> paddle.Tensor:
     """Depthwise cross-correlation, one kernel per channel, zero-padded to the same size.
 
-    An even kernel has its extra row and column of padding at the top and the left.
+    An even kernel has its extra row and column of padding at the top and the left. A map in half precision is convolved
+    in float32, since Paddle's kernels for GPUs add up in the map's own type; the output has that type again.
 
     Shape:
         - x: (N, C, H, W)
         - kernels: (C, 1, k, k)
         - output: (N, C, H, W)
     """
+    if x.dtype in HALF:
+        with paddle.amp.auto_cast(enable=False):
+            return _depthwise_conv2d(x.astype("float32"), kernels.astype("float32"), dilation).astype(x.dtype)
+    return _depthwise_conv2d(x, kernels, dilation)
+
+
+def _depthwise_conv2d(x: paddle.Tensor, kernels: paddle.Tensor, dilation: int) -> paddle.Tensor:
     k = kernels.shape[2]
     after = (k - 1) // 2 * dilation
     before = (k - 1) * dilation - after
@@ -98,7 +108,8 @@ def criss_cross_attention(
 ) -> paddle.Tensor:
     """x + γ · criss-cross attention: values of every pixel's row and column, weighted by a softmax over both.
 
-    γ and the softmax's denominator are applied to the attention weights, the smaller tensors.
+    γ and the softmax's denominator are applied to the attention weights, the smaller tensors. Energies and weights are
+    computed in float32 whatever the map's type, in which the values are.
 
     Shape:
         - x: (N, C, H, W)
@@ -107,12 +118,16 @@ def criss_cross_attention(
         - gamma: (1,)
         - output: (N, C, H, W)
     """
-    query, key = paddle.split(_project(x, query_key_weight, query_key_bias), 2, axis=3)  # (N, H, W, R) each
+    exact = x.astype("float32") if x.dtype in HALF else x
+    query, key = paddle.split(_project(exact, query_key_weight, query_key_bias), 2, axis=3)  # (N, H, W, R) each
     value = _project(x, value_weight, value_bias)  # (N, H, W, C)
     row, column, denominator = criss_cross_weights(query, key)
     scale = gamma / denominator  # (N, H, W, 1)
-    along = paddle.matmul(row * scale, value)  # (N, H, W, C)
-    across = paddle.matmul(column * scale.transpose(FLIP), value.transpose(FLIP))  # (N, W, H, C)
+    row, column = row * scale, column * scale.transpose(FLIP)
+    if x.dtype in HALF:
+        row, column = row.astype(x.dtype), column.astype(x.dtype)
+    along = paddle.matmul(row, value)  # (N, H, W, C)
+    across = paddle.matmul(column, value.transpose(FLIP))  # (N, W, H, C)
     return x + (along + across.transpose(FLIP)).transpose([0, 3, 1, 2])
 
 

@@ -14,13 +14,16 @@ from typing import Any
 import paddle
 import paddle.nn.functional as F
 
-from paddleseg_ext.layers.functional import Size, resize_bilinear, spatial_size
+from paddleseg_ext.layers.functional import HALF, Size, resize_bilinear, spatial_size
 
 REMEMBERED = 64  # matrices of each kind: sizes of some images, times grids
 
 
 def resize(x: paddle.Tensor, size: tuple[Size, Size], align_corners: bool) -> paddle.Tensor:
     """Bilinear resizing to ``size`` = (height, width); a map of this size is returned as it is.
+
+    It is computed in float32 within mixed precision, and the result has the map's type again: what follows would be
+    done in float32 otherwise, at twice the bytes.
 
     Shape:
         - x: (N, C, h, w)
@@ -32,9 +35,17 @@ def resize(x: paddle.Tensor, size: tuple[Size, Size], align_corners: bool) -> pa
     return resize_bilinear(x, to, align_corners)
 
 
+def as_float32(x: paddle.Tensor) -> paddle.Tensor:
+    """The map in float32, if it is in half precision."""
+    return x.astype("float32") if x.dtype in HALF else x
+
+
 def _resize_eagerly(x: paddle.Tensor, size: tuple[Size, Size], align_corners: bool) -> paddle.Tensor:
     # A separate function, so that the comparison of sizes is not traced.
-    return x if tuple(x.shape[2:]) == tuple(size) else resize_bilinear(x, size, align_corners)
+    if tuple(x.shape[2:]) == tuple(size):
+        return x
+    out = resize_bilinear(x, size, align_corners)
+    return out if out.dtype == x.dtype else out.astype(x.dtype)
 
 
 Builder = Callable[..., paddle.Tensor]
