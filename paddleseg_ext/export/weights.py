@@ -6,6 +6,7 @@ Among 512 channels one weight that is off by a tenth moves no score by 1e-4: run
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
 
@@ -30,14 +31,15 @@ def wrong_in_paddle(folder: Path, own: Named) -> list[str]:
     Paddle saves nothing but registered tensors, so there is no other it could be. They lose their names when read:
     each of the network's own answers for one array.
     """
+    arrays = [tensor.numpy() for tensor in paddle.jit.load(str(folder / "model")).state_dict().values()]
     left = Counter(_digest(array) for array in own.values())
-    wrong = []
-    for tensor in paddle.jit.load(str(folder / "model")).state_dict().values():
-        array = tensor.numpy()
-        left[_digest(array)] -= 1
-        if left[_digest(array)] < 0:
-            wrong.append(f"weights of shape {list(array.shape)} are none of the network's own{_nearest(array, own)}")
-    return wrong
+    left.subtract(_digest(array) for array in arrays)
+    missing = [array for array in own.values() if left[_digest(array)] > 0]
+    return [
+        f"weights of shape {list(array.shape)} are none of the network's own{_nearest(array, missing)}"
+        for array in arrays
+        if left[_digest(array)] < 0
+    ]
 
 
 def wrong_in_onnx(file: Path, own: Named) -> list[str]:
@@ -56,7 +58,9 @@ def wrong_in_onnx(file: Path, own: Named) -> list[str]:
     for name in sorted(arrays.keys() & own.keys()):
         array = onnx.numpy_helper.to_array(arrays[name])
         if _digest(array) != _digest(own[name]):
-            wrong.append(f"weights of shape {list(array.shape)} are not the network's own{_nearest(array, own)}")
+            wrong.append(
+                f"weights of shape {list(array.shape)} are not the network's own{_nearest(array, [own[name]])}"
+            )
     return wrong
 
 
@@ -64,9 +68,8 @@ def _digest(array: np.ndarray) -> bytes:
     return blake2b(np.ascontiguousarray(array).tobytes(), digest_size=16).digest()
 
 
-def _nearest(array: np.ndarray, own: Named) -> str:
-    """How many values differ from the most similar of the network's own."""
-    differing = [
-        int((array.reshape(-1) != other.reshape(-1)).sum()) for other in own.values() if other.size == array.size
-    ]
+def _nearest(array: np.ndarray, candidates: Sequence[np.ndarray]) -> str:
+    """How many values differ from the most similar of the network's own that are not in the file."""
+    same_size = [other.reshape(-1) for other in candidates if other.size == array.size]
+    differing = [int((array.reshape(-1) != other).sum()) for other in same_size]
     return f" ({min(differing)} of {array.size} values differ)" if differing else ""

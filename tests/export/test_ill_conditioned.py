@@ -116,6 +116,19 @@ def test_one_changed_weight_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("backend", FORMATS)
+def test_an_array_in_the_place_of_another_is_refused(
+    backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = ccnet(0)
+
+    def take_the_query(array: np.ndarray) -> None:
+        array[:] = net.decode_head.attention.query.weight.numpy()
+
+    with pytest.raises(VerificationError, match=rf"{backend}, weights of shape \[2, 16, 1, 1\] .* of 32 values differ"):
+        export_altered(net, tmp_path, backend, "decode_head.attention.key.weight", take_the_query, monkeypatch, "none")
+
+
 def zero(array: np.ndarray) -> None:
     array[1] = 0
 
