@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import copy
 import sys
+from typing import Any
 
 from paddleseg_ext.builder import Builder, load_config
 from paddleseg_ext.cli.common import add_config_arguments
@@ -67,16 +68,20 @@ def run(args: argparse.Namespace) -> int:
         return WRONG_RESULT
     for name, size in report["files"].items():
         print(f"{args.save_dir}/{name}: {size / 1e6:.1f} MB")
-    if report["verified"] is None:
-        print("not verified")
-    else:
-        worst = max(case["relative_difference"] for case in report["verified"])
-        equal = min(case["equal_pixels"] for case in report["verified"])
-        print(
-            f"verified on {len(report['verified'])} inputs: scores differ by at most {worst:.1e} of the largest, "
-            f"{100 * equal:.4g} % of the pixels have the same class"
-        )
+    print(_verified(report))
     return 0
+
+
+def _verified(report: dict[str, Any]) -> str:
+    figures = report["verification"]
+    if figures is None:
+        return "not verified"
+    return (
+        f"verified on {len(report['verified'])} inputs: scores differ by at most {figures['difference']:.1e} of the "
+        f"largest, allowed are {figures['allowed_difference']:.1e} (the network's own change by "
+        f"{figures['sensitivity']:.1e} with the last digit of the input); {100 * figures['equal_pixels']:.6g} % of the "
+        "pixels have the same class"
+    )
 
 
 def _shape(given: list[int] | None, channels: int) -> InputShape:

@@ -7,11 +7,13 @@ linear in its weight: scaling the weight's output channels by s leaves only the 
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import paddle
 from paddle import nn
 
 from paddleseg_ext.compat.paddle import batch_norm_state
+from paddleseg_ext.export.sensitivity import relative_difference
 from paddleseg_ext.layers.conv import ConvNormAct
 from paddleseg_ext.layers.norms import BATCH_NORMS
 
@@ -33,7 +35,9 @@ class Shift(nn.Layer):
         return x + self.values
 
 
-def fused(model: nn.Layer, example: paddle.Tensor, tolerance: float = 1e-4) -> tuple[nn.Layer, int]:
+def fused(
+    model: nn.Layer, example: paddle.Tensor, allows: Callable[[float], bool] = lambda difference: difference <= 1e-4
+) -> tuple[nn.Layer, int]:
     """A copy of a model in evaluation mode with each BatchNorm folded that directly follows a convolution.
 
     Which ones do is seen by watching the example pass. Where a network also uses the convolution's own output, the
@@ -42,19 +46,19 @@ def fused(model: nn.Layer, example: paddle.Tensor, tolerance: float = 1e-4) -> t
     Args:
         model: In evaluation mode; its first output is compared. It stays as it is.
         example: (N, C, H, W).
-        tolerance: Allowed difference, relative to the largest value.
+        allows: Whether a difference, relative to the largest value, is small enough; `Sensitivity` knows the network's.
 
     Returns:
         The copy and how many were folded.
     """
     result = copy.deepcopy(model)
     with paddle.no_grad():
-        expected = model(example)[0]
+        expected = model(example)[0].numpy()
         pairs = _pairs(result, example)
         for conv, norm in pairs:
             _fold(result, conv, norm)
-        difference = (result(example)[0] - expected).abs().max()
-    if not float(difference) <= tolerance * float(expected.abs().max()):
+        difference = relative_difference(result(example)[0].numpy(), expected)
+    if pairs and not allows(difference):
         result, pairs = copy.deepcopy(model), []
     for norm in [layer for layer in result.sublayers() if isinstance(layer, nn.SyncBatchNorm)]:
         _replace(result, norm, _unsynchronized(norm))

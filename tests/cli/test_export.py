@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,7 @@ import pytest
 
 from paddleseg_ext.builder import Builder, load_config
 from paddleseg_ext.cli.main import main
-from paddleseg_ext.export import verify as verifying
+from paddleseg_ext.export import sensitivity
 from tests.export.test_exporter import FORMATS, needs_onnx
 from tests.export.test_fuse_bn import with_statistics
 from tests.tiny_run import CLASSES, SIZE, write_config, write_samples
@@ -57,7 +58,9 @@ def test_class_ids(root: Path, with_normalize: bool, capsys: pytest.CaptureFixtu
     assert export(root, "--format", "both" if len(FORMATS) == 2 else "paddle", *options) == 0
     out = capsys.readouterr().out
     assert "model.pdiparams: 0.0 MB" in out and f"verified on {6 * len(FORMATS)} inputs" in out
+    assert "of the largest, allowed are 1.0e-04 (the network's own change by" in out
     report = json.loads((root / "out" / "export.json").read_text("utf-8"))
+    assert report["verification"]["allowed_difference"] == 1e-4
     assert len(report["classes"]) == CLASSES and report["output_op"] == "argmax" and report["folded_batch_norms"] == 1
     check_val(root, "--batch_size", "2")
     for kind, network in (
@@ -97,9 +100,12 @@ def test_a_fixed_size_takes_that_size_only(root: Path, capsys: pytest.CaptureFix
 def test_a_wrong_result_ends_with_status_1(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr(verifying, "RELATIVE_DIFFERENCE", -1)
+    monkeypatch.setattr(sensitivity, "NEVER_ALLOWED_ABOVE", -1)
     assert export(root) == 1
-    assert "the exported network is wrong, so no file was left" in capsys.readouterr().err
+    words = r"wrong, so no file was left: paddle, \d × \d+×\d+: scores differ by (\S+) of the largest; "
+    words += r"the network itself changes by up to (\S+) of its largest score .* so -1.0e\+00 is allowed"
+    found = re.search(words, capsys.readouterr().err)
+    assert found and all(0 <= float(figure) <= 1e-5 for figure in found.groups())
     assert list((root / "out").iterdir()) == []
 
 

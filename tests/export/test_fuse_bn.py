@@ -81,6 +81,13 @@ def test_a_convolution_that_something_else_uses_keeps_its_norm() -> None:
     assert count == 0 and difference(net, light, paddle.randn([1, 3, 8, 8])) == 0
 
 
+def test_what_is_a_small_difference_is_for_the_caller_to_say() -> None:
+    net, seen = with_statistics(Net(bias=True)), []
+    light, count = fused(net, paddle.randn([1, 3, 8, 8]), lambda found: seen.append(found) is not None)
+    assert count == 0 and isinstance(light.norm, nn.BatchNorm2D)
+    assert len(seen) == 1 and 0 < seen[0] <= 1e-5
+
+
 def test_layers_that_run_twice_are_left() -> None:
     net = with_statistics(Net(bias=False, twice=True))
     light, count = fused(net, paddle.randn([1, 3, 8, 8]))
