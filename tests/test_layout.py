@@ -31,4 +31,6 @@ def test_layers_know_no_device_and_no_written_gradient(path: Path) -> None:
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
-    assert not (names | imported) & {"place", "get_device", "is_cpu_place", "is_gpu_place", "PyLayer", "numpy"}
+    allowed = {"get_device"} if path.name == "resample.py" else set()  # where matrices are kept, one for each device
+    device = {"place", "get_device", "is_cpu_place", "is_gpu_place", "PyLayer", "numpy"}
+    assert not (names | imported) & device - allowed

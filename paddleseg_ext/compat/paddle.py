@@ -52,7 +52,8 @@ def set_decay_filter(optimizer: paddle.optimizer.AdamW, decays: Callable[[str], 
 
 def batch_norm_state(norm: nn.Layer) -> tuple[paddle.Tensor, paddle.Tensor, float, str]:
     """Running mean and variance (C,), ε and the data format of a BatchNorm."""
-    return norm._mean, norm._variance, norm._epsilon, norm._data_format  # 2.6 to 3.3; mean and variance in state_dict
+    layout = getattr(norm, "_data_format", None) or norm._data_layout  # the latter of paddle.nn.BatchNorm
+    return norm._mean, norm._variance, norm._epsilon, layout  # 2.6 to 3.3; mean and variance in state_dict
 
 
 def plain_batch_norm(norm: nn.SyncBatchNorm) -> nn.BatchNorm2D:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import paddle
 from paddle import nn
 
-from paddleseg_ext.compat.paddle import batch_norm_state
+from paddleseg_ext.compat.paddle import batch_norm_state, plain_batch_norm
 from paddleseg_ext.export.sensitivity import relative_difference
 from paddleseg_ext.layers.conv import ConvNormAct
 from paddleseg_ext.layers.norms import BATCH_NORMS
@@ -61,7 +61,7 @@ def fused(
     if pairs and not allows(difference):
         result, pairs = copy.deepcopy(model), []
     for norm in [layer for layer in result.sublayers() if isinstance(layer, nn.SyncBatchNorm)]:
-        _replace(result, norm, _unsynchronized(norm))
+        _replace(result, norm, plain_batch_norm(norm))  # a CPU has no kernel for it
     return result, len(pairs)
 
 
@@ -110,15 +110,6 @@ def _fold(model: nn.Layer, conv: nn.Conv2D, norm: nn.Layer) -> None:
         conv.bias.set_value(conv.bias * scale + shift)
         remainder = nn.Identity()
     _replace(model, norm, remainder)
-
-
-def _unsynchronized(norm: nn.SyncBatchNorm) -> nn.BatchNorm2D:
-    """The same in evaluation, but a CPU has no kernel for the synchronized one."""
-    mean, _, epsilon, data_format = batch_norm_state(norm)
-    plain = nn.BatchNorm2D(len(mean), epsilon=epsilon, data_format=data_format)  # type: ignore[arg-type]  # its own
-    plain.set_state_dict(norm.state_dict())
-    plain.eval()
-    return plain
 
 
 def _replace(model: nn.Layer, old: nn.Layer, new: nn.Layer) -> None:

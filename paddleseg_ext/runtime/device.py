@@ -54,7 +54,7 @@ def cpu_threads() -> int:
 def peak_memory() -> int:
     """Bytes: the most that Paddle allocated on the GPU or, without one, that this process had resident (0: unknown)."""
     if paddle.get_device().startswith("gpu"):
-        return int(paddle.device.cuda.max_memory_allocated())
+        return int(paddle.device.cuda.max_memory_allocated(paddle.get_device()))
     status = Path("/proc/self/status")
     if status.exists():  # getrusage counts in what the parent held when it started this process
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))

@@ -19,11 +19,11 @@ from paddleseg_ext.data.sampler import COUNTS, Batches, SampleStream
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.runtime import distributed
 from paddleseg_ext.runtime.amp import Precision
+from paddleseg_ext.runtime.interrupt import Interrupt, Interrupted
 from paddleseg_ext.runtime.seeding import ITERATION, seed_all
 from paddleseg_ext.training import checks, state_dict
 from paddleseg_ext.training.config import RunConfig, TrainResult
 from paddleseg_ext.training.ema import Ema
-from paddleseg_ext.training.interrupt import Interrupt, Interrupted
 from paddleseg_ext.training.label_watch import LabelWatch
 from paddleseg_ext.training.metric_logger import AverageMeter, MetricLogger, training_record
 from paddleseg_ext.training.param_groups import train_mode

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from paddleseg_ext.checkpoint.save import load_checkpoint
-from paddleseg_ext.training import interrupt as module
-from paddleseg_ext.training.interrupt import Interrupt, Interrupted
+from paddleseg_ext.runtime import interrupt as module
+from paddleseg_ext.runtime.interrupt import Interrupt, Interrupted
 from tests.processes import launcher
 from tests.tiny_run import write_config, write_samples
 
-SCRIPT = Path(__file__).parents[1] / "runtime" / "two_processes.py"
+SCRIPT = Path(__file__).with_name("two_processes.py")
 
 
 def send(number: int = signal.SIGTERM) -> None:
