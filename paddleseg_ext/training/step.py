@@ -95,4 +95,5 @@ class Step:
 @paddle.no_grad()
 def gradient_norm(gradients: list[paddle.Tensor]) -> paddle.Tensor:
     """The Euclidean norm of all gradients together, a scalar."""
-    return paddle.add_n([squared_l2_norm(gradient.astype("float32")) for gradient in gradients]).sqrt()
+    exact = [g if g.dtype == paddle.float32 else g.astype("float32") for g in gradients]
+    return paddle.add_n([squared_l2_norm(gradient) for gradient in exact]).sqrt()
