@@ -67,6 +67,15 @@ def ohem_types() -> bool:
     )
 
 
+def ohem_weight() -> bool:
+    """OhemCrossEntropyLoss: AttributeError, the branch 2.8.1 reads a weight that it never sets. Any Paddle."""
+    module = importlib.import_module("paddleseg.models.losses.ohem_cross_entropy_loss")
+    return not hasattr(module.OhemCrossEntropyLoss(), "weight") and correct(
+        "models.losses.ohem_cross_entropy_loss:OhemCrossEntropyLoss.forward",
+        {"weight=self.weight,": "weight=None,"},
+    )
+
+
 def ohem_edge_types() -> bool:
     """OhemEdgeAttentionLoss: TypeError, float + int, as in `ohem_types`. Paddle ≥ 3.0."""
     return refuses_mixed_types() and correct(
@@ -159,6 +168,7 @@ VERSION_REPAIRS: tuple[Callable[[], bool], ...] = (
     cross_entropy_types,
     cross_entropy_all_pixels,
     ohem_types,
+    ohem_weight,
     ohem_edge_types,
     relax_boundary_types,
     dual_task_types,
