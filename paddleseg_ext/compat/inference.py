@@ -53,7 +53,7 @@ def _present(file: str) -> str:
 def repaired_inference() -> Iterator[None]:
     """Within the block ``paddle.inference.Config`` is the `Config` of this module."""
     original = inference.Config
-    inference.Config = Config
+    inference.Config = Config  # type: ignore[assignment]  # a subclass of it
     try:
         yield
     finally:

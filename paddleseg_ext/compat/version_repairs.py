@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from types import SimpleNamespace
-from typing import Callable
+from typing import Any, Callable
 
 import paddle
 
@@ -52,7 +52,7 @@ def cross_entropy_all_pixels() -> bool:
 
 def train_profiler() -> bool:
     """core.train(profiler_options): AttributeError, paddle.utils has no profiler. Paddle ≥ 2.6."""
-    module = importlib.import_module("paddleseg.utils.train_profiler")
+    module: Any = importlib.import_module("paddleseg.utils.train_profiler")
     if getattr(module, "paddle", None) is not paddle or hasattr(paddle.utils, "profiler"):
         return False
     module.paddle = SimpleNamespace(utils=SimpleNamespace(profiler=profiler))  # all that it asks of Paddle
