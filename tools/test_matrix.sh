@@ -40,15 +40,19 @@ PYTHON
 prepare() { # paddle, paddleseg, python
   local source=$2 onnx=() before
   "$3" -m venv --clear "$venv" || return
-  if [ -d "$2" ]; then # a copy: building writes into the folder
+  case $1 in 2.*) onnx=(paddle2onnx==1.3.1) ;; esac # its version 2 is for Paddle 3
+  # Paddle and PaddleSeg first, as users have them when this package comes.
+  : >"$venv/install.log"
+  if [ -d "$2" ]; then # a copy, for building writes into the folder; 2.8 and 2.9 import themselves in setup.py
     source=$venv/PaddleSeg
     mkdir "$source" && cp -R "$2"/setup.py "$2"/requirements.txt "$2"/README* "$2"/paddleseg "$source" || return
+    (
+      pip_install 'pip>=22.3' setuptools wheel "paddlepaddle==$1" -r "$source/requirements.txt" 'numpy<2' &&
+        ensure_opencv && pip_install --no-build-isolation --no-deps "$source"
+    ) || return
   else
-    source=paddleseg==$2
+    (pip_install 'pip>=22.3' "paddlepaddle==$1" "paddleseg==$2" 'numpy<2') || return
   fi
-  case $1 in 2.*) onnx=(paddle2onnx==1.3.1) ;; esac # its version 2 is for Paddle 3
-  # `pip install` of Paddle and PaddleSeg first, as users have them when this package comes.
-  (: >"$venv/install.log" && pip_install 'pip>=22.3' && pip_install "paddlepaddle==$1" "$source" 'numpy<2') || return
   before=$(version_of paddleseg)
   (pip_install -e '.[test]' ${onnx[@]+"${onnx[@]}"} && ensure_opencv && check_import) || return
   if [ "$before" != "$(version_of paddleseg)" ]; then

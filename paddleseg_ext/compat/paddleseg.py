@@ -1,9 +1,9 @@
 """Repairs of PaddleSeg: every fault that is worked around, one function each.
 
 PyPI's newest paddleseg, 2.8.0, predates two changes of Paddle: a reduction to one number returns a 0-D tensor (since
-2.5), and an operation between a floating and an integer or boolean tensor is refused (since 3.0). PaddleSeg 2.9, 2.10
-and the develop head follow both (`version_repairs`); the few faults of their own that make a documented use fail are
-repaired there too (`upstream_repairs`).
+2.5), and an operation between a floating and an integer or boolean tensor is refused (since 3.0). PaddleSeg 2.9.0
+follows them in part, 2.9.1 and the develop head in full (`version_repairs`); the few faults of their own that make a
+documented use fail are repaired there too (`upstream_repairs`).
 
 A repair looks at the installed function and acts only where it finds the fault, so a PaddleSeg that has mended it is
 left alone.

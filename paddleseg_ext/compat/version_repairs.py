@@ -1,4 +1,4 @@
-"""Faults of PaddleSeg ≤ 2.8.0, most of which come with the version of Paddle. The develop head has none of them."""
+"""Faults of PaddleSeg ≤ 2.9.0, most of which come with the version of Paddle; 2.9.1 and develop have none of them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def cross_entropy_types() -> bool:
 def cross_entropy_all_pixels() -> bool:
     """CrossEntropyLoss(weight, avg_non_ignore=False): fails on ignored pixels, which have no weight. Any Paddle.
 
-    Mended as in 2.9: the weighted sum is divided by the number of all pixels.
+    Mended as in 2.9.1: the weighted sum is divided by the number of all pixels.
     """
     return correct(
         "models.losses.cross_entropy_loss:CrossEntropyLoss._post_process_loss",
