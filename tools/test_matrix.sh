@@ -112,7 +112,8 @@ for python in "${pythons[@]}"; do
         run_suite "$paddleseg" >>"$log" 2>&1 && outcome=passed || outcome=FAILED
         outcome="$outcome: $(tail -n 1 "$log")"
       else
-        outcome="FAILED to install: $(tail -n 1 "$log")"
+        outcome="FAILED to install: $(grep -iE '^ *error' "$log" | head -n 1)"
+        cat "$venv/install.log" >>"$log" 2>/dev/null || true # its folder goes
       fi
       [ "${outcome%%:*}" = passed ] || failed=1
       echo "  $outcome"
