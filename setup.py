@@ -14,19 +14,18 @@ PACKAGE = "paddleseg_ext"
 VERSION = re.search(r'^__version__ = "([^"]+)"', (ROOT / PACKAGE / "__init__.py").read_text("utf-8"), re.M).group(1)
 
 REQUIRES = [
-    # 2.8.0 is PyPI's newest. PaddleSeg's develop branch calls itself 0.0.0.dev0: naming that version admits it where
-    # it is installed already (pip then leaves it alone), and the exclusions keep every release before 2.8 out.
-    "paddleseg>=0.0.0.dev0,<2.9," + ",".join(f"!=2.{minor}.*" for minor in range(8)),
+    # 2.8.0 is PyPI's newest; 2.8.1 to 2.10 are branches, and develop calls itself 0.0.0.dev0. All of them are admitted,
+    # so that pip leaves alone what is installed; the exclusions keep every release before 2.8 out.
+    "paddleseg>=0.0.0.dev0,<3," + ",".join(f"!=2.{minor}.*" for minor in range(8)),
     "numpy>=1.21,<2",  # opencv 4.5.5 was compiled against numpy 1 and does not import with 2
     "opencv-python>=4.5.5,<=4.6.0",  # the upper end is paddleseg's own
-    "setuptools>=64,<85",  # `import paddle` imports it; from Python 3.12 on, a new virtual environment lacks it
+    "setuptools>=64",  # `import paddle` imports it; from Python 3.12 on, a new virtual environment lacks it
     "filelock>=3.4,<5",
     "jinja2>=3.0,<4",
     "matplotlib>=3.5,<4",
     "pillow>=9.0,<14",
     "pyyaml>=5.1,<7",
     "safetensors>=0.4,<1",
-    "scikit-learn>=1.0,<2",
     "tqdm>=4.60,<5",
     "visualdl>=2.2,<3",
 ]
@@ -37,7 +36,7 @@ EXTRAS = {
     # Not required outright: it would overwrite a GPU wheel (paddlepaddle-gpu), which pip knows by another name.
     "cpu": ["paddlepaddle>=2.6.2,<3.4"],
     "onnx": ONNX,
-    "test": [*ONNX, "pytest>=7.4,<10", "hypothesis>=6.80,<7", "cityscapesscripts>=2.2.4,<3"],
+    "test": [*ONNX, "pytest>=7.4,<10", "hypothesis>=6.80,<7", "cityscapesscripts>=2.2.4,<3", "scikit-learn>=1.0,<2"],
     "dev": [
         "ruff>=0.9,<1",
         "mypy>=1.8,<3",

@@ -11,6 +11,7 @@ from importlib import import_module, metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 import paddleseg_ext
 
@@ -55,6 +56,33 @@ def test_console_script_has_a_target(built: Path) -> None:
     target = re.search(r"^paddleseg-ext = (\S+):(\S+)$", info(built, "entry_points.txt"), re.M)
     assert target is not None
     assert callable(getattr(import_module(target.group(1)), target.group(2)))
+
+
+@pytest.mark.parametrize(
+    ("version", "accepted"),
+    [("2.7.0", False), ("2.0.0", False), ("2.8.0", True), ("2.8.1", True), ("2.9.0", True), ("2.9.1", True),
+     ("2.10", True), ("2.10.0", True), ("0.0.0.dev0", True), ("3.0.0", False)],
+)  # fmt: skip
+def test_pip_leaves_every_supported_paddleseg_alone(version: str, accepted: bool, built: Path) -> None:
+    lines = re.findall(r"^paddleseg[^-\w].*$", info(built, "requires.txt"), re.M)
+    assert len(lines) == 1
+    assert Requirement(lines[0]).specifier.contains(version) is accepted
+
+
+# Required without being imported in the package: what Paddle imports without requiring it.
+NOT_IMPORTED = {"setuptools"}
+
+
+@pytest.mark.skipif(sys.version_info < (3, 10), reason="the standard library lists its modules from 3.10 on")
+def test_every_requirement_is_imported(built: Path) -> None:
+    text = "\n".join(path.read_text("utf-8") for path in PACKAGE.rglob("*.py"))
+    imported = set(re.findall(r"^\s*(?:import|from) (\w+)", text, re.M))
+    distributions = metadata.packages_distributions()
+    owners = {name.lower() for module in imported for name in distributions.get(module, [])}
+    required = info(built, "requires.txt").split("\n[")[0]  # the extras follow
+    names = {name.lower() for name in re.findall(r"^[A-Za-z][\w-]*", required, re.M)}
+    assert names - NOT_IMPORTED - {"opencv-python"} <= owners
+    assert "cv2" in imported  # of opencv-python or its headless build
 
 
 @pytest.mark.skipif(sys.version_info < (3, 10), reason="the standard library lists its modules from 3.10 on")

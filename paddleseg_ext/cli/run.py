@@ -7,6 +7,7 @@ import runpy
 import sys
 from pathlib import Path
 
+from paddleseg_ext.compat.inference import repaired_inference
 from paddleseg_ext.config.load import import_modules
 from paddleseg_ext.errors import UserError
 
@@ -34,7 +35,8 @@ def run(args: argparse.Namespace) -> int:
     try:
         if (config := _config_of(args.arguments)) is not None:
             import_modules(config)
-        runpy.run_path(args.script, run_name="__main__")
+        with repaired_inference():
+            runpy.run_path(args.script, run_name="__main__")
     finally:
         sys.argv, sys.path[:] = argv, path
     return 0

@@ -75,13 +75,15 @@ def check_normalization(transforms: Sequence[Any], channels: int, key: str = "va
     """Compare means and deviations with the images' channels and the scale of 0 to 1.
 
     Raises:
-        UserError: They have another number or are on another scale.
+        UserError: They have another number or are on another scale, or a deviation is not positive.
     """
     for transform in transforms:
         for argument in ("mean", "std"):
             if (values := getattr(transform, argument, None)) is not None:
                 name = f"{key}.transforms: {type(transform).__name__}: {argument}"
                 _check_values(name, np.ravel(values), channels)
+                if argument == "std" and np.min(values) <= 0:
+                    raise UserError(f"{name} is {np.ravel(values).tolist()}; deviations are above 0")
 
 
 def refuse_random(transforms: Sequence[Any], key: str = "val_dataset") -> None:

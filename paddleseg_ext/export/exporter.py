@@ -158,7 +158,7 @@ class Export:
         if self.colors is not None:
             transforms = transforms[:-1]
         for entry in transforms:
-            if entry["type"] == "FastNormalize":  # the same numbers under a name that PaddleSeg knows
+            if entry["type"] == "FastNormalize":  # its other name, which PaddleSeg alone does not know
                 entry["type"] = "Normalize"
         shape = [n or -1 for n in self.shape]
         deploy = {

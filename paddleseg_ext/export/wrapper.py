@@ -12,7 +12,7 @@ from paddle import nn
 from paddle.nn import functional as F
 from paddleseg.transforms import Normalize
 
-from paddleseg_ext.data.transforms import FastNormalize
+from paddleseg_ext.compat.normalize import affine
 from paddleseg_ext.errors import UserError
 
 OUTPUTS = ("argmax", "softmax", "none")
@@ -39,23 +39,13 @@ class Colors:
         Raises:
             UserError: The last transform is no normalization, or another one is.
         """
-        kinds = (Normalize, FastNormalize)
-        if (
-            not transforms
-            or sum(isinstance(t, kinds) for t in transforms) != 1
-            or not isinstance(transforms[-1], kinds)
-        ):
+        count = sum(isinstance(transform, Normalize) for transform in transforms)
+        if count != 1 or not isinstance(transforms[-1], Normalize):
             names = ", ".join(type(t).__name__ for t in transforms) or "nothing"
             raise UserError(
-                "`with_normalize`: val_dataset.transforms must end with their only Normalize or FastNormalize; "
-                f"they are {names}"
+                f"`with_normalize`: val_dataset.transforms must end with their only Normalize; they are {names}"
             )
-        last = transforms[-1]
-        if isinstance(last, FastNormalize):
-            factor, offset = last.factor, last.offset
-        else:
-            factor, offset = 1 / (255 * last.std), -last.mean / last.std
-        return cls(*(np.broadcast_to(v, [channels]).astype(np.float32) for v in (factor, offset)))
+        return cls(*(np.broadcast_to(v, [channels]).astype(np.float32) for v in affine(transforms[-1])))
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """(N, H, W, C) uint8 to (N, C, H, W) float32."""

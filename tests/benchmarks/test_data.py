@@ -13,7 +13,7 @@ from benchmarks import data
 @pytest.mark.parametrize(
     ("name", "other", "told"),
     [
-        ("FastNormalize", partial(data.FastNormalize, mean=[0.4] * 3, std=[0.2] * 3), "the pixels differ"),
+        ("Normalize", partial(data.Normalize, mean=[0.4] * 3, std=[0.2] * 3), "the pixels differ"),
         ("ScaleCropFlip", partial(data.ScaleCropFlip, flip_prob=1.0), "the labels of image 0 differ"),
     ],
 )

@@ -92,15 +92,28 @@ def bootstrapped(logit: np.ndarray, label: np.ndarray, threshold: float, fewest:
     return np.mean(means)
 
 
-def relax_boundary(logit: np.ndarray, label: np.ndarray) -> float:
-    """The probabilities of all classes within one pixel count together (Zhu et al., CVPR 2019, Sec. 3.3)."""
+def relax_boundary(logit: np.ndarray, label: np.ndarray, border: int = 1, upper_bound: float | None = None) -> float:
+    """The probabilities of all classes within ``border`` pixels count together (Zhu et al., CVPR 2019, Sec. 3.3).
+
+    With an upper bound a class that is there weighs 1 + bound · (1 - its share), where "ignored" is a class as well,
+    and padding is ignored; each of a pixel's classes then adds its own part of the loss.
+    """
     n, c, h, w = logit.shape
-    padded = np.pad(onehot(label), ((0, 0), (0, 0), (1, 1), (1, 1)))
-    near = np.max([padded[:, :, y : y + h, x : x + w] for y in range(3) for x in range(3)], axis=0)
+    classes = np.where(label == IGNORE, c, label)
+    padded = np.pad(classes, ((0, 0), (border, border), (border, border)), constant_values=c)
+    padded = onehot(padded, c + 1)
+    steps = range(2 * border + 1)
+    near = np.max([padded[:, :, y : y + h, x : x + w] for y in steps for x in steps], axis=0)
     total = 0.0
-    for prob, truth in zip(softmax(logit), near):
+    for prob, relaxed in zip(softmax(logit), near):
+        truth = relaxed[:-1]
         count = truth.sum(0)
-        loss = -np.log(np.where(count > 0, (prob * truth).sum(0), 1.0))
+        weight = np.ones(c)
+        if upper_bound is not None:
+            share = relaxed.sum((1, 2))[:-1] / relaxed.sum()
+            weight = 1 + upper_bound * (share > 0) * (1 - share)
+        mean_weight = (truth * weight[:, None, None]).sum(0) / np.maximum(count, 1)
+        loss = -np.log(np.where(count > 0, (prob * truth).sum(0), 1.0)) * mean_weight
         total += loss[count > 0].sum() / (h * w - (count == 0).sum() + 1)
     return total
 

@@ -51,6 +51,11 @@ CASES = {
     "CrossEntropyLoss": (L.CrossEntropyLoss(), (LOGIT, LABEL), f.ce(LOGIT, LABEL)),
     "CrossEntropyLoss-weight": (L.CrossEntropyLoss(weight=WEIGHT), (LOGIT, LABEL), f.ce(LOGIT, LABEL, WEIGHT)),
     "CrossEntropyLoss-all": (L.CrossEntropyLoss(avg_non_ignore=False), (LOGIT, LABEL), f.pixel_ce(LOGIT, LABEL).mean()),
+    "CrossEntropyLoss-weight-all": (
+        L.CrossEntropyLoss(weight=WEIGHT, avg_non_ignore=False),
+        (LOGIT, LABEL),
+        (f.pixel_ce(LOGIT, LABEL) * (f.onehot(LABEL) * WEIGHT[:, None, None]).sum(1)).mean(),
+    ),
     "CrossEntropyLoss-top": (L.CrossEntropyLoss(top_k_percent_pixels=0.3), (LOGIT, LABEL), f.ce(LOGIT, LABEL, top=0.3)),
     "CrossEntropyLoss-weight-top": (
         L.CrossEntropyLoss(weight=WEIGHT, top_k_percent_pixels=0.3),
@@ -100,6 +105,16 @@ CASES = {
         ((1 - np.exp(-MULTI_FOCAL_PIXELS)) ** 2 * MULTI_FOCAL_PIXELS).mean(),
     ),
     "RelaxBoundaryLoss": (L.RelaxBoundaryLoss(), (LOGIT[:1], LABEL[:1]), f.relax_boundary(LOGIT[:1], LABEL[:1])),
+    "RelaxBoundaryLoss-border": (
+        L.RelaxBoundaryLoss(border=2),
+        (LOGIT[:1], LABEL[:1]),
+        f.relax_boundary(LOGIT[:1], LABEL[:1], border=2),
+    ),
+    "RelaxBoundaryLoss-weights": (
+        L.RelaxBoundaryLoss(calculate_weights=True, upper_bound=2.0),
+        (LOGIT[:1], LABEL[:1]),
+        f.relax_boundary(LOGIT[:1], LABEL[:1], upper_bound=2.0),
+    ),
     "SECrossEntropyLoss": (L.SECrossEntropyLoss(), (SE_LOGIT, LABEL), f.se(SE_LOGIT, LABEL)),
     "SECrossEntropyLoss-4d": (L.SECrossEntropyLoss(), (SE_LOGIT[:, :, None, None], LABEL), f.se(SE_LOGIT, LABEL)),
     "RMILoss": (L.RMILoss(num_classes=CLASSES), (LARGE, LARGE_LABEL), f.rmi(LARGE, LARGE_LABEL)),

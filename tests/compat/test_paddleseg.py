@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import linecache
 import sys
 import traceback
+from contextlib import nullcontext
 from pathlib import Path
 from types import ModuleType
 from typing import Callable
@@ -24,6 +26,7 @@ from paddleseg.transforms import Normalize
 from paddleseg.utils import metrics
 
 from paddleseg_ext.compat import paddleseg as compat
+from paddleseg_ext.compat.correct import correct
 
 REPAIRS = [*compat.VERSION_REPAIRS, *compat.UPSTREAM_REPAIRS]
 
@@ -66,22 +69,22 @@ def faulty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 def test_correct_mends_the_function_itself(faulty: ModuleType) -> None:
     imported_before, loss = faulty.double, faulty.Loss()
-    assert compat._correct("faulty:double", {"x * tims": "x * times"})
-    assert compat._correct("faulty:Loss.forward", {"return x[0]": "return x"})
+    assert correct("faulty:double", {"x * tims": "x * times"})
+    assert correct("faulty:Loss.forward", {"return x[0]": "return x"})
     assert faulty.double is imported_before
     assert (imported_before(4), imported_before(4, times=3), imported_before.__doc__) == (8, 12, "Doc.")
     assert loss.forward(1) == 3
-    assert not compat._correct("faulty:double", {"x * tims": "x * times"})
+    assert not correct("faulty:double", {"x * tims": "x * times"})
 
 
 def test_correct_leaves_sound_code_alone(faulty: ModuleType) -> None:
     code = faulty.double.__code__
-    assert not compat._correct("faulty:double", {"return x[0]": "return x"})  # the method's fault, not the function's
+    assert not correct("faulty:double", {"return x[0]": "return x"})  # the method's fault, not the function's
     assert faulty.double.__code__ is code
 
 
 def test_a_traceback_shows_the_corrected_line(faulty: ModuleType) -> None:
-    compat._correct("faulty:double", {"x * tims": "x * times / 0"})
+    correct("faulty:double", {"x * tims": "x * times / 0"})
     with pytest.raises(ZeroDivisionError) as error:
         faulty.double(1)
     last = traceback.extract_tb(error.value.__traceback__)[-1]
@@ -187,6 +190,31 @@ def test_a_stock_model_trains_evaluates_and_predicts(tmp_path: Path) -> None:
     )
     for path in validation.paths[:2]:
         assert cv2.imread(str(tmp_path / "out" / "pseudo_color_prediction" / Path(path).name)).shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize("ends", [True, False], ids=["ends", "goes on"])
+def test_training_is_profiled(ends: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Iterations 2, 3 and 4 are; the process ends after them unless told otherwise."""
+    monkeypatch.chdir(tmp_path)
+    profiler = importlib.import_module("paddleseg.utils.train_profiler")
+    monkeypatch.setattr(profiler, "_profiler_step_id", 0)
+    monkeypatch.setattr(profiler, "_profiler_options", None)
+    model = paddle.nn.Sequential(paddle.nn.Conv2D(3, 2, 1))
+    monkeypatch.setattr(model, "forward", lambda x: [model[0](x)])
+    path = tmp_path / "profile.json"
+    options = f"batch_range=[1,4]; sorted_key=calls; profile_path={path}; exit_on_finished={ends}; timer_only=False"
+    ended = pytest.raises(SystemExit, match="0") if ends else nullcontext()
+    with ended:
+        paddleseg.core.train(
+            model, Training(tmp_path), optimizer=paddle.optimizer.Momentum(0.01, parameters=model.parameters()),
+            save_dir=str(tmp_path / "output"), iters=6, batch_size=2, log_iters=1, save_interval=6,
+            losses={"types": [L.CrossEntropyLoss()], "coef": [1.0]}, profiler_options=options,
+        )  # fmt: skip
+    traces = [path] if "train_profiler" in compat.applied else list((tmp_path / "profiler_log").iterdir())
+    events = json.loads(traces[0].read_text())["traceEvents"]
+    convolutions = [e for e in events if e.get("name", "").startswith("conv2d dygraph")]
+    assert len(convolutions) == 3
+    assert (tmp_path / "output" / "iter_6").exists() is not ends
 
 
 FLIP = {"aug_eval": True, "scales": [0.75, 1.0], "flip_horizontal": True}

@@ -44,6 +44,7 @@ def root(tmp_path: Path) -> Path:
         (3, [123.675, 116.28, 103.53], [0.2] * 3, r"on the scale of 0 to 1.*\[0.485, 0.456, 0.406\]"),
         (3, MEANS, [58.395, 57.12, 57.375], "std is .*scale of 0 to 1"),
         (1, [127.5], [127.5], "scale of 0 to 1"),
+        (3, MEANS, [0.2, -0.2, 0.2], r"std is \[0.2, -0.2, 0.2\]; deviations are above 0"),
     ],
 )
 def test_means_are_those_of_the_channels_and_their_scale(

@@ -55,6 +55,6 @@ def test_outputs() -> None:
 
 
 def test_normalizing_inside_takes_pictures() -> None:
-    colors = Colors.of([FastNormalize(MEAN, STD)])
+    colors = Colors.of([Normalize(MEAN, STD)])
     inside = Exportable(Logits(), "none", colors)(paddle.to_tensor(picture()))
     np.testing.assert_allclose(inside.numpy(), colors(picture()), rtol=0, atol=1e-6)

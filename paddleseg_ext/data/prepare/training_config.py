@@ -68,7 +68,7 @@ def training_config(
     if ignore_index != 255:
         section["ignore_index"] = ignore_index
     section.update(dataset)
-    normalize = {"type": "FastNormalize", **COLORS[channels]}
+    normalize = {"type": "Normalize", **COLORS[channels]}
     augmentation: list[dict[str, Any]] = [
         {
             **{"type": "ScaleCropFlip", "crop_size": list(crop), "min_scale_factor": 0.75, "max_scale_factor": 1.5},
