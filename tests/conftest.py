@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+
 import numpy as np
 import paddle
 import pytest
@@ -35,6 +38,16 @@ class TinyBackbone(nn.Layer):
 def _seed() -> None:
     paddle.seed(0)
     np.random.seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _logger() -> Iterator[None]:
+    """Commands run within a test set up the package's logger; the next test finds it as it was."""
+    logger = logging.getLogger("paddleseg_ext")
+    handlers, level, propagate = list(logger.handlers), logger.level, logger.propagate
+    yield
+    logger.handlers[:], logger.propagate = handlers, propagate
+    logger.setLevel(level)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
