@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 
 import numpy as np
 import paddle
@@ -41,13 +40,12 @@ def _seed() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _logger() -> Iterator[None]:
-    """Commands run within a test set up the package's logger; the next test finds it as it was."""
+def _logger() -> None:
+    """Commands run within tests, and within fixtures of modules, set up the package's logger; a test starts without."""
     logger = logging.getLogger("paddleseg_ext")
-    handlers, level, propagate = list(logger.handlers), logger.level, logger.propagate
-    yield
-    logger.handlers[:], logger.propagate = handlers, propagate
-    logger.setLevel(level)
+    logger.handlers.clear()
+    logger.propagate = True
+    logger.setLevel(logging.NOTSET)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
