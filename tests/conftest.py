@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import paddle
 import pytest
@@ -35,6 +37,15 @@ class TinyBackbone(nn.Layer):
 def _seed() -> None:
     paddle.seed(0)
     np.random.seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _logger() -> None:
+    """Commands run within tests, and within fixtures of modules, set up the package's logger; a test starts without."""
+    logger = logging.getLogger("paddleseg_ext")
+    logger.handlers.clear()
+    logger.propagate = True
+    logger.setLevel(logging.NOTSET)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
