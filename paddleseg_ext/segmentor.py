@@ -9,7 +9,8 @@ from paddle import nn
 
 from paddleseg_ext.checkpoint.load import load_weights
 from paddleseg_ext.heads.base import HeadFactory, build_head
-from paddleseg_ext.layers.resample import as_float32, resize, spatial_size
+from paddleseg_ext.layers.functional import as_float32
+from paddleseg_ext.layers.resample import resize, spatial_size
 from paddleseg_ext.registry import register_model
 
 

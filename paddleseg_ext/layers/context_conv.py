@@ -16,7 +16,7 @@ import paddle
 import paddle.nn.functional as F
 
 from paddleseg_ext.layers.conv import ConvNormAct
-from paddleseg_ext.layers.functional import conv3x3
+from paddleseg_ext.layers.functional import conv3x3, in_type
 from paddleseg_ext.layers.resample import Size, interpolation_matrix, remembered, resize, spatial_size
 
 SMALL_MAP = 512
@@ -89,7 +89,7 @@ class ContextConv(ConvNormAct):
         """The convolution without upsampling the grids."""
         height, width = spatial_size(x)
         kernel, widths = self.kernel_size, [grid.shape[1] for grid in grids]
-        weight = self._weight_like(x)
+        weight = in_type(self.conv.weight, x.dtype)  # cast once, before it is split and transposed
         if self.grids_first:
             *blocks, own = paddle.split(weight, [*widths, x.shape[1]], axis=1)
         else:
@@ -102,20 +102,15 @@ class ContextConv(ConvNormAct):
                 out = out + cells
                 continue
             k = grid.shape[2]
-            down = shifted_interpolation(k, height, kernel, self.align_corners).astype(cells.dtype)
+            down = in_type(shifted_interpolation(k, height, kernel, self.align_corners), cells.dtype)
             rows.append(paddle.matmul(down, cells))  # (N, O, H, kernel·k)
             across.append(shifted_interpolation(k, width, kernel, self.align_corners))
         if not rows:
             return out
         # One product over all concatenated grids also sums them.
         return out + paddle.matmul(
-            paddle.concat(rows, axis=3), paddle.concat(across, axis=1).astype(x.dtype), transpose_y=True
+            paddle.concat(rows, axis=3), in_type(paddle.concat(across, axis=1), x.dtype), transpose_y=True
         )
-
-    def _weight_like(self, x: paddle.Tensor) -> paddle.Tensor:
-        """The weight in the map's type: cast once, before it is split and transposed."""
-        weight = self.conv.weight
-        return weight if weight.dtype == x.dtype else weight.astype(x.dtype)
 
     def _apply_weights(self, grid: paddle.Tensor, block: paddle.Tensor) -> paddle.Tensor:
         """Weights of every kernel element applied to every cell: W_dy,dx b, as [dy, row] × [dx, column]."""

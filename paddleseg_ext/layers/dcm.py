@@ -12,7 +12,7 @@ import paddle.nn.functional as F
 from paddle import nn
 
 from paddleseg_ext.layers.conv import ConvNormAct, activation
-from paddleseg_ext.layers.functional import depthwise_conv2d
+from paddleseg_ext.layers.functional import depthwise_conv2d, in_type
 from paddleseg_ext.layers.initialization import uniform_fan_in
 from paddleseg_ext.layers.resample import pyramid_pool, spatial_size
 
@@ -95,9 +95,8 @@ class DynamicConv(nn.Layer):
     def apply_kernels(self, x: paddle.Tensor, grid: paddle.Tensor) -> paddle.Tensor:
         """`forward` with the map already pooled to k×k cells, `grid` (N, in_channels, k, k)."""
         reduced = self.reduce(x)
-        kernels = self.filter_gen(grid)  # (N, channels, k, k)
-        if kernels.dtype != reduced.dtype:  # mixed precision leaves them float32, and with them all that follows
-            kernels = kernels.astype(reduced.dtype)
+        # mixed precision leaves the kernels in float32, and with them all that follows
+        kernels = in_type(self.filter_gen(grid), reduced.dtype)  # (N, channels, k, k)
         return self.fuse(self.act(self.norm(depthwise_per_sample(reduced, kernels))))
 
 

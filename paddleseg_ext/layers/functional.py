@@ -29,6 +29,17 @@ class Kernel(Protocol):
 
 HALF = (paddle.float16, paddle.bfloat16)
 
+
+def in_type(x: paddle.Tensor, dtype: Any) -> paddle.Tensor:
+    """The tensor in a data type; one of that type as it is, for which `astype` would call an operator."""
+    return x if x.dtype == dtype else x.astype(dtype)
+
+
+def as_float32(x: paddle.Tensor) -> paddle.Tensor:
+    """The map in float32, if it is in half precision."""
+    return x.astype("float32") if x.dtype in HALF else x
+
+
 KERNELS: dict[str, Kernel] = {}
 """Registered kernels, by name of the operation."""
 
@@ -118,14 +129,13 @@ def criss_cross_attention(
         - gamma: (1,)
         - output: (N, C, H, W)
     """
-    exact = x.astype("float32") if x.dtype in HALF else x
+    exact = as_float32(x)
     query, key = paddle.split(_project(exact, query_key_weight, query_key_bias), 2, axis=3)  # (N, H, W, R) each
     value = _project(x, value_weight, value_bias)  # (N, H, W, C)
     row, column, denominator = criss_cross_weights(query, key)
     scale = gamma / denominator  # (N, H, W, 1)
     row, column = row * scale, column * scale.transpose(FLIP)
-    if x.dtype in HALF:
-        row, column = row.astype(x.dtype), column.astype(x.dtype)
+    row, column = in_type(row, x.dtype), in_type(column, x.dtype)
     along = paddle.matmul(row, value)  # (N, H, W, C)
     across = paddle.matmul(column, value.transpose(FLIP))  # (N, W, H, C)
     return x + (along + across.transpose(FLIP)).transpose([0, 3, 1, 2])

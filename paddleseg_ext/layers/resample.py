@@ -14,7 +14,7 @@ from typing import Any
 import paddle
 import paddle.nn.functional as F
 
-from paddleseg_ext.layers.functional import HALF, Size, resize_bilinear, spatial_size
+from paddleseg_ext.layers.functional import Size, in_type, resize_bilinear, spatial_size
 
 REMEMBERED = 64  # matrices of each kind: sizes of some images, times grids
 
@@ -35,17 +35,11 @@ def resize(x: paddle.Tensor, size: tuple[Size, Size], align_corners: bool) -> pa
     return resize_bilinear(x, to, align_corners)
 
 
-def as_float32(x: paddle.Tensor) -> paddle.Tensor:
-    """The map in float32, if it is in half precision."""
-    return x.astype("float32") if x.dtype in HALF else x
-
-
 def _resize_eagerly(x: paddle.Tensor, size: tuple[Size, Size], align_corners: bool) -> paddle.Tensor:
     # A separate function, so that the comparison of sizes is not traced.
     if tuple(x.shape[2:]) == tuple(size):
         return x
-    out = resize_bilinear(x, size, align_corners)
-    return out if out.dtype == x.dtype else out.astype(x.dtype)
+    return in_type(resize_bilinear(x, size, align_corners), x.dtype)
 
 
 Builder = Callable[..., paddle.Tensor]
@@ -119,10 +113,10 @@ def pyramid_pool(x: paddle.Tensor, bin_sizes: Sequence[int]) -> list[paddle.Tens
     """
     height, width = spatial_size(x)
     across = paddle.concat([pool_matrix(width, k) for k in bin_sizes])  # (Σk, W)
-    rows = paddle.matmul(x, across.astype(x.dtype), transpose_y=True)  # (N, C, H, Σk)
+    rows = paddle.matmul(x, in_type(across, x.dtype), transpose_y=True)  # (N, C, H, Σk)
     grids, start = [], 0
     for k in bin_sizes:
-        down = pool_matrix(height, k).astype(x.dtype)  # (k, H)
+        down = in_type(pool_matrix(height, k), x.dtype)  # (k, H)
         grids.append(paddle.matmul(down, rows[:, :, :, start : start + k]))  # (N, C, k, k)
         start += k
     return grids
