@@ -97,15 +97,18 @@ def test_lightnings_hyperparameters_are_skipped(tmp_path: Path, monkeypatch: pyt
     assert read_weight_file(path).key == "state_dict"
 
 
-@pytest.mark.parametrize("kind, precision", [("bfloat16", 2**-8), ("float16", 2**-11), ("float64", 0)])
+@pytest.mark.parametrize("kind, precision", [("bfloat16", 2**-7), ("float16", 2**-10), ("float64", 0)])
 def test_numbers_of_other_precision_in_paddles_files(tmp_path: Path, kind: str, precision: float) -> None:
     path = tmp_path / "model.pdparams"
-    paddle.save({"weight": paddle.to_tensor(VALUES).astype(kind)}, str(path))
-    np.testing.assert_allclose(read_weights(path)["weight"], VALUES, rtol=precision)
+    saved = paddle.to_tensor(VALUES).astype(kind)  # Paddle 2.6 cuts bits off, later ones round
+    paddle.save({"weight": saved}, str(path))
+    expected = saved.astype("float32").numpy()
+    np.testing.assert_allclose(expected, VALUES, rtol=precision)
+    np.testing.assert_array_equal(read_weights(path)["weight"].astype("float32"), expected)
     layer = nn.Layer()
     layer.weight = layer.create_parameter([2, 2])
     load_weights(layer, path)
-    np.testing.assert_allclose(layer.weight.numpy(), VALUES, rtol=precision)
+    np.testing.assert_array_equal(layer.weight.numpy(), expected)
 
 
 def safetensors(kind: str, array: np.ndarray) -> bytes:
