@@ -7,6 +7,7 @@ import paddle.nn.functional as F
 from paddle import nn
 
 from paddleseg_ext.layers.conv import ConvNormAct
+from paddleseg_ext.layers.functional import in_type
 from paddleseg_ext.layers.initialization import uniform_fan_in
 
 
@@ -81,5 +82,5 @@ class ContextEncoding(nn.Layer):
     def forward(self, x: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor]:
         codes = F.relu(self.norm(self.encoding(self.project(x))))  # (N, K, C)
         context = codes.mean(axis=1)  # (N, C)
-        gamma = F.sigmoid(self.gate(context)).unsqueeze([2, 3])  # (N, C, 1, 1)
+        gamma = in_type(F.sigmoid(self.gate(context)), x.dtype).unsqueeze([2, 3])  # (N, C, 1, 1)
         return context, F.relu(x + x * gamma)

@@ -11,6 +11,7 @@ import pytest
 from paddle import nn
 from paddle.amp import grad_scaler
 from paddle.amp.auto_cast import _set_multi_precision, amp_initialize
+from paddle.base.layer_helper import LayerHelper
 
 from paddleseg_ext.runtime.amp import Precision, as_float32, new_scaler
 from paddleseg_ext.training import state_dict
@@ -140,6 +141,7 @@ def half_precision(name: str) -> tuple[nn.Layer, paddle.optimizer.Optimizer]:
 
 def create_accumulators(model: nn.Layer, optimizer: paddle.optimizer.Optimizer) -> None:
     """What the first step does, before the kernels that a CPU lacks."""
+    optimizer.helper = LayerHelper(type(optimizer).__name__)
     learning = [parameter for parameter in model.parameters() if not parameter.stop_gradient]
     optimizer._create_accumulators(paddle.static.default_main_program().global_block(), learning)
 
