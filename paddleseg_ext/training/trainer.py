@@ -161,8 +161,10 @@ class Trainer:
                 self._log(lr)
             if iteration % train.save_interval == 0 or last:
                 self._save_and_evaluate(interrupt)
-            interrupt.signal = distributed.all_reduce_max(interrupt.signal or 0) or None
-            if interrupt.signal is not None or self._gave_up():
+            agreed = distributed.all_reduce_max(interrupt.signal or 0)
+            if agreed:  # a signal that came meanwhile is for the next iteration's turn, and must not be overwritten
+                interrupt.signal = agreed
+            if agreed or self._gave_up():
                 break
         if interrupt.signal is not None and self._unsaved():
             self._save()

@@ -154,6 +154,20 @@ def test_a_signal_saves_and_the_rest_equals_a_straight_run(make, before_step, tm
     assert_same(weights(tmp_path / "straight" / "iter_20"), weights(tmp_path / "stopped" / "iter_20"))
 
 
+def test_a_signal_while_the_processes_agree_is_not_lost(make, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer, rounds = make("run"), []
+
+    def agree(value: int) -> int:
+        rounds.append(value)
+        if len(rounds) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return value
+
+    monkeypatch.setattr("paddleseg_ext.training.trainer.distributed.all_reduce_max", agree)
+    result = trainer.run()
+    assert (result.signal, result.iteration, rounds) == (signal.SIGTERM, 4, [0, 0, 0, signal.SIGTERM])
+
+
 def test_an_evaluation_cut_short_is_made_up_for(make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(
