@@ -22,6 +22,12 @@ isolate() {
   export PYTHONNOUSERSITE=1 PIP_USER=0 PIP_NO_INPUT=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 }
 
+# Has MKL sum alike on each run (paddleseg_ext/compat/environment.py tells why); tests may load Paddle before the package
+# that sets it.
+steady_mkl() {
+  if grep -qs AuthenticAMD /proc/cpuinfo; then export MKL_DEBUG_CPU_TYPE="${MKL_DEBUG_CPU_TYPE:-5}"; fi
+}
+
 # Prints the path of a Python that Paddle has wheels for and that can make environments.
 find_python() {
   local probe name

@@ -11,8 +11,7 @@ cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 source tools/_env.sh
 
 use_environment test
-# Tests may load Paddle before the package that sets this (paddleseg_ext/compat/environment.py tells why).
-if grep -qs AuthenticAMD /proc/cpuinfo; then export MKL_DEBUG_CPU_TYPE="${MKL_DEBUG_CPU_TYPE:-5}"; fi
+steady_mkl
 if [ "${1-}" = --all ]; then
   shift
 else

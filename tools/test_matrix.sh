@@ -95,7 +95,7 @@ folder=${folder:-$(mktemp -d)}
 mkdir -p "$folder"
 repository=$(pwd -P)
 isolate
-if grep -qs AuthenticAMD /proc/cpuinfo; then export MKL_DEBUG_CPU_TYPE="${MKL_DEBUG_CPU_TYPE:-5}"; fi # as tools/test.sh
+steady_mkl
 
 failed=0 rows=()
 for python in "${pythons[@]}"; do

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -87,11 +88,31 @@ def load_config(
     path = Path(path)
     if not path.is_file():
         raise UserError(f"Configuration not found: {path} is not a file.")
+    with _named(path):
+        config = _read(path, learning_rate=learning_rate, batch_size=batch_size, iters=iters, opts=opts)
+        written = TrainConfig.of(config.dic["train"])
+    config.dic["train"] = replace(written, **(train or {})).to_section()
+    with _named(path):
+        _write_out_defaults(config)
+    return config
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Within the block a `UserError` that does not name the file gets its name."""
     try:
-        import_modules(path)
-        config = _Config(str(path), learning_rate=learning_rate, batch_size=batch_size, iters=iters, opts=opts)
+        yield
     except UserError as error:
         raise error if str(path) in str(error) else UserError(f"{path}: {error}") from error
+
+
+def _read(path: Path, **replacements: Any) -> Config:
+    """The configuration as the files say it, with what PaddleSeg and the file system find wrong as sentences."""
+    try:
+        import_modules(path)
+        return _Config(str(path), **replacements)
+    except UserError:
+        raise
     except yaml.YAMLError as error:
         raise UserError(f"{path} is not valid YAML: {reason(error)}.") from error
     except FileNotFoundError as error:
@@ -100,16 +121,6 @@ def load_config(
         raise UserError(f"{path}: {error.filename} cannot be read ({error.strerror}).") from error
     except (AssertionError, AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise UserError(f"{path}: {reason(error)}") from error
-    try:
-        written = TrainConfig.of(config.dic["train"])
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
-    config.dic["train"] = replace(written, **(train or {})).to_section()
-    try:
-        _write_out_defaults(config)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
-    return config
 
 
 def import_modules(path: Path) -> None:

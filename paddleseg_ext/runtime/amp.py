@@ -100,9 +100,3 @@ class Precision:
 def new_scaler() -> paddle.amp.GradScaler:
     """A scaler of float16's losses at the start of a run."""
     return paddle.amp.GradScaler(init_loss_scaling=FIRST_SCALE)
-
-
-def as_float32(outputs: Any) -> Any:
-    """A network's outputs, nested in lists and dicts as they are, with half-precision tensors made float32."""
-    half = (paddle.float16, paddle.bfloat16)
-    return paddle.utils.map_structure(lambda value: value.astype("float32") if value.dtype in half else value, outputs)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import paddle
 
 from paddleseg_ext.compat.paddle import exact_float32
-from paddleseg_ext.layers.functional import KERNELS
+from paddleseg_ext.layers.functional import KERNELS, in_type
 from paddleseg_ext.layers.resample import interpolation_matrix
 
 FLAGS = {
@@ -31,7 +31,7 @@ class ResizeByMatrices:
     def run(self, x: paddle.Tensor, size: Sequence[int], align_corners: bool = False) -> paddle.Tensor:
         """(N, C, h, w) to (N, C, *size), the same function as ``F.interpolate``."""
         sides = zip(x.shape[2:], size)
-        down, across = (interpolation_matrix(old, int(new), align_corners).astype(x.dtype) for old, new in sides)
+        down, across = (in_type(interpolation_matrix(old, int(new), align_corners), x.dtype) for old, new in sides)
         with exact_float32():
             return paddle.matmul(paddle.matmul(down, x), across, transpose_y=True)
 

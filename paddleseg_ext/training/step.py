@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from contextlib import nullcontext
+from typing import Any
 
 import paddle
 from paddle import nn
 
 from paddleseg_ext.compat.paddle import squared_l2_norm
+from paddleseg_ext.layers.functional import as_float32
 from paddleseg_ext.runtime import distributed
-from paddleseg_ext.runtime.amp import Precision, as_float32
+from paddleseg_ext.runtime.amp import Precision
 from paddleseg_ext.training import losses as loss_functions
 from paddleseg_ext.training.param_groups import learnable
 
@@ -64,9 +66,10 @@ class Step:
         for number, batch in enumerate(batches, start=1):
             with distributed.no_sync(self.network) if number < self.accumulate else nullcontext():
                 with self.precision.forward():
-                    outputs = self.network(batch["img"])
+                    outputs: Any = self.network(batch["img"])
                 # losses in float32: some multiply or convolve, which mixed precision would do in half
-                parts = loss_functions.compute(self.model, as_float32(outputs), batch, self.losses)
+                outputs = paddle.utils.map_structure(as_float32, outputs)
+                parts = loss_functions.compute(self.model, outputs, batch, self.losses)
                 self.precision.backward(sum(parts.values()) / self.accumulate)  # type: ignore[arg-type]  # of tensors
             for name, loss in parts.items():
                 value = loss.detach().astype("float32").reshape([]) / self.accumulate
@@ -95,5 +98,4 @@ class Step:
 @paddle.no_grad()
 def gradient_norm(gradients: list[paddle.Tensor]) -> paddle.Tensor:
     """The Euclidean norm of all gradients together, a scalar."""
-    exact = [g if g.dtype == paddle.float32 else g.astype("float32") for g in gradients]
-    return paddle.add_n([squared_l2_norm(gradient) for gradient in exact]).sqrt()
+    return paddle.add_n([squared_l2_norm(as_float32(gradient)) for gradient in gradients]).sqrt()

@@ -13,7 +13,8 @@ from paddle.amp import grad_scaler
 from paddle.amp.auto_cast import _set_multi_precision, amp_initialize
 from paddle.base.layer_helper import LayerHelper
 
-from paddleseg_ext.runtime.amp import Precision, as_float32, new_scaler
+from paddleseg_ext.layers.functional import as_float32
+from paddleseg_ext.runtime.amp import Precision, new_scaler
 from paddleseg_ext.training import state_dict
 from paddleseg_ext.training.ema import Ema
 from paddleseg_ext.training.step import NonFinite, Step
@@ -125,7 +126,7 @@ def test_losses_are_computed_in_float32_outside_mixed_precision(step: Step) -> N
 
 def test_nested_outputs_become_float32() -> None:
     half, whole = paddle.ones([2]).astype("float16"), paddle.ones([2], "int64")
-    found = as_float32({"masks": [half, whole], "scores": half.astype("bfloat16")})
+    found = paddle.utils.map_structure(as_float32, {"masks": [half, whole], "scores": half.astype("bfloat16")})
     assert [found["masks"][0].dtype, found["masks"][1].dtype] == [paddle.float32, paddle.int64]
     assert found["scores"].dtype == paddle.float32
 

@@ -64,10 +64,12 @@ class ScaleCropFlip:
         ignore_index: int = 255,
         loop_times: int = 10,
     ):
-        if len(crop_size) != 2 or not all(isinstance(side, int) and side > 0 for side in crop_size):
-            raise ValueError(f"crop_size: {crop_size} is not a width and a height in pixels, e.g. [1024, 512]")
-        if fit is not None and (len(fit) != 2 or not all(isinstance(side, int) and side > 0 for side in fit)):
-            raise ValueError(f"fit: {fit} is not a long and a short side in pixels, e.g. [2048, 512]")
+        for name, sides, needed in [
+            ("crop_size", crop_size, "a width and a height in pixels, e.g. [1024, 512]"),
+            ("fit", crop_size if fit is None else fit, "a long and a short side in pixels, e.g. [2048, 512]"),
+        ]:
+            if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
+                raise ValueError(f"{name}: {sides} is not {needed}")
         if not 0 < min_scale_factor <= max_scale_factor:
             raise ValueError(
                 f"min_scale_factor: {min_scale_factor} is not above 0 and at most max_scale_factor {max_scale_factor}"
