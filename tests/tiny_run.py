@@ -11,6 +11,8 @@ import yaml
 from paddle import nn
 from paddleseg.cvlibs import manager
 
+from paddleseg_ext.checkpoint.save import load_checkpoint
+
 SIZE, CLASSES = 32, 3
 
 
@@ -85,3 +87,14 @@ def write_config(root: Path, **changes: object) -> Path:
     path = root / "config.yml"
     path.write_text(yaml.safe_dump({**config, **changes}), encoding="utf-8")
     return path
+
+
+def weights(path: Path) -> dict[str, np.ndarray]:
+    """Of a checkpoint."""
+    return load_checkpoint(path).weights
+
+
+def assert_same(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> None:
+    assert a.keys() == b.keys()
+    for name in a:
+        np.testing.assert_array_equal(a[name], b[name], err_msg=name)

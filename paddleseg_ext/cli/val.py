@@ -15,7 +15,7 @@ from paddleseg_ext.errors import UserError
 from paddleseg_ext.evaluation.evaluate import evaluate
 from paddleseg_ext.evaluation.predictor import Predictor
 from paddleseg_ext.runtime import distributed
-from paddleseg_ext.runtime.device import set_device
+from paddleseg_ext.runtime.device import READERS, reading_processes, set_device
 from paddleseg_ext.visualization.comparisons import draw_comparisons, evenly_spaced
 
 
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_arguments(parser)
     add_applying_arguments(parser, "aug_eval")
     parser.add_argument("--batch_size", type=int, default=1, help="images of one size that the network sees at once")
-    parser.add_argument("--num_workers", type=int, default=0, help="processes that read data")
+    parser.add_argument("--num_workers", type=int, help=f"processes that read data; {READERS}")
     parser.add_argument("--boundary", action="store_true", help="also compute boundary IoU")
     parser.add_argument("--json", metavar="FILE", help="write all numbers to this file")
     parser.add_argument("--pictures", metavar="DIR", help="write image | truth | prediction of some images")
@@ -36,9 +36,9 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate, print the table and write what was asked for."""
     config = load_config(args.config, opts=args.opts)
     settings = predictor_settings(args, config, "aug_eval")
-    for key in ("batch_size", "num_pictures"):
-        if getattr(args, key) < 1:
-            raise UserError(f"--{key} {getattr(args, key)}: it is at least 1")
+    for key, least in (("batch_size", 1), ("num_pictures", 1), ("num_workers", 0)):
+        if (value := getattr(args, key)) is not None and value < least:
+            raise UserError(f"--{key} {value}: it is at least {least}")
     set_device(args.device)
     builder = Builder(config)
     dataset = builder.val_dataset
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     check_transforms(dataset, "val_dataset", evaluated=True)
     check_channels({"val_dataset": channels_of(dataset)}, config.dic["model"])
     model = model_of(args, builder)
-    reading = {"batch_size": args.batch_size, "num_workers": args.num_workers}
+    reading = {"batch_size": args.batch_size, "num_workers": reading_processes(args.num_workers)}
     result = evaluate(model, dataset, boundary=args.boundary, **reading, **settings)
     if distributed.rank() > 0:
         return 0

@@ -15,6 +15,7 @@ from paddleseg_ext.errors import UserError
 from paddleseg_ext.evaluation.metrics import Metrics
 from paddleseg_ext.registry import unknown_argument
 from paddleseg_ext.runtime.amp import LEVELS, TYPES
+from paddleseg_ext.runtime.device import READERS
 
 
 def _entry(
@@ -79,7 +80,10 @@ class TrainConfig:
         changes_weights=True,
         at_least=1,
     )
-    num_workers: int = _entry(int, 0, "processes that read data", "data", at_least=0)
+    num_workers: int | None = _entry(int, None, f"processes that read data; {READERS}", "data", at_least=0)
+    val_batch_size: int = _entry(
+        int, 1, "images of one size that the network sees at once in evaluations", "data", at_least=1
+    )
     skip_nonfinite: int = _entry(
         int, 0, "iterations to skip, at most, for a loss that is not finite", "data", changes_weights=True, at_least=0
     )

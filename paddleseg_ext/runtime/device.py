@@ -11,6 +11,8 @@ import paddle
 from paddleseg_ext.errors import UserError, reason
 
 DEVICES = "auto, cpu, gpu, gpu:N, xpu, npu or mlu"
+MOST_READERS = 8
+READERS = f"default: {MOST_READERS}, or a processor each where there are fewer, for each GPU; none on a CPU"
 INSTALL_PAGE = "https://www.paddlepaddle.org.cn/en/install/quick"
 
 
@@ -46,9 +48,19 @@ def set_device(name: str = "auto") -> str:
 
 
 def cpu_threads() -> int:
-    """Threads of the CPU for one process: the processors it may use, shared with the others of a launch."""
+    """Threads of the CPU for one process: the processors it may use, shared with the others on this machine."""
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, processors // paddle.distributed.get_world_size())
+    return max(1, processors // int(os.environ.get("PADDLE_LOCAL_SIZE", paddle.distributed.get_world_size())))
+
+
+def reading_processes(asked: int | None = None) -> int:
+    """Processes that read data for this one: as many as asked for, else those of `READERS`.
+
+    A GPU waits for data that are read between its steps; on a CPU they would take the processors from the network.
+    """
+    if asked is not None:
+        return asked
+    return 0 if paddle.get_device() == "cpu" else min(MOST_READERS, cpu_threads())
 
 
 def peak_memory() -> int:

@@ -29,6 +29,7 @@ class LabelWatch:
         self.total: np.ndarray | None = None
         self._new: list[paddle.Tensor] = []  # summed only when asked for: a GPU is not waited for
         self._told: str | None = None
+        self._found = False  # a labeled pixel, in any process
 
     def add(self, counts: paddle.Tensor) -> None:
         """Take in the counts of a batch, (N, K + 2) as `data.label_io.count_values` gives them."""
@@ -44,9 +45,10 @@ class LabelWatch:
             UserError: Every pixel was ignored.
         """
         total = self._sum()
-        if total is None or position < min(len(self.dataset), ENOUGH):
+        if self._found or total is None or position < min(len(self.dataset), ENOUGH):
             return
-        if not distributed.all_reduce_max(int(total[:-2].any())):
+        self._found = bool(distributed.all_reduce_max(int(total[:-2].any())))
+        if not self._found:
             raise UserError(
                 f"train_dataset: in the first {position} samples no pixel is labeled, all are "
                 f"{getattr(self.dataset, 'ignore_index', 255)} (ignored), so there is nothing to learn from"

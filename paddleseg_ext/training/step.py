@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from typing import Any
 
@@ -36,6 +36,12 @@ class Step:
         clip_norm: Longest gradient, all parameters together; a longer one is shortened to it.
         undoable: Training goes on after a step that was not finite, so BatchNorm's statistics, which the forward pass
             has spoilt by then, are copied before each step.
+        meanwhile: Called when everything of an iteration has been issued and its results are about to be waited for: a
+            GPU is still computing, and what the host does then costs no time.
+        stopping: Whether this process wants to stop.
+
+    Attributes:
+        stop: Whether any process wanted to stop when the last iteration's losses were shared, the same in all of them.
     """
 
     def __init__(
@@ -47,7 +53,10 @@ class Step:
         precision: Precision | None = None,
         clip_norm: float | None = None,
         undoable: bool = False,
+        meanwhile: Callable[[], object] = lambda: None,
+        stopping: Callable[[], bool] = lambda: False,
     ):
+        self.meanwhile, self.stopping, self.stop = meanwhile, stopping, False
         self.model, self.losses, self.optimizer = model, losses, optimizer
         self.accumulate, self.clip_norm = accumulate, clip_norm
         self.precision = precision or Precision()
@@ -77,8 +86,11 @@ class Step:
         self.precision.unscale(self.optimizer)
         gradients = [p.grad for p in self.model.parameters() if not p.stop_gradient and p.grad is not None]
         norm = gradient_norm(gradients)
-        means = distributed.all_reduce_mean(paddle.stack([*totals.values(), norm]))
+        stopping = paddle.full([], float(self.stopping()), "float32")
+        means = distributed.all_reduce_mean(paddle.stack([*totals.values(), norm, stopping]))
+        self.meanwhile()
         values: list[float] = means.numpy().tolist()  # the iteration's one wait for a GPU
+        self.stop = values.pop() > 0
         result = dict(zip([*totals, NORM], values))
         if not all(map(math.isfinite, values[:-1])) or not self.precision.tolerates(values[-1]):
             self.optimizer.clear_grad()

@@ -19,6 +19,7 @@ from paddleseg_ext.data.sampler import COUNTS, Batches, SampleStream
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.runtime import distributed
 from paddleseg_ext.runtime.amp import Precision
+from paddleseg_ext.runtime.device import reading_processes
 from paddleseg_ext.runtime.interrupt import Interrupt, Interrupted
 from paddleseg_ext.runtime.seeding import ITERATION, seed_all
 from paddleseg_ext.training import checks, state_dict
@@ -63,7 +64,7 @@ class Trainer:
         self.state = TrainState(seed=run.train.seed or 0)
         self.newest: Path | None = None  # checkpoint
         self.precision = Precision(run.train.precision, run.train.amp_level)
-        self.ema = Ema(model, run.train.ema_decay) if run.train.ema else None
+        self.ema = Ema(model, run.train.ema_decay, self._masters) if run.train.ema else None
         self.validator = Validator(model, val_dataset, losses, run) if val_dataset is not None else None
         self.metrics = MetricLogger(run.save_dir, run.use_vdl) if distributed.rank() == 0 else None
         self.meter = AverageMeter()
@@ -109,20 +110,11 @@ class Trainer:
         self._check()
         if self.newest is None:
             self.precision.prepare(self.model, self.optimizer)
-        train = self.config.train
-        self.step = Step(
-            self.model,
-            self.losses,
-            self.optimizer,
-            train.accumulate,
-            self.precision,
-            train.clip_norm,
-            undoable=train.skip_nonfinite > 0,
-        )
         self.stream = SampleStream(self.train_dataset, self.state.seed)
         train_mode(self.model)
         opened = self.metrics.opened(self.state.iteration) if self.metrics else nullcontext()
         with Interrupt(lingers=distributed.launched()) as interrupt, opened:
+            self.step = self._make_step(interrupt)
             try:
                 if not self.state.evaluated:  # an evaluation was cut short
                     self._evaluate(interrupt)
@@ -131,6 +123,20 @@ class Trainer:
                 pass  # in an evaluation, which is repeated after a resume
         return TrainResult(self.state.iteration, self.newest, self.state.best, interrupt.signal)
 
+    def _make_step(self, interrupt: Interrupt) -> Step:
+        train = self.config.train
+        return Step(
+            self.model,
+            self.losses,
+            self.optimizer,
+            train.accumulate,
+            self.precision,
+            train.clip_norm,
+            undoable=train.skip_nonfinite > 0,
+            meanwhile=self.ema.catch_up if self.ema else lambda: None,
+            stopping=lambda: interrupt.signal is not None,
+        )
+
     def _iterate(self, interrupt: Interrupt) -> None:
         run, train, state = self.config, self.config.train, self.state
         todo = range(state.iteration + 1, run.iters + 1)
@@ -138,7 +144,7 @@ class Trainer:
             return
         rank, world_size = distributed.rank(), distributed.world_size()
         batches = Batches(state.position, len(todo) * train.accumulate, run.batch_size, rank, world_size)
-        loaded = load(self.stream, batches, train.num_workers)
+        loaded = load(self.stream, batches, reading_processes(train.num_workers))
         self.meter.reset()
         for iteration in todo:
             seed_all(ITERATION, state.seed, iteration, rank)
@@ -161,13 +167,23 @@ class Trainer:
                 self._log(lr)
             if iteration % train.save_interval == 0 or last:
                 self._save_and_evaluate(interrupt)
-            agreed = distributed.all_reduce_max(interrupt.signal or 0)
-            if agreed:  # a signal that came meanwhile is for the next iteration's turn, and must not be overwritten
-                interrupt.signal = agreed
-            if agreed or self._gave_up():
+            if self._leaves(interrupt, last):
                 break
         if interrupt.signal is not None and self._unsaved():
             self._save()
+
+    def _leaves(self, interrupt: Interrupt, last: bool) -> bool:
+        """Whether this was the last iteration, in all processes alike; then they agree on the signal, too.
+
+        That a signal has come is shared together with the losses, as asking for it would have a GPU wait: one that
+        comes later is for the next iteration's turn.
+        """
+        signalled = self.step.stop if distributed.world_size() > 1 else interrupt.signal is not None
+        if not (signalled or last or self._gave_up()):
+            return False
+        if agreed := distributed.all_reduce_max(interrupt.signal or 0):  # 0 must not replace one that came meanwhile
+            interrupt.signal = agreed
+        return True
 
     def _fetch(self, loaded: Iterator[dict]) -> Iterator[dict]:
         """The batches of an iteration, with the time spent waiting for them noted."""
@@ -198,7 +214,7 @@ class Trainer:
             logger.warning(f"warning: skipped ({state.skipped} of {allowed}), {message}")
             return {}
         if self.ema:
-            self.ema.update(self._masters())
+            self.ema.stepped()
         return losses
 
     def _log(self, lr: float) -> None:

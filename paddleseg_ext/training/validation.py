@@ -15,6 +15,7 @@ from paddleseg_ext.data.classes import class_names, palette
 from paddleseg_ext.evaluation.evaluate import evaluate
 from paddleseg_ext.evaluation.predictor import Predictor
 from paddleseg_ext.runtime import distributed
+from paddleseg_ext.runtime.device import reading_processes
 from paddleseg_ext.training.config import RunConfig
 from paddleseg_ext.training.losses import mask_loss
 from paddleseg_ext.training.metric_logger import MetricLogger
@@ -55,7 +56,13 @@ class Validator:
         settings = {"precision": train.precision, **self.run.test_config}
         loss = mask_loss(self.model, self.losses)
         result = evaluate(
-            self.model, self.dataset, num_workers=train.num_workers, progress=False, loss=loss, **settings
+            self.model,
+            self.dataset,
+            batch_size=train.val_batch_size,
+            num_workers=reading_processes(train.num_workers),
+            progress=False,
+            loss=loss,
+            **settings,
         )
         record = {"iter": state.iteration, **result.to_dict(class_names(self.dataset))}
         score = record[train.metric] or 0.0

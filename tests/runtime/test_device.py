@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import paddle
 import pytest
 
 from paddleseg_ext.errors import UserError
-from paddleseg_ext.runtime.device import peak_memory, set_device
+from paddleseg_ext.runtime.device import peak_memory, reading_processes, set_device
 
 
 def test_auto_takes_what_there_is() -> None:
@@ -48,3 +50,16 @@ def test_processes_of_a_launch_do_not_share_one_device(name: str, monkeypatch: p
     monkeypatch.setattr(paddle.distributed, "get_world_size", lambda: 1)
     set_device(name)
     assert chosen == ["gpu", name]
+
+
+def test_data_are_read_by_processes_where_a_gpu_would_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paddle, "get_device", lambda: "cpu")
+    assert [reading_processes(asked) for asked in (None, 0, 3)] == [0, 0, 3]
+    monkeypatch.setattr(paddle, "get_device", lambda: "gpu:1")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(24), raising=False)
+    assert [reading_processes(asked) for asked in (None, 0, 12)] == [8, 0, 12]
+    monkeypatch.setenv("PADDLE_LOCAL_SIZE", "4")
+    monkeypatch.setattr(paddle.distributed, "get_world_size", lambda: 16)  # on four machines
+    assert reading_processes() == 6
+    monkeypatch.setenv("PADDLE_LOCAL_SIZE", "48")
+    assert reading_processes() == 1

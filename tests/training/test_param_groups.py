@@ -144,12 +144,21 @@ def test_the_average_follows_its_formula() -> None:
     expected = 2.0
     for t, value in enumerate([4.0, -1.0, 3.0, 7.0, 5.0, 1.0, 0.0, 2.0, 2.0], start=1):
         model.weight.set_value(paddle.to_tensor([[value]]))
-        ema.update()
+        ema.stepped()
+        ema.catch_up()
         decay = min(0.5, (1 + t) / (10 + t))
         expected = decay * expected + (1 - decay) * value
     with ema.applied(model):
         assert float(model.weight) == pytest.approx(expected)
     assert float(model.weight) == 2.0
+    again = Ema(model, decay=0.5)
+    again.stepped()
+    with pytest.raises(RuntimeError, match="without `catch_up`"):
+        again.stepped()
+    again.catch_up()  # while the next step's gradients are computed, say
+    model.weight.set_value(paddle.to_tensor([[100.0]]))
+    again.catch_up()
+    assert float(again.averages["weight"]) == 2.0
     other = Ema(model, decay=0.5)
     other.restore(ema.arrays(), ema.steps)
     assert other.steps == 9 and other.arrays()["ema/weight"] == ema.arrays()["ema/weight"]

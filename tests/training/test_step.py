@@ -90,6 +90,30 @@ def test_what_is_not_finite_changes_nothing(weights: dict, value: float) -> None
         assert parameter.grad is None or not parameter.grad.numpy().any()
 
 
+def test_the_host_works_while_the_gpu_does_and_a_wish_to_stop_travels_with_the_losses(weights: dict) -> None:
+    model, seen, wish = TwoOutputs(CLASSES, plain=True), [], iter([False, True, True])
+    model.set_state_dict(weights)
+    name, parameter = next(iter(model.named_parameters()))
+    step = Step(
+        model,
+        LOSSES,
+        paddle.optimizer.SGD(0.5, parameters=model.parameters()),
+        meanwhile=lambda: seen.append((parameter.numpy(), parameter.grad is not None)),
+        stopping=lambda: next(wish),
+    )
+    data, stops = batch(2), []
+    for _ in range(2):
+        assert set(step([data])) == {"mask", "aux0", "grad_norm"}
+        stops.append(step.stop)
+    assert stops == [False, True]
+    np.testing.assert_array_equal(seen[0][0], weights[name].numpy())  # the step has not been taken yet
+    assert not np.array_equal(seen[1][0], seen[0][0]) and seen[0][1] and seen[1][1]
+    data["img"] = data["img"] * float("nan")
+    with pytest.raises(NonFinite):
+        step([data])
+    assert step.stop and len(seen) == 3
+
+
 def test_norm_of_all_gradients_together() -> None:
     assert float(gradient_norm([paddle.to_tensor([3.0, 0.0]), paddle.to_tensor([[4.0]])])) == pytest.approx(5.0)
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,60 +13,21 @@ import pytest
 
 from paddleseg_ext.checkpoint import save as checkpoint
 from paddleseg_ext.checkpoint.load import read_weights
-from paddleseg_ext.config.load import load_config
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.training import state_dict
-from paddleseg_ext.training.build import build_trainer, run_config
 from paddleseg_ext.training.metric_logger import MetricLogger
-from paddleseg_ext.training.step import Step
-from paddleseg_ext.training.trainer import Trainer
-from tests.tiny_run import write_config, write_samples
+from tests.tiny_run import assert_same, weights
 
 
-@pytest.fixture
-def make(tmp_path: Path):
-    """Trainers over the same data; `config` replaces entries of the YAML file, keywords those of its `train:`."""
-    write_samples(tmp_path)
-
-    def trainer(
-        name: str,
-        config: dict | None = None,
-        iters: int = 20,
-        resume: Path | None = None,
-        use_vdl: bool = False,
-        **train: object,
-    ) -> Trainer:
-        cfg = load_config(write_config(tmp_path, **(config or {})), train={"save_interval": 10, "seed": 7, **train})
-        return build_trainer(cfg, replace(run_config(cfg, tmp_path / name, use_vdl), iters=iters), resume)
-
-    return trainer
-
-
-@pytest.fixture
-def before_step(monkeypatch: pytest.MonkeyPatch):
-    """Lets a function see, and perhaps spoil, the batches of each iteration."""
-
-    def install(look: Callable[[list[dict]], None]) -> None:
-        call = Step.__call__
-
-        def step(self: Step, batches: Iterator[dict]) -> dict[str, float]:
-            batches = list(batches)
-            look(batches)
-            return call(self, batches)
-
-        monkeypatch.setattr(Step, "__call__", step)
-
-    return install
-
-
-def weights(path: Path) -> dict[str, np.ndarray]:
-    return checkpoint.load_checkpoint(path).weights
-
-
-def assert_same(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> None:
-    assert a.keys() == b.keys()
-    for name in a:
-        np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+def test_evaluations_take_a_batch(make, tmp_path: Path) -> None:
+    """Of one image and of several: the same scores, and the training goes on alike."""
+    scores = []
+    for size in (1, 3):
+        make(f"of_{size}", do_eval=True, val_batch_size=size).run()
+        records = map(json.loads, (tmp_path / f"of_{size}" / "metrics.jsonl").read_text().splitlines())
+        scores.append([(record["miou"], record["val_loss"]) for record in records if "miou" in record])
+    np.testing.assert_allclose(scores[0], scores[1], rtol=1e-6)
+    assert_same(weights(tmp_path / "of_1" / "iter_20"), weights(tmp_path / "of_3" / "iter_20"))
 
 
 def test_the_loss_falls_and_the_score_rises(make, tmp_path: Path) -> None:
@@ -134,50 +92,6 @@ def test_another_seed_is_another_run(make, tmp_path: Path) -> None:
     assert not np.array_equal(
         weights(tmp_path / "a" / "iter_3")["mask.weight"], weights(tmp_path / "b" / "iter_3")["mask.weight"]
     )
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_and_the_rest_equals_a_straight_run(make, before_step, tmp_path: Path, number: int) -> None:
-    make("straight").run()
-    trainer = make("stopped")
-
-    def send_at_seventh(_: list[dict]) -> None:
-        if trainer.state.iteration == 6:
-            os.kill(os.getpid(), number)
-
-    before_step(send_at_seventh)
-    before = signal.getsignal(number)
-    result = trainer.run()
-    assert (result.signal, result.iteration, result.checkpoint.name) == (number, 7, "iter_7")
-    assert signal.getsignal(number) == before
-    make("stopped", resume=result.checkpoint).run()
-    assert_same(weights(tmp_path / "straight" / "iter_20"), weights(tmp_path / "stopped" / "iter_20"))
-
-
-def test_a_signal_while_the_processes_agree_is_not_lost(make, monkeypatch: pytest.MonkeyPatch) -> None:
-    trainer, rounds = make("run"), []
-
-    def agree(value: int) -> int:
-        rounds.append(value)
-        if len(rounds) == 3:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return value
-
-    monkeypatch.setattr("paddleseg_ext.training.trainer.distributed.all_reduce_max", agree)
-    result = trainer.run()
-    assert (result.signal, result.iteration, rounds) == (signal.SIGTERM, 4, [0, 0, 0, signal.SIGTERM])
-
-
-def test_an_evaluation_cut_short_is_made_up_for(make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(
-            "paddleseg_ext.training.validation.evaluate", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM)
-        )
-        result = make("run", do_eval=True).run()
-    assert result.signal == signal.SIGTERM and result.checkpoint.name == "iter_10" and not result.best
-    result = make("run", do_eval=True, resume=result.checkpoint).run()
-    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
-    assert [record["iter"] for record in map(json.loads, lines) if "miou" in record] == [10, 20]
 
 
 def test_resuming_drops_records_of_lost_iterations(make, tmp_path: Path) -> None:

@@ -1,0 +1,51 @@
+"""Small trainings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from paddleseg_ext.config.load import load_config
+from paddleseg_ext.training.build import build_trainer, run_config
+from paddleseg_ext.training.step import Step
+from paddleseg_ext.training.trainer import Trainer
+from tests.tiny_run import write_config, write_samples
+
+
+@pytest.fixture
+def make(tmp_path: Path):
+    """Trainers over the same data; `config` replaces entries of the YAML file, keywords those of its `train:`."""
+    write_samples(tmp_path)
+
+    def trainer(
+        name: str,
+        config: dict | None = None,
+        iters: int = 20,
+        resume: Path | None = None,
+        use_vdl: bool = False,
+        **train: object,
+    ) -> Trainer:
+        cfg = load_config(write_config(tmp_path, **(config or {})), train={"save_interval": 10, "seed": 7, **train})
+        return build_trainer(cfg, replace(run_config(cfg, tmp_path / name, use_vdl), iters=iters), resume)
+
+    return trainer
+
+
+@pytest.fixture
+def before_step(monkeypatch: pytest.MonkeyPatch):
+    """Lets a function see, and perhaps spoil, the batches of each iteration."""
+
+    def install(look: Callable[[list[dict]], None]) -> None:
+        call = Step.__call__
+
+        def step(self: Step, batches: Iterator[dict]) -> dict[str, float]:
+            batches = list(batches)
+            look(batches)
+            return call(self, batches)
+
+        monkeypatch.setattr(Step, "__call__", step)
+
+    return install
