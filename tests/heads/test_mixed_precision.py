@@ -11,7 +11,7 @@ import pytest
 
 from paddleseg_ext.heads import CCHead, EncHead, FastFCNHead, FCNHead
 from paddleseg_ext.registry import HEADS
-from tests.amp_emulator import emulated
+from benchmarks.amp_emulator import emulated
 
 CLASSES, TYPES = 19, ["bfloat16", "float16"]
 HEADS_BY_NAME = {name: head for name, head in HEADS.items() if head not in (FastFCNHead, FCNHead)}
