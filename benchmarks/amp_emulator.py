@@ -92,7 +92,9 @@ class Emulator:
         deciding = types[:1] if name in NORMS else types
         return paddle.float32 if paddle.float32 in deciding else self.dtype
 
-    def note(self, name: str, dtype: Any, tensors: Sequence[paddle.Tensor], out: Any, casts: Sequence[int] = ()) -> None:
+    def note(
+        self, name: str, dtype: Any, tensors: Sequence[paddle.Tensor], out: Any, casts: Sequence[int] = ()
+    ) -> None:
         """Log an operator, unless it only looks at its input otherwise."""
         if name in VIEWS:
             return

@@ -31,7 +31,10 @@ from paddleseg_ext.runtime.amp import auto_cast
 
 BATCH = 2  # images, unless the user says otherwise: a GPU's share of Cityscapes recipes
 TRAINING = 3  # forward passes that forward and backward take together
-NOTE = "ESTIMATE from recorded operations (benchmarks/estimate.py); nothing in this table was measured on a GPU"
+NOTE = (
+    "ESTIMATE from recorded operations (benchmarks/estimate.py); nothing in this table was measured on a GPU, "
+    "and the device below is where the operations were recorded"
+)
 
 
 @dataclass(frozen=True)
@@ -172,7 +175,10 @@ def record(name: str, size: tuple[int, int], batch: int) -> list[list[Operation]
 @contextmanager
 def _tf32() -> Iterator[None]:
     """Paddle's switches as they stand on a GPU, so that a network can be seen to turn them off."""
-    core, names = paddle.base.core, [name for name in ("cublas", "cudnn") if hasattr(paddle.base.core, f"get_{name}_switch")]
+    core = paddle.base.core
+    names = [
+        name for name in ("cublas", "cudnn") if hasattr(core, f"set_{name}_switch")
+    ]  # Paddle 2.6 has none on a CPU
     before = {name: getattr(core, f"get_{name}_switch")() for name in names}
     try:
         for name in names:

@@ -53,7 +53,9 @@ def write_table(folder: str | Path, name: str, rows: Sequence[Row], note: str = 
     lines = ["|".join(["", *(f" {cell} " for cell in cells), ""]) for cells in (keys, ["---"] * len(keys))]
     lines += ["|".join(["", *(f" {row[key]} " for key in keys), ""]) for row in rows]
     path = folder / f"{name}.md"
-    path.write_text("\n".join([f"# {name}", "", *([f"**{note}**", ""] if note else []), *head, "", *lines, ""]), encoding="utf-8")
+    path.write_text(
+        "\n".join([f"# {name}", "", *([f"**{note}**", ""] if note else []), *head, "", *lines, ""]), encoding="utf-8"
+    )
     return path
 
 
