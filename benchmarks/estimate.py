@@ -1,8 +1,7 @@
 """Least time of heads on a GPU, ours beside PaddleSeg's: an ESTIMATE from recorded operations, never a measurement.
 
-A forward pass in training mode runs on this machine as mixed precision (bf16, O1) would have a GPU run it, and what each
-operator computes and moves is written down; PaddleSeg's networks have the lists of PaddleSeg's own training. Then, on a
-card,
+A forward pass in training mode runs here as mixed precision (bf16, O1) would have a GPU run it, and what each operator
+computes and moves is written down; PaddleSeg's networks have the lists of PaddleSeg's own training. Then, on a card,
 
 - an operator takes max(FLOP / peak, bytes / bandwidth, launch); views and the matrices that sizes decide take nothing;
 - a cast before it takes max(bytes / bandwidth, launch);

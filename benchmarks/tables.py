@@ -60,7 +60,7 @@ def write_table(folder: str | Path, name: str, rows: Sequence[Row], note: str = 
 
 
 def default_folder(estimated: bool = False) -> Path:
-    """``benchmarks/results/DATE_DEVICE`` in the clone, such as ``2026-11-25_amd-epyc_2-cores``, or ``DATE_estimate``."""
+    """``benchmarks/results/DATE_DEVICE`` in the clone, such as ``2026-11-25_amd-epyc_2-cores``; ``DATE_estimate``."""
     device = "estimate" if estimated else re.sub(r"[^a-z0-9_]+", "-", _device().lower().replace(", ", "_"))
     return Path(__file__).parent / "results" / f"{datetime.date.today().isoformat()}_{device}"
 

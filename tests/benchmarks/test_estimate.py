@@ -53,10 +53,10 @@ def test_products_are_those_that_are_counted_otherwise(monkeypatch: pytest.Monke
         assert [operation.macs for operation in operations if operation.macs] == counts
 
 
-def test_energies_alone_are_exact_and_in_float32() -> None:
+def test_energies_are_exact_products_in_float32() -> None:
     ours, theirs = estimate.record("CCHead", (4, 6), 1)
     exact = [operation.dtype for operation in ours if operation.exact]
-    assert exact.count(SINGLE) == exact.count(HALF) == 6  # two passes of: both projections, along and across
+    assert exact.count(SINGLE) == exact.count(HALF) == 6  # two passes of three products each
     assert {operation.name for operation in ours} >= {"conv2d", "batch_norm", "exp", "cast", "bilinear_interp"}
     assert not [operation for operation in theirs if operation.exact]
 
