@@ -53,12 +53,21 @@ def test_products_are_those_that_are_counted_otherwise(monkeypatch: pytest.Monke
         assert [operation.macs for operation in operations if operation.macs] == counts
 
 
+@pytest.mark.skipif(not hasattr(paddle.base.core, "set_cublas_switch"), reason="Paddle 2.6 has no switch on a CPU")
 def test_energies_are_exact_products_in_float32() -> None:
     ours, theirs = estimate.record("CCHead", (4, 6), 1)
     exact = [operation.dtype for operation in ours if operation.exact]
     assert exact.count(SINGLE) == exact.count(HALF) == 6  # two passes of three products each
     assert {operation.name for operation in ours} >= {"conv2d", "batch_norm", "exp", "cast", "bilinear_interp"}
     assert not [operation for operation in theirs if operation.exact]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", networks.SPECS)
+def test_no_head_is_slower_than_its_counterpart_in_bf16(name: str) -> None:
+    rows = list(estimate.rows([name], (64, 128), estimate.BATCH, list(estimate.CARDS)))
+    ratios = {row["card"]: row["ratio"] for row in rows if row["precision"] == "bf16"}
+    assert set(ratios) == set(estimate.CARDS) and min(ratios.values()) > 1
 
 
 def test_white_lists_come_before_the_rule_of_norms() -> None:
