@@ -13,13 +13,13 @@ from typing import Any
 import paddle
 from paddle import nn
 
+from benchmarks import estimate
 from benchmarks.measure import MIB, Timing, count_macs, interleaved_timing, peak_allocation
-from benchmarks.networks import LAYERS, SPECS, feature_maps, layers
+from benchmarks.networks import LAYERS, PADDLESEGS, SPECS, feature_maps, layers
 from benchmarks.tables import Row, log
 from paddleseg_ext.compat.paddle import exact_float32
 from paddleseg_ext.errors import UserError
 
-PADDLESEGS = {"elementwise_add", "batch_norm", "sync_batch_norm"}  # what its training adds to Paddle's white list
 TOLERANCE = 1e-4  # of the largest value, before anything is timed
 
 
@@ -29,6 +29,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--names", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
     parser.add_argument("--maps", nargs="+", default=["64x128"], metavar="HxW", help="sizes of the stride-8 map")
     add_common_arguments(parser)
+    parser.set_defaults(batch_size=None)
+    parser.add_argument(
+        "--estimate",
+        nargs="+",
+        metavar="CARD",
+        help=f"instead of measuring: least time on {' or '.join(estimate.CARDS)}, from recorded operations; "
+        f"{estimate.BATCH} images unless --batch_size says otherwise",
+    )
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,9 +60,16 @@ def check_common_arguments(args: argparse.Namespace) -> None:
 
 def run(args: argparse.Namespace) -> list[Row]:
     """Measure, draw the bars and return a row for each name, map and mode, and for the mean of the heads."""
+    if args.batch_size is None:
+        args.batch_size = estimate.BATCH if args.estimate else 1
     check_common_arguments(args)
+    sizes = [height_and_width("--maps", text) for text in args.maps]
     rows: list[Row] = []
-    for size in [height_and_width("--maps", text) for text in args.maps]:
+    if args.estimate:
+        for size in sizes:
+            rows += estimate.rows(args.names, size, args.batch_size, args.estimate)
+        return rows
+    for size in sizes:
         results: list[Result] = []
         for name in args.names:
             log(f"{name} at {size[0]}×{size[1]}")

@@ -20,6 +20,7 @@ from paddleseg_ext.segmentor import EncoderDecoder
 
 CHANNELS = (256, 512, 1024, 2048)  # of ResNet50's and ResNet101's stages
 CLASSES = 19
+PADDLESEGS = {"elementwise_add", "batch_norm", "sync_batch_norm"}  # what its training adds to Paddle's white list
 
 
 class FixedFeatures(nn.Layer):

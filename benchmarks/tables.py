@@ -35,8 +35,12 @@ def environment_info() -> dict[str, str]:
     }
 
 
-def write_table(folder: str | Path, name: str, rows: Sequence[Row]) -> Path:
-    """Write `folder`/`name`.md and .csv; all rows have the first one's keys. Returns the former."""
+def write_table(folder: str | Path, name: str, rows: Sequence[Row], note: str = "") -> Path:
+    """Write `folder`/`name`.md, with a note above its table, and .csv; all rows have the first one's keys.
+
+    Returns:
+        Of the former.
+    """
     folder, keys = Path(folder), list(rows[0])
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / f"{name}.csv", "w", newline="", encoding="utf-8") as file:
@@ -49,13 +53,15 @@ def write_table(folder: str | Path, name: str, rows: Sequence[Row]) -> Path:
     lines = ["|".join(["", *(f" {cell} " for cell in cells), ""]) for cells in (keys, ["---"] * len(keys))]
     lines += ["|".join(["", *(f" {row[key]} " for key in keys), ""]) for row in rows]
     path = folder / f"{name}.md"
-    path.write_text("\n".join([f"# {name}", "", *head, "", *lines, ""]), encoding="utf-8")
+    path.write_text(
+        "\n".join([f"# {name}", "", *([f"**{note}**", ""] if note else []), *head, "", *lines, ""]), encoding="utf-8"
+    )
     return path
 
 
-def default_folder() -> Path:
-    """``benchmarks/results/DATE_DEVICE`` in the clone, such as ``2026-11-25_amd-epyc_2-cores``."""
-    device = re.sub(r"[^a-z0-9_]+", "-", _device().lower().replace(", ", "_"))
+def default_folder(estimated: bool = False) -> Path:
+    """``benchmarks/results/DATE_DEVICE`` in the clone, such as ``2026-11-25_amd-epyc_2-cores``; ``DATE_estimate``."""
+    device = "estimate" if estimated else re.sub(r"[^a-z0-9_]+", "-", _device().lower().replace(", ", "_"))
     return Path(__file__).parent / "results" / f"{datetime.date.today().isoformat()}_{device}"
 
 

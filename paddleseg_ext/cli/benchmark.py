@@ -43,10 +43,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure a subject, print its table and write it."""
     set_device(args.device)
-    tables = _benchmark("tables")
-    args.output = args.output or str(tables.default_folder())
+    tables, estimated = _benchmark("tables"), bool(getattr(args, "estimate", None))
+    args.output = args.output or str(tables.default_folder(estimated))
     rows: Sequence[Any] = _benchmark(SUBJECTS[args.subject][0]).run(args)
-    path = tables.write_table(args.output, args.name, rows)
+    path = tables.write_table(args.output, args.name, rows, _benchmark("estimate").NOTE if estimated else "")
     print(path.read_text(encoding="utf-8"))
     return 0
 

@@ -177,28 +177,42 @@ def interpolate_by(
 
 
 @contextmanager
+def wrap_operators(wrapped: Callable[[dict[str, Callable]], dict[str, Callable]]) -> Iterator[None]:
+    """Within the block other functions stand in for operators executed eagerly.
+
+    Args:
+        wrapped: From all operators, by the names of Paddle's generated functions (``conv2d``, ``matmul``), to those
+            that stand in for some of them.
+    """
+    ops = paddle._C_ops  # 2.6 to 3.3
+    found = {name: getattr(ops, name) for name in dir(ops) if not name.startswith("_")}
+    originals = {name: operator for name, operator in found.items() if callable(operator)}
+    replaced = wrapped(originals)
+    for name, operator in replaced.items():
+        setattr(ops, name, operator)
+    try:
+        yield
+    finally:
+        for name in replaced:
+            setattr(ops, name, originals[name])
+
+
+@contextmanager
 def observe_operators(names: Sequence[str], observer: Callable[[str, tuple, Any], None]) -> Iterator[None]:
     """Within the block tell `observer` the name, arguments and result of each operator executed eagerly.
 
     Args:
-        names: Operators as Paddle's generated functions are called (``conv2d``, ``matmul``); unknown ones are skipped.
+        names: Operators as in `wrap_operators`; unknown ones are skipped.
         observer: Called after the operator.
     """
-    ops = paddle._C_ops  # 2.6 to 3.3
-    originals = {name: getattr(ops, name) for name in names if hasattr(ops, name)}
 
-    def observed(name: str) -> Callable[..., Any]:
+    def observed(name: str, operator: Callable) -> Callable:
         def call(*args: Any, **keywords: Any) -> Any:
-            out = originals[name](*args, **keywords)
+            out = operator(*args, **keywords)
             observer(name, args, out)
             return out
 
         return call
 
-    for name in originals:
-        setattr(ops, name, observed(name))
-    try:
+    with wrap_operators(lambda ops: {name: observed(name, ops[name]) for name in names if name in ops}):
         yield
-    finally:
-        for name, original in originals.items():
-            setattr(ops, name, original)

@@ -24,14 +24,14 @@ def depthwise_per_sample(x: paddle.Tensor, kernels: paddle.Tensor) -> paddle.Ten
 
     Shape:
         - x: (N, C, H, W)
-        - kernels: (N, C, k, k)
-        - output: (N, C, H, W)
+        - kernels: (N, C, k, k), of any float type
+        - output: (N, C, H, W), of x's type
     """
     k = kernels.shape[2]
     if k == 1:
-        return x * kernels
+        return x * in_type(kernels, x.dtype)
     if not paddle.in_dynamic_mode():
-        return _sum_of_shifts(x, kernels)
+        return _sum_of_shifts(x, in_type(kernels, x.dtype))
     batch, channels, height, width = x.shape
     # As one grouped convolution: sample and channel become the group axis.
     maps = x.reshape([1, batch * channels, height, width])
@@ -95,8 +95,7 @@ class DynamicConv(nn.Layer):
     def apply_kernels(self, x: paddle.Tensor, grid: paddle.Tensor) -> paddle.Tensor:
         """`forward` with the map already pooled to k×k cells, `grid` (N, in_channels, k, k)."""
         reduced = self.reduce(x)
-        # mixed precision leaves the kernels in float32, and with them all that follows
-        kernels = in_type(self.filter_gen(grid), reduced.dtype)  # (N, channels, k, k)
+        kernels = self.filter_gen(grid)  # (N, channels, k, k), in float32 within mixed precision
         return self.fuse(self.act(self.norm(depthwise_per_sample(reduced, kernels))))
 
 

@@ -83,7 +83,7 @@ def depthwise_conv2d(x: paddle.Tensor, kernels: paddle.Tensor, dilation: int) ->
     """
     if x.dtype in HALF:
         with paddle.amp.auto_cast(enable=False):
-            return _depthwise_conv2d(x.astype("float32"), kernels.astype("float32"), dilation).astype(x.dtype)
+            return _depthwise_conv2d(x.astype("float32"), as_float32(kernels), dilation).astype(x.dtype)
     return _depthwise_conv2d(x, kernels, dilation)
 
 

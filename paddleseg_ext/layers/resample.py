@@ -82,6 +82,17 @@ def pool_matrix(size: Size, bins: int) -> paddle.Tensor:
 
 
 @remembered
+def pool_matrices(size: Size, bin_sizes: tuple[int, ...], dtype: Any) -> paddle.Tensor:
+    """`pool_matrix` of several grids, one below the other, in a data type.
+
+    Shape:
+        - output: (Σ bin_sizes, size)
+    """
+    matrices = [pool_matrix(size, k) for k in bin_sizes]
+    return in_type(paddle.concat(matrices) if len(matrices) > 1 else matrices[0], dtype)
+
+
+@remembered
 def interpolation_matrix(size_in: Size, size_out: Size, align_corners: bool) -> paddle.Tensor:
     """Matrix of 1-D linear interpolation, with the source positions of ``F.interpolate``.
 
@@ -112,11 +123,11 @@ def pyramid_pool(x: paddle.Tensor, bin_sizes: Sequence[int]) -> list[paddle.Tens
         - output: list of (N, C, k, k), one per k of ``bin_sizes``
     """
     height, width = spatial_size(x)
-    across = paddle.concat([pool_matrix(width, k) for k in bin_sizes])  # (Σk, W)
-    rows = paddle.matmul(x, in_type(across, x.dtype), transpose_y=True)  # (N, C, H, Σk)
+    across = pool_matrices(width, tuple(bin_sizes), x.dtype)  # (Σk, W)
+    rows = paddle.matmul(x, across, transpose_y=True)  # (N, C, H, Σk)
     grids, start = [], 0
     for k in bin_sizes:
-        down = in_type(pool_matrix(height, k), x.dtype)  # (k, H)
+        down = pool_matrices(height, (k,), x.dtype)  # (k, H)
         grids.append(paddle.matmul(down, rows[:, :, :, start : start + k]))  # (N, C, k, k)
         start += k
     return grids

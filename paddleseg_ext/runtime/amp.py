@@ -46,10 +46,7 @@ class Precision:
 
     def forward(self) -> AbstractContextManager:
         """The context of a forward pass."""
-        mixed = self.name != "fp32"
-        # "float32" is no type to cast to: a disabled context names one all the same
-        dtype = TYPES[self.name if mixed else "fp16"]
-        return paddle.amp.auto_cast(mixed, level=self.level, dtype=dtype)  # type: ignore[arg-type]  # one of LEVELS
+        return auto_cast(self.name, self.level)
 
     def backward(self, loss: paddle.Tensor) -> None:
         """Add the loss's gradients."""
@@ -95,6 +92,14 @@ class Precision:
         if self.scaler and record:
             state: Any = {**record, "scale": np.array([record["scale"]], dtype="float32")}
             self.scaler.load_state_dict(state)
+
+
+def auto_cast(name: str, level: str) -> AbstractContextManager:
+    """The context in which a network computes in a precision of `TYPES` at one of `LEVELS`, with Paddle's own lists."""
+    mixed = name != "fp32"
+    # "float32" is no type to cast to: a disabled context names one all the same
+    dtype = TYPES[name if mixed else "fp16"]
+    return paddle.amp.auto_cast(mixed, level=level, dtype=dtype)  # type: ignore[arg-type]  # one of LEVELS
 
 
 def new_scaler() -> paddle.amp.GradScaler:

@@ -16,9 +16,9 @@ from typing import Any
 import paddle
 import pytest
 
+from benchmarks.amp_emulator import emulated
 from paddleseg_ext.layers.criss_cross import CrissCrossAttention
 from paddleseg_ext.layers.encoding import Encoding
-from tests.amp_emulator import emulated
 
 
 @pytest.mark.parametrize("layer, exact, of_values", [(Encoding(16, 4), 2, 0), (CrissCrossAttention(16), 3, 3)])

@@ -8,7 +8,14 @@ import paddle.nn.functional as F
 import pytest
 
 from paddleseg_ext.layers.context_conv import shifted_interpolation
-from paddleseg_ext.layers.resample import interpolation_matrix, pool_matrix, pyramid_pool, resize, spatial_size
+from paddleseg_ext.layers.resample import (
+    interpolation_matrix,
+    pool_matrices,
+    pool_matrix,
+    pyramid_pool,
+    resize,
+    spatial_size,
+)
 
 SIZES = [(1, 1), (4, 4), (13, 17), (9, 33), (60, 64)]
 
@@ -56,6 +63,7 @@ def test_resize_to_the_same_size_returns_the_map() -> None:
     [
         (pool_matrix, (7, 3)),
         (pool_matrix, (2, 6)),
+        (pool_matrices, (7, (3, 2), paddle.bfloat16)),
         (interpolation_matrix, (3, 17, False)),
         (interpolation_matrix, (3, 17, True)),
         (shifted_interpolation, (3, 11, 3, False)),

@@ -1,4 +1,4 @@
-"""Mixed precision on a CPU: Paddle's rule of types applied around its operators, with the bytes that each moves.
+"""Mixed precision on a CPU: Paddle's rule of types applied around its operators, with what each computes and moves.
 
 On a GPU every operator's inputs are cast before it runs: to half precision where it is on the white list, to float32
 where it is on the black list, and otherwise to float32 if any input is (paddle/fluid/eager/amp_utils.h). Here they are
@@ -7,7 +7,7 @@ cast alike, the operator computes in float32 from the rounded inputs, as tensor 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,8 +15,11 @@ from typing import Any
 import paddle
 from paddle.amp.amp_lists import black_list, white_list
 
+from benchmarks.measure import COUNTED
+from paddleseg_ext.compat.paddle import wrap_operators
 from paddleseg_ext.layers import functional
 
+Operator = Callable[..., Any]
 HALF = {paddle.float16, paddle.bfloat16}
 FLOATS = {paddle.float32, *HALF}
 OLD_NAMES = {  # under which the lists know operators
@@ -27,22 +30,34 @@ OLD_NAMES = {  # under which the lists know operators
 }
 NORMS = {"batch_norm", "sync_batch_norm", "layer_norm"}  # whose parameters stay float32; the first input decides
 WITHOUT_TYPES = {  # that have no float input to cast, or are Paddle's own bookkeeping
-    *("cast", "full", "full_", "full_like", "arange", "shape", "shape64", "assign", "assign_value_", "uniform"),
+    *("full", "full_", "full_like", "arange", "shape", "shape64", "assign", "assign_value_", "uniform"),
     *("gaussian", "empty", "equal", "greater_equal", "less_than", "logical_and", "argmax", "zeros_like", "one_hot"),
     *("momentum_", "sgd_", "adamw_", "squared_l2_norm", "floor_divide"),
 }
 VIEWS = {"reshape", "reshape_", "flatten", "squeeze", "unsqueeze", "unsqueeze_", "squeeze_"}
 ARITHMETIC = {"__add__": "add", "__sub__": "subtract", "__mul__": "multiply", "__truediv__": "divide"}
+REFLECTED = ("__radd__", "__rsub__", "__rmul__", "__rtruediv__")  # of a number and a tensor
 
 
 @dataclass
-class Moved:
-    """What an operator moved: bytes of its inputs and results, and of the casts before it."""
+class Operation:
+    """One call of an operator on float tensors, or of a cast.
+
+    Attributes:
+        name: Paddle's.
+        dtype: Type in which a GPU computes it.
+        bytes: Of its inputs and results in that type; 0 for a cast that the network asks for.
+        casts: Bytes that each cast between float32 and half precision reads and writes, those before the operator.
+        macs: Multiply-adds of a convolution or matrix product, else 0.
+        exact: Whether TF32 was turned off for it.
+    """
 
     name: str
     dtype: Any
     bytes: int
-    cast: int
+    casts: list[int] = field(default_factory=list)
+    macs: int = 0
+    exact: bool = False
 
 
 @dataclass
@@ -57,50 +72,55 @@ class Emulator:
     dtype: Any = None
     white: set[str] = field(default_factory=set)
     black: set[str] = field(default_factory=set)
-    log: list[Moved] = field(default_factory=list)
+    log: list[Operation] = field(default_factory=list)
+    operators: dict[str, Operator] = field(default_factory=dict)
 
     def share_of_float32(self) -> float:
         """Of the bytes that operators moved, casts and views left out."""
-        total = sum(moved.bytes for moved in self.log)
-        return sum(moved.bytes for moved in self.log if moved.dtype == paddle.float32) / total
+        total = sum(operation.bytes for operation in self.log)
+        return sum(operation.bytes for operation in self.log if operation.dtype == paddle.float32) / total
 
     def target(self, name: str, tensors: list[paddle.Tensor]) -> Any:
         """The type that an operator's inputs are cast to."""
         types = [tensor.dtype for tensor in tensors]
         if self.dtype is None:
             return types[0]
-        if name in NORMS:
-            return paddle.float32 if types[0] == paddle.float32 else self.dtype
         if name in self.white:
             return self.dtype
-        if name in self.black or paddle.float32 in types:
+        if name in self.black:
             return paddle.float32
-        return self.dtype
+        deciding = types[:1] if name in NORMS else types
+        return paddle.float32 if paddle.float32 in deciding else self.dtype
+
+    def note(
+        self, name: str, dtype: Any, tensors: Sequence[paddle.Tensor], out: Any, casts: Sequence[int] = ()
+    ) -> None:
+        """Log an operator, unless it only looks at its input otherwise."""
+        if name in VIEWS:
+            return
+        size = (2 if dtype in HALF else 4) * sum(tensor.size for tensor in [*tensors, *_tensors(out)])
+        macs = COUNTED[name](tensors[0], tensors[1], out) if name in COUNTED else 0
+        self.log.append(Operation(name, dtype, size, list(casts), macs, _is_exact(name)))
 
 
 @contextmanager
 def emulated() -> Iterator[Emulator]:
     """Within the block `paddle.amp.auto_cast` casts as on a GPU; kernels for CPUs are left out."""
-    ops, state = paddle._C_ops, Emulator()
-    originals = {name: getattr(ops, name) for name in dir(ops) if not name.startswith("_")}
-    originals = {name: op for name, op in originals.items() if callable(op) and name not in WITHOUT_TYPES}
-    dunders = {name: getattr(paddle.Tensor, name) for name in ARITHMETIC}
+    state = Emulator()
+    dunders = {name: getattr(paddle.Tensor, name) for name in (*ARITHMETIC, *REFLECTED)}
     auto_cast, kernels = paddle.amp.auto_cast, dict(functional.KERNELS)
-    for name, op in originals.items():
-        setattr(ops, name, _operator(name, op, originals, state))
-    for name, op in dunders.items():
-        setattr(paddle.Tensor, name, _arithmetic(ARITHMETIC[name], op))
-    paddle.amp.auto_cast = _auto_cast(state)  # type: ignore[assignment]
-    functional.KERNELS.clear()
-    try:
-        yield state
-    finally:
-        functional.KERNELS.update(kernels)
-        paddle.amp.auto_cast = auto_cast
-        for name, op in originals.items():
-            setattr(ops, name, op)
+    with wrap_operators(lambda originals: _operators(originals, state)):
         for name, op in dunders.items():
-            setattr(paddle.Tensor, name, op)
+            setattr(paddle.Tensor, name, _arithmetic(ARITHMETIC.get(name), op, state))
+        paddle.amp.auto_cast = _auto_cast(state)  # type: ignore[assignment]
+        functional.KERNELS.clear()
+        try:
+            yield state
+        finally:
+            functional.KERNELS.update(kernels)
+            paddle.amp.auto_cast = auto_cast
+            for name, op in dunders.items():
+                setattr(paddle.Tensor, name, op)
 
 
 def _auto_cast(state: Emulator) -> Callable[..., Any]:
@@ -125,54 +145,77 @@ def _auto_cast(state: Emulator) -> Callable[..., Any]:
     return auto_cast
 
 
-def _operator(name: str, op: Callable[..., Any], originals: dict[str, Any], state: Emulator) -> Callable[..., Any]:
+def _operators(originals: dict[str, Operator], state: Emulator) -> dict[str, Operator]:
+    for name, op in originals.items():
+        if name not in WITHOUT_TYPES:
+            state.operators[name] = _cast(op, state) if name == "cast" else _operator(name, op, originals, state)
+    return state.operators
+
+
+def _cast(op: Operator, state: Emulator) -> Operator:
+    """The network's own casts; Paddle casts from one half type to the other nowhere."""
+
+    def call(x: paddle.Tensor, dtype: Any) -> paddle.Tensor:
+        out = op(x, dtype)
+        if {x.dtype, out.dtype} <= FLOATS and x.dtype != out.dtype:
+            state.log.append(Operation("cast", out.dtype, 0, [6 * x.size]))
+        return out
+
+    return call
+
+
+def _operator(name: str, op: Operator, originals: dict[str, Operator], state: Emulator) -> Operator:
     listed = OLD_NAMES.get(name, name)
+    cast = originals["cast"]
     # half-precision inputs are cast to compute, so what works in place would work on the copy
     plain = originals.get(name[:-1], op) if name.endswith("_") and listed not in NORMS else op
 
     def call(*args: Any, **keywords: Any) -> Any:
         tensors = [tensor for arg in args for tensor in _tensors(arg)]
         if not tensors or (state.dtype is None and not HALF & {tensor.dtype for tensor in tensors}):
-            if tensors and name not in VIEWS:
-                state.log.append(Moved(name, paddle.float32, 4 * sum(tensor.size for tensor in tensors), 0))
-            return op(*args, **keywords)
+            out = op(*args, **keywords)
+            if tensors:
+                state.note(name, paddle.float32, tensors, out)
+            return out
         target = state.target(listed, tensors)
-        cast = 0
+        casts = []
 
         def prepared(value: Any, kept: bool) -> Any:
-            nonlocal cast
             if isinstance(value, (list, tuple)):
                 return [prepared(item, kept) for item in value]
             if not isinstance(value, paddle.Tensor) or value.dtype not in FLOATS:
                 return value
             if not kept and value.dtype != target:
-                cast += value.size * 6  # read in one type, written in the other
-                value = paddle.cast(value, target)
-            return paddle.cast(value, "float32") if value.dtype in HALF else value
+                casts.append(value.size * 6)  # read in one type, written in the other
+                value = cast(value, target)
+            return cast(value, paddle.float32) if value.dtype in HALF else value
 
         inputs = [prepared(arg, kept=listed in NORMS and index > 0) for index, arg in enumerate(args)]
-        out = plain(*inputs, **keywords)
-        out = _rounded(out, target, only_first=listed in NORMS)
-        if name not in VIEWS:
-            size = 2 if target in HALF else 4
-            moved = sum(tensor.size for tensor in [*tensors, *_tensors(out)])
-            state.log.append(Moved(name, target, size * moved, cast))
+        out = _rounded(plain(*inputs, **keywords), target, listed in NORMS, cast)
+        state.note(name, target, tensors, out, casts)
         return out
 
     return call
 
 
-def _arithmetic(name: str, op: Callable[..., Any]) -> Callable[..., Any]:
+def _arithmetic(name: str | None, op: Operator, state: Emulator) -> Operator:
     """Of two tensors through the operator; with a number in the tensor's own type."""
 
     def call(first: paddle.Tensor, second: Any) -> paddle.Tensor:
-        if isinstance(second, paddle.Tensor) and {first.dtype, second.dtype} <= FLOATS:
-            return getattr(paddle._C_ops, name)(first, second)
-        if first.dtype in HALF:
-            return paddle.cast(op(paddle.cast(first, "float32"), second), first.dtype)
-        return op(first, second)
+        if name and isinstance(second, paddle.Tensor) and {first.dtype, second.dtype} <= FLOATS:
+            return state.operators[name](first, second)
+        out = op(first, second)  # by a number
+        if first.dtype in FLOATS:
+            state.note("scale", first.dtype, [first], out)
+        return out
 
     return call
+
+
+def _is_exact(name: str) -> bool:
+    """Whether the switch that a product obeys is off; Paddle 2.6 has none on a CPU."""
+    switch = f"get_{'cudnn' if 'conv' in name else 'cublas'}_switch"
+    return name in COUNTED and not getattr(paddle.base.core, switch, lambda: True)()
 
 
 def _tensors(value: Any) -> list[paddle.Tensor]:
@@ -180,11 +223,12 @@ def _tensors(value: Any) -> list[paddle.Tensor]:
     return [item for item in items if isinstance(item, paddle.Tensor) and item.dtype in FLOATS]
 
 
-def _rounded(value: Any, target: Any, only_first: bool) -> Any:
+def _rounded(value: Any, target: Any, only_first: bool, cast: Operator) -> Any:
     if isinstance(value, (list, tuple)):
         return type(value)(
-            _rounded(item, target, False) if index == 0 or not only_first else item for index, item in enumerate(value)
+            _rounded(item, target, False, cast) if index == 0 or not only_first else item
+            for index, item in enumerate(value)
         )
     if isinstance(value, paddle.Tensor) and value.dtype == paddle.float32 and target in HALF:
-        return paddle.cast(value, target)
+        return cast(value, target)
     return value
