@@ -74,7 +74,7 @@ def undecided(net: nn.Layer, dataset: Dataset, settings: dict[str, Any]) -> int:
     for i in range(len(dataset)):
         with paddle.no_grad():
             logits = Predictor(**settings).logits(net, paddle.to_tensor(dataset[i]["img"][None]))
-        best = np.sort(np.asarray(logits), axis=1)[:, -2:]
+        best = np.sort(np.asarray(logits)[..., :HEIGHT, :WIDTH], axis=1)[:, -2:]  # all are equal where it is padded
         found += int((best[:, 1] - best[:, 0] < 2 * CLOSE).sum())
     return found
 
