@@ -12,6 +12,7 @@ import paddle
 from paddleseg_ext.compat.paddle import disable_onednn
 from paddleseg_ext.errors import UserError, reason
 from paddleseg_ext.export.formats import ONNX_NAME, check_onnx_packages, graph_file
+from paddleseg_ext.runtime.arrays import on_host, to_array
 from paddleseg_ext.runtime.device import cpu_threads
 
 GPU_MEMORY_MIB = 512  # what Paddle Inference takes at once; it grows
@@ -47,7 +48,8 @@ class PaddleRunner:
         self.output = self.predictor.get_output_handle(self.predictor.get_output_names()[0])
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        return self.run_tensor(paddle.to_tensor(images)).numpy()
+        result = self.run_tensor(paddle.to_tensor(images))
+        return to_array(result) if on_host(result) else result.numpy()
 
     def run_tensor(self, images: paddle.Tensor) -> paddle.Tensor:
         """The same of a tensor, which the network reads where it lies; the result lies there too, in its own memory."""

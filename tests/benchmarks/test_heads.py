@@ -37,6 +37,19 @@ def test_networks_that_differ_are_not_timed(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @needs_reset
+@pytest.mark.parametrize("autotune", [False, True])
+def test_each_side_is_run_once_within_a_search_of_its_own(autotune: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[str] = []
+    monkeypatch.setattr(heads, "search_kernels", lambda: steps.append("search") or True)
+    monkeypatch.setattr(heads, "peak_allocation", lambda run: 1)
+    monkeypatch.setattr(heads, "interleaved_timing", lambda *runs, rounds: steps.append("time") or (Timing([1.0]),) * 2)
+    for mode, run in dict(heads._RUNS).items():
+        monkeypatch.setitem(heads._RUNS, mode, lambda *args, run=run: (steps.append("run"), run(*args)))
+    assert len(list(heads.compare_layer("Encoding", (4, 4), 1, rounds=1, autotune=autotune))) == 2
+    assert steps == [*["search", "run"] * 2 * autotune, "time"] * 2
+
+
+@needs_reset
 def test_encoding_needs_a_fortieth_of_the_memory() -> None:
     results = list(heads.compare_layer("Encoding", (16, 16), 1, rounds=1))
     for result in results:
