@@ -19,6 +19,7 @@ from benchmarks.networks import LAYERS, PADDLESEGS, SPECS, feature_maps, layers
 from benchmarks.tables import Row, log
 from paddleseg_ext.compat.paddle import exact_float32
 from paddleseg_ext.errors import UserError
+from paddleseg_ext.runtime.device import search_kernels
 
 TOLERANCE = 1e-4  # of the largest value, before anything is timed
 
@@ -44,6 +45,8 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch_size", type=int, default=1, help="images")
     parser.add_argument("--rounds", type=int, default=5, help="timed calls of each, in turns")
     parser.add_argument("--amp", action="store_true", help="mixed precision (O1); on a GPU only")
+    text = "have Paddle search for the fastest algorithms, of both sides, before anything is timed; on a GPU only"
+    parser.add_argument("--autotune", action="store_true", help=text)
 
 
 def check_common_arguments(args: argparse.Namespace) -> None:
@@ -56,6 +59,8 @@ def check_common_arguments(args: argparse.Namespace) -> None:
         raise UserError(f"--batch_size {args.batch_size} and --rounds {args.rounds} must be at least 1")
     if args.amp and not paddle.get_device().startswith("gpu"):
         raise UserError("--amp: mixed precision is measured on a GPU; the device here is a CPU")
+    if args.autotune and not paddle.get_device().startswith("gpu"):
+        log("--autotune has no effect here: only on a GPU has Paddle algorithms to choose from")
 
 
 def run(args: argparse.Namespace) -> list[Row]:
@@ -74,7 +79,7 @@ def run(args: argparse.Namespace) -> list[Row]:
         for name in args.names:
             log(f"{name} at {size[0]}×{size[1]}")
             compare_one = compare_layer if name in LAYERS else compare
-            results += compare_one(name, size, args.batch_size, args.rounds, args.amp)
+            results += compare_one(name, size, args.batch_size, args.rounds, args.amp, args.autotune)
         rows += [result.row() for result in results]
         rows += mean_rows([result for result in results if result.name in SPECS])
     from benchmarks.chart import bars  # brings matplotlib
@@ -149,7 +154,9 @@ def mean_rows(results: Sequence[Result]) -> list[Row]:
 MEANS = ("speedup", "memory_ratio")
 
 
-def compare(name: str, size: tuple[int, int], batch: int, rounds: int, amp: bool = False) -> Iterator[Result]:
+def compare(
+    name: str, size: tuple[int, int], batch: int, rounds: int, amp: bool = False, autotune: bool = False
+) -> Iterator[Result]:
     """A head in evaluation and in training.
 
     Raises:
@@ -159,14 +166,16 @@ def compare(name: str, size: tuple[int, int], batch: int, rounds: int, amp: bool
     feats = feature_maps(size, batch, spec.strides)
     ours, theirs = spec.build(feats)
     image = paddle.zeros([batch, 3, 8 * size[0], 8 * size[1]])
-    yield from both_modes(name, (ours, theirs), image, feats, size, rounds, amp)
+    yield from both_modes(name, (ours, theirs), image, feats, size, rounds, amp, autotune)
 
 
-def compare_layer(name: str, size: tuple[int, int], batch: int, rounds: int, amp: bool = False) -> Iterator[Result]:
+def compare_layer(
+    name: str, size: tuple[int, int], batch: int, rounds: int, amp: bool = False, autotune: bool = False
+) -> Iterator[Result]:
     """A layer alone; otherwise as `compare`."""
     ours, theirs, channels = layers(name)
     x = paddle.randn([batch, channels, *size])
-    yield from both_modes(name, (ours, theirs), x, [x], size, rounds, amp)
+    yield from both_modes(name, (ours, theirs), x, [x], size, rounds, amp, autotune)
 
 
 def both_modes(
@@ -177,6 +186,7 @@ def both_modes(
     size: tuple[int, int],
     rounds: int,
     amp: bool = False,
+    autotune: bool = False,
 ) -> Iterator[Result]:
     """Our network and PaddleSeg's in evaluation and in training.
 
@@ -188,6 +198,7 @@ def both_modes(
         size: For the table.
         rounds: Timed calls of each.
         amp: Time in mixed precision; outputs are compared in float32.
+        autotune: Have Paddle search for the fastest algorithms first.
 
     Raises:
         ArithmeticError: the two do not give the same output.
@@ -213,6 +224,9 @@ def both_modes(
         for tensor in inputs:
             tensor.stop_gradient = mode == "evaluation"
         runs = [partial(_RUNS[mode], forward, net, inputs) for net in nets]
+        for run in runs if autotune else ():  # each within a search of its own, which lasts a few backward passes
+            if search_kernels():
+                run()
         timings = interleaved_timing(*runs, rounds=rounds)
         memory = tuple(peak_allocation(run) for run in runs)
         products = []

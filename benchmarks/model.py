@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import paddle
@@ -28,6 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     names = list(SPECS)
     parser.add_argument("--names", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
     parser.add_argument("--backbone", choices=BACKBONES, default=BACKBONES[0], help="PaddleSeg's, from random weights")
+    formats = {"choices": ("NCHW", "NHWC"), "default": ["NCHW"]}
+    text = "layouts of our network's backbone, measured one after the other; PaddleSeg's is in NCHW, and so are heads"
+    parser.add_argument("--data_format", nargs="+", **formats, help=text)
     parser.add_argument("--sizes", nargs="+", default=["256x512"], metavar="HxW", help="of the images")
     add_common_arguments(parser)
 
@@ -37,15 +41,18 @@ def run(args: argparse.Namespace) -> list[Row]:
     check_common_arguments(args)
     sizes = [height_and_width("--sizes", text) for text in args.sizes]
     rows: list[Row] = []
-    for size in sizes:
+    for size, data_format in product(sizes, args.data_format):
         results: list[Result] = []
+        layout = "" if data_format == "NCHW" else f", {data_format}"
         for name in args.names:
-            log(f"{name} over {args.backbone} at {size[0]}×{size[1]}")
+            log(f"{name}{layout} over {args.backbone} at {size[0]}×{size[1]}")
             spec = SPECS[name]
             backbone = partial(manager.BACKBONES[args.backbone], output_stride=spec.output_stride)
+            nets = spec.over(backbone, partial(backbone, data_format=data_format))
             image = paddle.randn([args.batch_size, 3, *size])
-            results += both_modes(name, spec.over(backbone), image, [], size, args.rounds, args.amp)
-        rows += [result.row() for result in results] + mean_rows(results)
+            results += both_modes(name + layout, nets, image, [], size, args.rounds, args.amp, args.autotune)
+        rows += [result.row() for result in results]
+        rows += [{**row, "case": f"{row['case']}{layout}"} for row in mean_rows(results)]
     rows = [{"image" if key == "map" else key: value for key, value in row.items()} for row in rows]
     from benchmarks.chart import bars  # brings matplotlib
 

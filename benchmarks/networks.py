@@ -62,15 +62,18 @@ class Spec:
         """Both networks over the given maps, with equal weights."""
         return self.over(partial(FixedFeatures, feats))
 
-    def over(self, backbone: Callable[[], nn.Layer]) -> tuple[nn.Layer, nn.Layer]:
+    def over(
+        self, backbone: Callable[[], nn.Layer], ours: Callable[[], nn.Layer] | None = None
+    ) -> tuple[nn.Layer, nn.Layer]:
         """Both networks, each over a backbone of its own, with equal weights.
 
         Args:
             backbone: Makes a backbone with the channels of ``CHANNELS``.
+            ours: Makes another for our network, of the same weights.
         """
         theirs = self.network(CLASSES, backbone())
         auxiliary = [partial(FCNHead, in_index=2, channels=512, **ELEMENT)] if self.auxiliary else []
-        ours = EncoderDecoder(CLASSES, backbone(), self.head, auxiliary, self.align_corners)
+        ours = EncoderDecoder(CLASSES, (ours or backbone)(), self.head, auxiliary, self.align_corners)
         name = type(theirs).__name__
         weights = convert({key: value.numpy() for key, value in theirs.state_dict().items()}, name)
         missing, unexpected = ours.set_state_dict({key: paddle.to_tensor(value) for key, value in weights.items()})

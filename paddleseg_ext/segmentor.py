@@ -18,6 +18,9 @@ from paddleseg_ext.registry import register_model
 class EncoderDecoder(nn.Layer):
     """Any PaddleSeg backbone under any head of this package.
 
+    A backbone that was built with ``data_format="NHWC"``, as PaddleSeg's ResNet_vd can be, sees the image and gives its
+    maps with channels last; heads compute with channels first, as everything else. Weights are the same for both.
+
     In YAML the heads are ``type:`` dictionaries. In Python they are classes or partials:
     ``EncoderDecoder(19, ResNet50_vd(output_stride=8), partial(DMHead, channels=512))``.
 
@@ -69,9 +72,15 @@ class EncoderDecoder(nn.Layer):
 
     def forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
         size = spatial_size(x)
-        feats = self.backbone(x)
+        feats = self._features(x)
         outputs = self.decode_head(feats)
         if not self.training:
             return [resize(as_float32(outputs[0]), size, self.align_corners)]
         outputs = outputs + [head(feats)[0] for head in self.auxiliary_heads]
         return [resize(as_float32(out), size, self.align_corners) if out.ndim == 4 else out for out in outputs]
+
+    def _features(self, x: paddle.Tensor) -> list[paddle.Tensor]:
+        """The backbone's maps, (N, C, H, W)."""
+        if getattr(self.backbone, "data_format", "NCHW") != "NHWC":
+            return self.backbone(x)
+        return [feat.transpose([0, 3, 1, 2]) for feat in self.backbone(x.transpose([0, 2, 3, 1]))]

@@ -62,6 +62,9 @@ class TrainConfig:
         int, None, "makes the run reproducible; default: a random one, printed", "run", changes_weights=True, at_least=0
     )
     deterministic: bool = _entry(bool, False, "on a GPU too, use operations that always add up alike", "run")
+    autotune: bool = _entry(
+        bool, False, "on a GPU, time Paddle's algorithms in the first iterations and keep the fastest", "run"
+    )
     save_interval: int = _entry(int, 1000, "iterations between checkpoints", "run", at_least=1)
     keep_checkpoint_max: int = _entry(int, 5, "checkpoints to keep; 0 keeps all", "run", at_least=0)
     log_iters: int = _entry(int, 10, "iterations between progress lines", "run", at_least=1)
@@ -154,11 +157,16 @@ class TrainConfig:
         return cls(**section)
 
     def check_used(self) -> None:
-        """Refuse entries that do nothing, as their writer expects otherwise.
+        """Refuse entries that do nothing, as their writer expects otherwise, and those that exclude each other.
 
         Raises:
-            UserError: One is set that another, which is not, makes work.
+            UserError: One is set that another, which is not, makes work; or two that contradict each other.
         """
+        if self.autotune and self.deterministic:
+            raise UserError(
+                "`autotune` takes whichever operations are the fastest today, `deterministic` those that always add up "
+                "alike; leave one of them out"
+            )
         for name, needs, works in (
             ("early_stop_intervals", "do_eval", self.do_eval),
             ("ema_decay", "use_ema", self.ema),

@@ -143,7 +143,8 @@ def evaluate(
                 counts = matrix.update(pred, label, files_of(dataset, index)[-1])
                 image_miou[index] = Metrics(counts).miou
                 if image_loss is not None and loss is not None:
-                    image_loss[index] = float(loss(to_tensor(logits), paddle.to_tensor(label)[None]))
+                    truth = label if isinstance(label, paddle.Tensor) else paddle.to_tensor(label)
+                    image_loss[index] = float(loss(to_tensor(logits), truth[None]))
                 if edges is not None:
                     edges.update(np.asarray(pred), np.asarray(label))
             bar.update(len(batch.indices))

@@ -19,11 +19,13 @@ from paddleseg_ext.export.runtimes import open_runner
 from paddleseg_ext.export.wrapper import OUTPUTS, Colors
 
 FILES = {"paddle": "model.pdiparams", "onnx": ONNX_NAME}
-SMALLEST = np.finfo(np.float32).tiny
+SMALLEST = float(np.finfo(np.float32).tiny)
 
 
 class ExportedModel(nn.Layer):
     """A folder that the command `export` wrote, behind the interface of a model in evaluation mode.
+
+    Images and results stay where they are computed, so that none of them passes through the host on a GPU.
 
     Args:
         folder: Holds ``export.json`` and what it names.
@@ -63,17 +65,15 @@ class ExportedModel(nn.Layer):
                 f"{self.folder} was exported for inputs of {_sizes(self.sizes)}, but the images are {_sizes(x.shape)}; "
                 "export it without `input_shape`, or set windows or transforms that give that size"
             )
-        images = x.numpy()
-        if self.colors is not None:
-            images = self.colors.undone(images)
+        images = x if self.colors is None else self.colors.undone_tensor(x)
         try:
-            result = self.runner(images)
+            result = self.runner.run_tensor(images)
         except Exception as error:  # of Paddle Inference or ONNX Runtime
             raise UserError(f"{self.folder} fails on an input of {_sizes(x.shape)}: {reason(error)}") from error
         if self.output_op == "softmax":
             # Up to a number per pixel the logarithms are the logits: averaged or resized, the same class is best.
-            result = np.log(np.maximum(result, SMALLEST))
-        return [paddle.to_tensor(result)]
+            result = result.clip(min=SMALLEST).log()
+        return [result]
 
 
 def _read_report(folder: Path) -> dict[str, Any]:

@@ -22,14 +22,15 @@ class Shift(nn.Layer):
     """Adds a number to each channel: what a folded BatchNorm leaves.
 
     Shape:
-        - x: (N, C, H, W)
-        - output: (N, C, H, W)
+        - x: (N, C, H, W), or (N, H, W, C) with ``channels_last``
+        - output: as x
     """
 
-    def __init__(self, values: paddle.Tensor) -> None:
+    def __init__(self, values: paddle.Tensor, channels_last: bool = False) -> None:
         super().__init__()
-        self.values = self.create_parameter([1, len(values), 1, 1])
-        self.values.set_value(values.reshape([1, -1, 1, 1]))
+        shape = [1, 1, 1, len(values)] if channels_last else [1, len(values), 1, 1]
+        self.values = self.create_parameter(shape)
+        self.values.set_value(values.reshape(shape))
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         return x + self.values
@@ -99,13 +100,13 @@ def _pairs(model: nn.Layer, example: paddle.Tensor) -> list[tuple[nn.Conv2D, nn.
 
 
 def _fold(model: nn.Layer, conv: nn.Conv2D, norm: nn.Layer) -> None:
-    mean, variance, epsilon, _ = batch_norm_state(norm)
+    mean, variance, epsilon, layout = batch_norm_state(norm)
     scale = paddle.rsqrt(variance + epsilon)
     scale = scale * norm.weight if norm.weight is not None else scale  # (C)
     shift = -mean * scale
     shift = shift + norm.bias if norm.bias is not None else shift
     conv.weight.set_value(conv.weight * scale.reshape([-1, 1, 1, 1]))
-    remainder: nn.Layer = Shift(shift)
+    remainder: nn.Layer = Shift(shift, channels_last=layout == "NHWC")
     if conv.bias is not None:
         conv.bias.set_value(conv.bias * scale + shift)
         remainder = nn.Identity()

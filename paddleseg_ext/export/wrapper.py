@@ -14,6 +14,7 @@ from paddleseg.transforms import Normalize
 
 from paddleseg_ext.compat.normalize import affine
 from paddleseg_ext.errors import UserError
+from paddleseg_ext.runtime.arrays import on_host, to_array, to_tensor
 
 OUTPUTS = ("argmax", "softmax", "none")
 InputShape = tuple[Optional[int], int, Optional[int], Optional[int]]
@@ -55,6 +56,14 @@ class Colors:
         """(N, C, H, W) float32 to the (N, H, W, C) uint8 that it came from."""
         pictures = (images.transpose(0, 2, 3, 1) - self.offset) / self.factor
         return np.clip(np.rint(pictures), 0, 255).astype(np.uint8)
+
+    def undone_tensor(self, images: paddle.Tensor) -> paddle.Tensor:
+        """The same on the tensor's own device."""
+        if on_host(images):
+            return to_tensor(self.undone(to_array(images)))
+        factor, offset = (paddle.to_tensor(values) for values in (self.factor, self.offset))
+        pictures = (images.transpose([0, 2, 3, 1]) - offset) / factor
+        return pictures.round().clip(0, 255).astype("uint8")
 
 
 class Exportable(nn.Layer):

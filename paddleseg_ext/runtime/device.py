@@ -47,6 +47,24 @@ def set_device(name: str = "auto") -> str:
     return str(paddle.get_device())
 
 
+def search_kernels() -> bool:
+    """Have Paddle time its algorithms for convolutions and products on a GPU, and keep the fastest for each size.
+
+    It does so for a few iterations from now on, which take longer and more memory for it. Algorithms differ in
+    rounding, and which one is the fastest differs from run to run.
+
+    Returns:
+        Whether it does: not on other devices, where there is nothing to choose from.
+    """
+    if not paddle.get_device().startswith("gpu"):
+        return False
+    paddle.incubate.autotune.set_config({"kernel": {"enable": True, "tuning_range": [1, 10]}})
+    step = paddle.ones([1])
+    step.stop_gradient = False
+    step.backward()  # Paddle counts these, and searches from the end of the first to that of the ninth
+    return True
+
+
 def cpu_threads() -> int:
     """Threads of the CPU for one process: the processors it may use, shared with the others on this machine."""
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -16,6 +16,7 @@ from paddleseg_ext.data.checks import channels_of, check_channels, check_class_w
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.evaluation.predictor import read_test_config
 from paddleseg_ext.runtime import distributed
+from paddleseg_ext.runtime.device import search_kernels
 from paddleseg_ext.runtime.seeding import ITERATION, seed_all
 from paddleseg_ext.training.checks import check_cityscapes
 from paddleseg_ext.training.config import RunConfig
@@ -66,6 +67,8 @@ def build_trainer(config: Config, run: RunConfig, resume: str | Path | None = No
     train.check_used()
     if train.deterministic:
         be_deterministic()
+    if train.autotune and not search_kernels():
+        logger.warning("warning: `autotune` has no effect here: only on a GPU has Paddle algorithms to choose from")
     check_cityscapes(config.train_dataset_cfg, "train_dataset")
     if train.do_eval:
         if not config.val_dataset_cfg:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
+from functools import partial
 from pathlib import Path
 
 import paddle
 import pytest
 
+from benchmarks import chart, model, networks
 from paddleseg_ext.cli.main import main
 
 needs_reset = pytest.mark.skipif(
@@ -64,6 +67,35 @@ def test_model_writes_a_row_a_mode_and_a_chart(tmp_path: Path) -> None:
     ]
     assert all(float(row["difference"]) < 1e-4 for row in rows)
     assert (tmp_path / "model.png").stat().st_size > 0
+
+
+def test_layouts_are_measured_side_by_side(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    measured = []
+
+    def both_modes(case: str, nets: tuple[partial, partial], *rest: object) -> list:
+        measured.append((case, *[net.keywords.get("data_format") for net in nets]))
+        return []
+
+    monkeypatch.setattr(networks.Spec, "over", lambda self, theirs, ours: (ours, theirs))
+    monkeypatch.setattr(model, "both_modes", both_modes)
+    monkeypatch.setattr(chart, "bars", lambda *_: None)
+    parser = argparse.ArgumentParser()
+    model.add_arguments(parser)
+    small = ["--names", "PSPHead", "--sizes", "32x32", "--data_format", "NCHW", "NHWC", "--autotune"]
+    assert model.run(parser.parse_args(small, argparse.Namespace(output="", name="model"))) == []
+    assert measured == [("PSPHead", "NCHW", None), ("PSPHead, NHWC", "NHWC", None)]
+    assert "--autotune has no effect here" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@needs_reset
+def test_a_backbone_with_channels_last_is_measured(tmp_path: Path) -> None:
+    small = ["--names", "PSPHead", "DeepLabV3PlusHead", "--sizes", "64x64", "--rounds", "1", "--data_format", "NHWC"]
+    assert main(["model", "--output", str(tmp_path), "--device", "cpu", *small], command="benchmark") == 0
+    rows = read(tmp_path / "model.csv")
+    names = ["PSPHead, NHWC", "DeepLabV3PlusHead, NHWC"]
+    assert [row["case"] for row in rows] == [*names[:1] * 2, *names[1:] * 2, *["geometric mean of 2 heads, NHWC"] * 2]
+    assert all(float(row["difference"]) < 1e-5 for row in rows[:4])
 
 
 @pytest.mark.parametrize(

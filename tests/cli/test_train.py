@@ -136,3 +136,11 @@ def test_bad_numbers_are_refused(root: Path) -> None:
         with pytest.raises(SystemExit) as exit_:
             train(root, flag, value)
         assert exit_.value.code == 2
+
+
+def test_autotune_is_told_on_a_cpu_and_refused_with_deterministic(root: Path, capsys: pytest.CaptureFixture) -> None:
+    assert train(root, "--autotune", "--iters", "1", "--device", "cpu") == 0
+    told = capsys.readouterr()
+    assert "`autotune` has no effect here" in told.out + told.err
+    assert train(root, "--autotune", "--deterministic", "--iters", "1", "--device", "cpu") == 2
+    assert "leave one of them out" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Graphs of any Paddle run under Paddle Inference as PaddleSeg's scripts set it up."""
+"""Graphs of any Paddle run under Paddle Predictor as PaddleSeg's scripts set it up."""
 
 from __future__ import annotations
 

@@ -8,12 +8,12 @@ from dataclasses import fields
 import pytest
 
 from paddleseg_ext.cli import train as command
-from paddleseg_ext.config.train import TrainConfig
+from paddleseg_ext.config.train import CHANGES_WEIGHTS, TrainConfig
 from paddleseg_ext.errors import UserError
 
 KEYS = (
     "accumulate clip_norm ema ema_decay freeze head_lr no_decay precision amp_level skip_nonfinite metric "
-    "early_stop_intervals save_interval log_iters keep_checkpoint_max num_workers seed deterministic"
+    "early_stop_intervals save_interval log_iters keep_checkpoint_max num_workers seed deterministic autotune"
 ).split()
 
 
@@ -75,6 +75,14 @@ def test_an_unknown_key_is_named_with_the_likeliest(wrong: str, right: str) -> N
 def test_a_section_that_is_none_is_refused(section: object) -> None:
     with pytest.raises(UserError, match="a section of keys and values"):
         TrainConfig.of(section)
+
+
+def test_the_fastest_and_the_reproducible_exclude_each_other() -> None:
+    TrainConfig(autotune=True).check_used()
+    TrainConfig(deterministic=True).check_used()
+    with pytest.raises(UserError, match="`autotune` takes whichever .*; leave one of them out"):
+        TrainConfig(autotune=True, deterministic=True).check_used()
+    assert "autotune" not in CHANGES_WEIGHTS  # rounding alone, as `deterministic`
 
 
 @pytest.fixture

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import warnings
 
 import numpy as np
 import paddle
 import pytest
 
 from paddleseg_ext.errors import UserError
-from paddleseg_ext.runtime.device import peak_memory, reading_processes, set_device
+from paddleseg_ext.runtime.device import peak_memory, reading_processes, search_kernels, set_device
 
 
 def test_auto_takes_what_there_is() -> None:
@@ -63,3 +64,24 @@ def test_data_are_read_by_processes_where_a_gpu_would_wait(monkeypatch: pytest.M
     assert reading_processes() == 6
     monkeypatch.setenv("PADDLE_LOCAL_SIZE", "48")
     assert reading_processes() == 1
+
+
+@pytest.mark.parametrize("device", ["cpu", "gpu:0", "xpu:0"])
+def test_kernels_are_searched_on_a_gpu(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[object] = []
+    monkeypatch.setattr(paddle, "get_device", lambda: device)
+    monkeypatch.setattr(paddle.incubate.autotune, "set_config", steps.append)
+    backward = paddle.Tensor.backward
+    monkeypatch.setattr(paddle.Tensor, "backward", lambda self: (steps.append("backward"), backward(self)))
+    on_gpu = device.startswith("gpu")
+    assert search_kernels() is on_gpu
+    assert steps == ([{"kernel": {"enable": True, "tuning_range": [1, 10]}}, "backward"] if on_gpu else [])
+
+
+def test_paddle_takes_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It only warns of one that it does not understand, and its counter goes up whatever the device."""
+    monkeypatch.setattr(paddle, "get_device", lambda: "gpu:0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert search_kernels()
+    paddle.incubate.autotune.set_config({"kernel": {"enable": False}})
