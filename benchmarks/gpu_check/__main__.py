@@ -19,7 +19,7 @@ FOLDER = ROOT / "output" / "gpu_check"  # emptied first
 MINUTES, LEAST, MOST = 20.0, 2.0, 600.0
 DEVICES = ("gpu", "cpu")
 RESERVE = 10.0  # seconds, for ending the last step and for the report
-BAD_ARGUMENTS, INTERRUPTED = 2, 130
+FAILED, BAD_ARGUMENTS, INTERRUPTED = 1, 2, 130
 
 
 def main(argv: Sequence[str] | None = None, folder: Path = FOLDER) -> int:
@@ -31,9 +31,9 @@ def main(argv: Sequence[str] | None = None, folder: Path = FOLDER) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # ends what runs, too
     try:
         environment.look(room)
-    except Failed as reason:
-        print(f"error: {reason}", file=sys.stderr)
-        return BAD_ARGUMENTS
+    except (Failed, environment.NoDevice) as reason:
+        print(f"error: {str(reason).removeprefix('error: ')}", file=sys.stderr)
+        return FAILED if isinstance(reason, Failed) else BAD_ARGUMENTS
     print(f"GPU check on {room.machine.name}, at most {args.minutes:g} minutes")
     try:
         outcomes = steps.run_steps(plan.steps(room.machine), room, end, lambda line: print(line, flush=True))

@@ -53,7 +53,8 @@ def summary(room: Room, name: str) -> str:
     with open(room.results / f"{name}.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     if "mode" not in rows[0]:
-        return "; ".join(row["ratio"] for row in rows)
+        cases = [(row["what"].partition(",")[0], row["what"].rpartition(": ")[2], row["ratio"]) for row in rows]
+        return "; ".join(f"{what} ({of}) {ratio}" for what, of, ratio in cases)
     rows = [row for row in rows if row["ours_ms"]]  # without those of means
     told = []
     for mode in dict.fromkeys(row["mode"] for row in rows):

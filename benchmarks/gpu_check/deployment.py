@@ -41,7 +41,7 @@ def evaluation(room: Room) -> str:
         Failed: They differ by more than half a point.
     """
     weights, base = trained(room), ["--config", config(room, NETWORK)]
-    cases = {f"on the {room.machine.device}": ["--model_path", weights]}
+    cases = {f"on the {room.machine.device.upper()}": ["--model_path", weights]}
     if not room.machine.small:
         cases["on the CPU"] = ["--model_path", weights, "--device", "cpu"]
     if (room.folder / "exported" / "export.json").is_file():
@@ -60,7 +60,7 @@ def evaluation(room: Room) -> str:
 def trained(room: Room) -> Path:
     """Weights of the network trained for some iterations, which is done when first asked for."""
     folder = room.folder / "runs" / "trained"
-    iterations = 20 if room.machine.small else 100
+    iterations = 8 if room.machine.small else 100
     path = folder / f"iter_{iterations}" / "model.pdparams"
     if not path.is_file():
         room.run("trained", arguments(room, NETWORK, folder, "--iters", iterations))

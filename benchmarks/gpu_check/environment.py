@@ -7,18 +7,28 @@ import shutil
 import subprocess
 import sys
 
-from benchmarks.gpu_check.room import Machine, Room
+from benchmarks.gpu_check.room import Failed, Machine, Room, last_words
 
 MARK = "MACHINE "
+NO_DEVICE = 2  # exit status
+
+
+class NoDevice(Exception):
+    """What the check was to run on is not there; the message says what to do."""
 
 
 def look(room: Room) -> None:
     """Fill the room's machine.
 
     Raises:
-        Failed: Paddle does not start, or has not the device.
+        NoDevice: There is no such device.
+        Failed: Paddle does not start, or does not compute.
     """
-    text = room.run("environment", ["-m", "benchmarks.gpu_check.environment", room.machine.device])
+    with room.started("environment", ["-m", "benchmarks.gpu_check.environment", room.machine.device]) as process:
+        status = room.wait(process, "environment")
+    text = room.log("environment").read_text("utf-8", errors="replace")
+    if status:
+        raise (NoDevice if status == NO_DEVICE else Failed)(last_words(text))
     lines = [line for line in text.splitlines() if line.startswith(MARK)]
     room.machine = Machine(**json.loads(lines[-1][len(MARK) :]))
 
@@ -36,7 +46,7 @@ def step(room: Room) -> str:
 
 
 def main(device: str) -> int:
-    """Print the machine; 1, and a sentence, if it cannot compute."""
+    """Print the machine, or a sentence, with 2 if there is no such device and 1 if it does not compute."""
     import paddle
 
     from benchmarks.tables import default_folder, environment_info
@@ -49,7 +59,7 @@ def main(device: str) -> int:
         set_device(device)
     except UserError as error:
         print(f"error: {str(error).replace('`device`', '--device')}")
-        return 2
+        return NO_DEVICE
     wrong = [finding.text for finding in inspect_environment() if finding.level == ERROR]
     if wrong:
         print("error:", "; ".join(wrong))

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.gpu_check.room import Failed, Room, Skipped
@@ -21,10 +22,15 @@ if TYPE_CHECKING:  # the check itself runs without it
 
 MARK = "HEAD "
 # Largest difference of an output, of the largest value there is; least cosine between all gradients of parameters.
-# float32 adds up in another order; TF32 and float16 keep 10 bits of each factor, bfloat16 7.
-TOLERANCES = {"float32": (1e-4, 0.9999), "tf32": (2e-2, 0.99), "float16": (2e-2, 0.99), "bfloat16": (1e-1, 0.98)}
-KEYS = ("head", "precision", "difference", "allowed", "cosine", "least", "finite", "result")
+# float32 adds up in another order; TF32 and float16 keep 10 bits of each factor, bfloat16 7. Wide sums of random maps
+# nearly cancel. With the arithmetic imitated, the worst head has three quarters of what is allowed, or less.
+TOLERANCES = {
+    "narrow": {"float32": (1e-4, 0.9999), "tf32": (2e-2, 0.99), "float16": (2e-2, 0.99), "bfloat16": (1e-1, 0.98)},
+    "wide": {"float32": (1e-4, 0.9999), "tf32": (4e-2, 0.98), "float16": (4e-2, 0.98), "bfloat16": (2e-1, 0.9)},
+}
+KEYS = ("head", "width", "precision", "difference", "allowed", "cosine", "least", "finite", "result")
 CLASSES, LOSS_SCALE = 19, 2.0**15
+IMAGES = 4  # BatchNorm after global pooling amplifies every rounding where it sees two values
 
 
 def step(precision: str, room: Room) -> str:
@@ -48,18 +54,26 @@ def step(precision: str, room: Room) -> str:
         if new:
             writer.writeheader()
         writer.writerows(rows)
-    wrong = [f"{row['head']} {row['result']}" for row in rows if row["result"] != "pass"]
+    wrong = [f"{row['width']} {row['head']} {row['result']}" for row in rows if row["result"] != "pass"]
     if wrong:
         raise Failed(f"{'; '.join(wrong)} (logs/{log}.txt)")
-    difference, cosine = max(float(row["difference"]) for row in rows), min(float(row["cosine"]) for row in rows)
-    allowed, least = TOLERANCES[precision]
-    told = (
-        f"{len(rows)} heads, outputs differ by at most {difference:.1e} of the largest (allowed {allowed:.0e}), "
-        f"gradients' cosine at least {cosine:.6f} (allowed {least:g})"
-    )
+    told = "; ".join(_worst(width, [row for row in rows if row["width"] == width]) for width in widths(machine.device))
     if machine.small and precision != "float32":
         raise Skipped(f"{precision} is computed on a GPU alone; walked with its arithmetic imitated: {told}")
     return told
+
+
+def widths(device: str) -> tuple[str, ...]:
+    """Of the heads: ``narrow``, and as in the papers on a GPU only."""
+    return tuple(TOLERANCES) if device == "gpu" else ("narrow",)
+
+
+def _worst(width: str, rows: list[dict]) -> str:
+    difference, cosine = max(float(row["difference"]) for row in rows), min(float(row["cosine"]) for row in rows)
+    return (
+        f"{len(rows)} {width} heads, outputs differ by at most {difference:.1e} of the largest (allowed "
+        f"{rows[0]['allowed']:g}), gradients' cosine at least {cosine:.6f} (allowed {rows[0]['least']:g})"
+    )
 
 
 def main(device: str, precision: str) -> int:
@@ -70,14 +84,14 @@ def main(device: str, precision: str) -> int:
     from paddleseg_ext.layers.functional import KERNELS
 
     kernels = dict(KERNELS)
-    for name, build in builders().items():
+    for width, (name, build) in product(widths(device), builders().items()):
         KERNELS.clear()
         paddle.set_device("cpu")
-        net, feats, labels = example(name, build, small=device == "cpu")
+        net, feats, labels = example(name, build, width == "narrow")
         expected = outputs_and_gradients(net, feats, labels, None)
         KERNELS.update(kernels)
         paddle.set_device(device)
-        again = build([feat.shape[1] for feat in feats], CLASSES, **sizes(name, device == "cpu"))
+        again = build([feat.shape[1] for feat in feats], CLASSES, **sizes(name, width == "narrow"))
         again.set_state_dict({key: paddle.to_tensor(value.numpy()) for key, value in net.state_dict().items()})
         moved = [paddle.to_tensor(feat.numpy()) for feat in feats]
         try:
@@ -86,9 +100,14 @@ def main(device: str, precision: str) -> int:
                 found = outputs_and_gradients(again, moved, paddle.to_tensor(labels.numpy()), half)
         except Exception as error:  # a kernel that is missing, memory that is; the other heads are still compared
             row: dict[str, Any] = dict.fromkeys(KEYS, "")
-            row.update(head=name, precision=precision, result=f"{type(error).__name__}: {str(error).strip()[-200:]}")
+            row.update(
+                head=name,
+                width=width,
+                precision=precision,
+                result=f"{type(error).__name__}: {str(error).strip()[-200:]}",
+            )
         else:
-            row = compared(name, precision, expected, found)
+            row = compared(name, width, precision, expected, found)
         print(MARK + json.dumps(row), flush=True)
     return 0
 
@@ -102,28 +121,32 @@ def builders() -> dict[str, Callable[..., Any]]:
     return {**found, "FastFCNHead": partial(FastFCNHead, head=EncHead), "FCNHead": partial(FCNHead, in_index=2)}
 
 
-def sizes(name: str, small: bool) -> dict[str, int]:
+def sizes(name: str, narrow: bool) -> dict[str, int]:
     """Arguments that make a head narrow."""
-    if not small:
+    if not narrow:
         return {}
     return {"jpu_channels": 32} if name == "FastFCNHead" else {"channels": 64}
 
 
-def example(name: str, build: Callable[..., Any], small: bool) -> tuple[Any, list[paddle.Tensor], paddle.Tensor]:
-    """A head without dropout, two images' maps of odd sizes, and labels at the size of the second map."""
+def example(name: str, build: Callable[..., Any], narrow: bool) -> tuple[Any, list[paddle.Tensor], paddle.Tensor]:
+    """A head, the maps of `IMAGES` images, of odd sizes, and labels at the size of the second map."""
     import paddle
     from paddle import nn
 
     paddle.seed(1)
-    channels = (16, 32, 64, 128) if small else (256, 512, 1024, 2048)
-    height, width = (17, 23) if small else (33, 47)
+    channels = (16, 32, 64, 128) if narrow else (256, 512, 1024, 2048)
+    height, width = (17, 23) if narrow else (25, 41)
     strides = (1, 2, 4, 8) if name == "FastFCNHead" else (1, 2, 2, 2)
-    net = build(channels, CLASSES, **sizes(name, small))
+    net = build(channels, CLASSES, **sizes(name, narrow))
     for path, parameter in net.named_parameters():
         if path.endswith("gamma"):  # of attention, which begins as nothing
             parameter.set_value(paddle.full([1], 0.5))
-    shapes = [(2, c, -(-2 * height // s), -(-2 * width // s)) for c, s in zip(channels, strides)]
-    return net, [nn.functional.relu(paddle.randn(s)) for s in shapes], paddle.randint(0, CLASSES, [2, height, width])
+    shapes = [(IMAGES, c, -(-2 * height // s), -(-2 * width // s)) for c, s in zip(channels, strides)]
+    return (
+        net,
+        [nn.functional.relu(paddle.randn(s)) for s in shapes],
+        paddle.randint(0, CLASSES, [IMAGES, height, width]),
+    )
 
 
 def outputs_and_gradients(
@@ -154,19 +177,21 @@ def outputs_and_gradients(
     return [out.detach().numpy() for out in outputs], np.concatenate(gradients) / scale
 
 
-def compared(name: str, precision: str, expected: tuple[list[Any], Any], found: tuple[list[Any], Any]) -> dict:
+def compared(
+    name: str, width: str, precision: str, expected: tuple[list[Any], Any], found: tuple[list[Any], Any]
+) -> dict:
     """A row: how far outputs and gradients are apart, what is allowed, and whether that passes."""
     import numpy as np
 
     (outputs, gradient), (others, other) = expected, found
-    allowed, least = TOLERANCES[precision]
+    allowed, least = TOLERANCES[width][precision]
     difference = max(float(np.abs(a - b).max() / np.abs(a).max()) for a, b in zip(outputs, others))
     a, b = gradient.astype(np.float64), other.astype(np.float64)
     cosine = float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
     finite = bool(all(np.isfinite(out).all() for out in others) and np.isfinite(b).all())
     good = finite and a.shape == b.shape and difference <= allowed and cosine >= least
     result = "pass" if good else f"differs by {difference:.1e}, cosine {cosine:.4f}, finite: {finite}"
-    values = (name, precision, f"{difference:.2e}", allowed, f"{cosine:.6f}", least, finite, result)
+    values = (name, width, precision, f"{difference:.2e}", allowed, f"{cosine:.6f}", least, finite, result)
     return dict(zip(KEYS, values))
 
 

@@ -19,7 +19,7 @@ def steps(machine: Machine) -> list[Step]:
     # float16 at O1, so that the loss's scale is resumed; bfloat16 at O2, whose 7 bits need the float32 copies most
     half = "bf16" if machine.bfloat16 or machine.small else "fp16"
     twice = training.deterministic_twice
-    others = ("ccnet",) if machine.small else ("deeplabv3plus", "dmnet", "fastfcn")
+    others = ("ccnet",) if machine.small else ("deeplabv3plus", "dmnet", "fastfcn", "encnet", "ccnet")
     mixed = () if machine.small else ("--precision", "fp16")
     return [
         Step(names.ENVIRONMENT, 40, environment.step),
@@ -31,7 +31,7 @@ def steps(machine: Machine) -> list[Step]:
         Step(names.RESUME, 60, partial(resume, "fp32", "O1")),
         Step(names.RESUME_O1, 60, partial(resume, "fp16", "O1")),
         Step(names.RESUME_O2, 60, partial(resume, half, "O2")),
-        Step(names.DETERMINISTIC, 80, partial(twice, others, mixed)),
+        Step(names.DETERMINISTIC, 120, partial(twice, others, mixed)),
         Step(names.FROZEN, 30, pairs.frozen),
         Step(names.SIGNAL, 50, pairs.told_to_end),
         Step(names.DEVICE, 20, pairs.numbered_device),
