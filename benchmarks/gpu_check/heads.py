@@ -15,12 +15,12 @@ from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.gpu_check.room import Failed, Room, Skipped
+from benchmarks.gpu_check.room import Failed, Room, Skipped, last_words
 
 if TYPE_CHECKING:  # the check itself runs without it
     import paddle
 
-MARK = "HEAD "
+MARK, ENDED = "HEAD ", "ALL HEADS COMPARED"
 # Largest difference of an output, of the largest value there is; least cosine between all gradients of parameters.
 # float32 adds up in another order; TF32 and float16 keep 10 bits of each factor, bfloat16 7. Wide sums of random maps
 # nearly cancel. With the arithmetic imitated, the worst head has three quarters of what is allowed, or less.
@@ -55,6 +55,8 @@ def step(precision: str, room: Room) -> str:
             writer.writeheader()
         writer.writerows(rows)
     wrong = [f"{row['width']} {row['head']} {row['result']}" for row in rows if row["result"] != "pass"]
+    if ENDED not in text:
+        wrong.append(f"the comparison broke off: {last_words(text)}")
     if wrong:
         raise Failed(f"{'; '.join(wrong)} (logs/{log}.txt)")
     told = "; ".join(_worst(width, [row for row in rows if row["width"] == width]) for width in widths(machine.device))
@@ -109,6 +111,7 @@ def main(device: str, precision: str) -> int:
         else:
             row = compared(name, width, precision, expected, found)
         print(MARK + json.dumps(row), flush=True)
+    print(ENDED)
     return 0
 
 

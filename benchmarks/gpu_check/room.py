@@ -158,6 +158,8 @@ def end_group(process: subprocess.Popen) -> None:
         if number == signal.SIGTERM:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(GRACE)
+    with suppress(ProcessLookupError, PermissionError):  # what a killed process left in its group
+        os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import sys
 import time
 from pathlib import Path
@@ -181,6 +182,27 @@ def test_heads_that_differ_do_not_pass() -> None:
     for other in others:
         assert heads.compared("PSPHead", "narrow", "float32", exact, other)["result"].startswith("differs"), other
     assert heads.compared("PSPHead", "narrow", "float16", exact, others[0])["result"] == "pass"
+
+
+@pytest.mark.parametrize(
+    "said, told",
+    [
+        ("{row}\nALL HEADS COMPARED", "1 narrow heads, outputs differ by at most 2.0e-07"),
+        ("{row}\nSegmentation fault, an error", "the comparison broke off: Segmentation fault, an error"),
+        ("{wrong}\nALL HEADS COMPARED", "narrow CCHead differs by 1"),
+    ],
+)
+def test_a_comparison_of_heads_is_whole_or_a_failure(said: str, told: str, room: Room, monkeypatch) -> None:
+    row = dict(zip(heads.KEYS, ("CCHead", "narrow", "float32", "2e-07", 1e-4, "1.0", 0.9999, True, "pass")))
+    texts = {"row": row, "wrong": {**row, "result": "differs by 1"}}
+    text = said.format(**{key: heads.MARK + json.dumps(value) for key, value in texts.items()})
+    monkeypatch.setattr(Room, "run", lambda *_, **__: text)
+    try:
+        found = heads.step("float32", room)
+    except Failed as reason:
+        found = str(reason)
+    assert told in found
+    assert (room.results / "contract.csv").read_text("utf-8").count("CCHead") == 1
 
 
 def test_checkpoints_are_compared_to_the_bit(tmp_path: Path) -> None:
