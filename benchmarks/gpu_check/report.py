@@ -30,7 +30,8 @@ def write_report(room: Room, outcomes: Sequence[Outcome], command: str) -> Path:
         lines += ["This was the walk on a CPU in small: it shows that the check works, and nothing about a GPU.", ""]
     lines += [f"- command: `{command}`", f"- date: {datetime.date.today().isoformat()}", f"- device: {machine.name}"]
     lines += [f"- {key}: {value}" for key, value in machine.versions.items()]
-    lines += ["", *table(KEYS, rows)]
+    lines += ["", *table(KEYS, rows), ""]
+    lines += ["A benchmark passes when it has measured what computes the same; its figures tell which side is faster."]
     results = {one.step.name: one.result for one in outcomes}
     shown = [
         (

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
+import importlib
 import json
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +24,7 @@ from benchmarks.gpu_check.report import write_report
 from benchmarks.gpu_check.room import Failed, Machine, Room, Skipped, last_words
 from benchmarks.gpu_check.steps import FAIL, PASS, SKIP, Step, run_steps, status
 from paddleseg_ext.checkpoint.save import Checkpoint, save_checkpoint
+from paddleseg_ext.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 
@@ -167,6 +173,47 @@ def test_findings_name_tests_and_steps_that_there_are() -> None:
     for test in (test for finding in FINDINGS for test in finding.tests):
         file, _, function = test.partition("::")
         assert f"def {function}(" in (ROOT / file).read_text("utf-8"), test
+
+
+@pytest.mark.parametrize("machine", [Machine("gpu", gpus=2, bfloat16=True), Machine("gpu", gpus=1), Machine("cpu")])
+def test_every_command_is_one_that_the_command_line_takes(machine: Machine, room: Room, monkeypatch) -> None:
+    """On a GPU, too, where they have not been run: files that are missing here end a step after its first commands."""
+    asked: list[list[str]] = []
+
+    def run(self: Room, log: str, arguments: list[str], *_: object, **__: str) -> str:
+        asked.append([str(argument) for argument in arguments])
+        return ""
+
+    @contextmanager
+    def started(self: Room, log: str, arguments: list[str], *_: object) -> Iterator[None]:
+        run(self, log, arguments)
+        raise Failed("not run")
+        yield
+
+    monkeypatch.setattr(Room, "run", run)
+    monkeypatch.setattr(Room, "started", started)
+    room.machine = replace(machine, versions=dict.fromkeys(("paddle", "paddleseg", "python"), "3"))
+    room.log("a").parent.mkdir()
+    for step in plan.steps(machine):
+        before = len(asked)
+        with suppress(Failed, Skipped, OSError, StopIteration, UserError):
+            step.run(room)
+        without = {names.FROZEN, names.SIGNAL, names.DEVICE} if machine.gpus < 2 else set()
+        without |= set() if machine.bfloat16 else {names.HEADS_BF16}
+        assert len(asked) > before or step.name in without
+    seen = set()
+    for arguments in asked:
+        if arguments[0] == "-m" and arguments[1] != "paddle.distributed.launch":
+            continue
+        tool = next(index for index, argument in enumerate(arguments) if argument.startswith("tools/"))
+        command = Path(arguments[tool]).stem
+        parser = argparse.ArgumentParser()
+        importlib.import_module(f"paddleseg_ext.cli.{command}").add_arguments(parser)
+        parsed = parser.parse_args(arguments[tool + 1 :])
+        assert parsed.device.startswith(machine.device) or (command, parsed.device) == ("val", "cpu")
+        assert not hasattr(parsed, "config") or (ROOT / parsed.config).is_file()
+        seen.add(command)
+    assert seen == {"check", "train", "export", "val", "benchmark"}
 
 
 def test_heads_that_differ_do_not_pass() -> None:
