@@ -77,7 +77,8 @@ def assert_fails(done: subprocess.CompletedProcess[str], *words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "script", ["tools/_env.sh", "tools/lint.sh", "tools/test.sh", "tools/quickstart.sh", ".ci/run"]
+    "script",
+    ["tools/_env.sh", "tools/lint.sh", "tools/test.sh", "tools/quickstart.sh", "tools/gpu_check.sh", ".ci/run"],
 )
 def test_syntax(script: str) -> None:
     subprocess.run(["bash", "-n", str(ROOT / script)], check=True)
@@ -200,3 +201,11 @@ def test_the_suite_runs_once_more_without_kernels(machine: Machine) -> None:
     assert machine.asked("-m pytest -q --durations=10 -m not slow\n") and machine.asked(
         "not slow tests/heads tests/layers"
     )
+
+
+def test_the_gpu_check_is_walked_through(machine: Machine) -> None:
+    assert machine.run("tools/gpu_check.sh", "5").returncode == 0 and machine.asked("-m benchmarks.gpu_check 5\n")
+    assert machine.asked("pip install pip>=22.3 -e .[cpu,test]") and not machine.asked("-m pytest")
+    assert machine.run(".ci/run").returncode == 0 and machine.asked("-m benchmarks.gpu_check --device cpu\n")
+    for script, status in (("tools/gpu_check.sh", 3), (".ci/run", 3)):
+        assert machine.run(script, FAIL_AT="benchmarks.gpu_check", FAIL_WITH="1 failed").returncode == status

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import paddle
 import pytest
 
 from benchmarks import heads
-from benchmarks.measure import MIB, Timing, count_macs, peak_allocation
+from benchmarks.measure import MIB, Timing, count_macs, interleaved_timing, peak_allocation
 from benchmarks.networks import LAYERS, SPECS, feature_maps, layers
 
 needs_reset = pytest.mark.skipif(
@@ -127,3 +128,36 @@ def test_the_mean_is_geometric_and_of_several_heads() -> None:
 @pytest.mark.gpu
 def test_mixed_precision_on_a_gpu() -> None:
     assert len(list(heads.compare("PSPHead", (8, 8), 1, rounds=1, amp=True))) == 2
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", list(SPECS))
+def test_no_head_needs_more_memory_than_its_counterpart_on_a_gpu(name: str) -> None:
+    """Peaks of what Paddle allocates; a tenth more is left to the libraries' choice of algorithms."""
+    for result in heads.compare(name, (32, 64), 2, rounds=1):
+        assert result.memory[0] <= 1.1 * result.memory[1], result.mode
+
+
+def test_paddlesegs_side_has_the_lists_of_its_own_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    lists, auto_cast = [], paddle.amp.auto_cast
+
+    def recorded(enable: bool, custom_white_list: Any = None) -> Any:
+        assert enable
+        lists.append(custom_white_list)
+        return auto_cast(enable=False)
+
+    monkeypatch.setattr(paddle.amp, "auto_cast", recorded)
+    nets = [paddle.nn.Conv2D(2, 2, 1) for _ in range(2)]
+    nets[1].set_state_dict(nets[0].state_dict())
+    x = paddle.randn([1, 2, 4, 4])
+    list(heads.both_modes("two", tuple(nets), x, [x], (4, 4), rounds=1, amp=True))
+    assert {None if names is None else frozenset(names) for names in lists} == {None, frozenset(heads.PADDLESEGS)}
+
+
+def test_a_gpu_is_warmed_up_and_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(paddle, "get_device", lambda: "gpu:1")
+    monkeypatch.setattr(paddle.device, "synchronize", lambda *_: calls.append("wait"))
+    timings = interleaved_timing(lambda: calls.append("a"), lambda: calls.append("b"), rounds=2)
+    assert calls == ["a"] * 5 + ["b"] * 5 + ["wait", "a", "wait", "wait", "b", "wait"] * 2
+    assert [len(timing.seconds) for timing in timings] == [2, 2]

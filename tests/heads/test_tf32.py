@@ -67,3 +67,58 @@ def test_the_head_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
         head([paddle.randn([1, 16, 5, 7])])
         assert switches() == (True, True)
     assert seen == [(False, False)] * 2
+
+
+ampere = pytest.mark.skipif(
+    bool(paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count())
+    and paddle.device.cuda.get_device_capability()[0] < 8,
+    reason="a card without TF32",
+)
+
+
+@ampere
+@pytest.mark.gpu
+@pytest.mark.parametrize("operation", ["matmul", "conv2d"])
+def test_the_switch_changes_what_a_card_computes(operation: str) -> None:
+    x, y = paddle.randn([256, 512]), paddle.randn([512, 256])
+
+    def product() -> np.ndarray:
+        if operation == "matmul":
+            return paddle.matmul(x, y).numpy()
+        weight = y.transpose([1, 0]).reshape([256, 512, 1, 1])
+        found = paddle.nn.functional.conv2d(x.transpose([1, 0]).reshape([1, 512, 16, 16]), weight)
+        return found.reshape([256, 256]).transpose([1, 0]).numpy()
+
+    expected = x.numpy().astype("float64") @ y.numpy().astype("float64")
+    core.set_cublas_switch(True)
+    core.set_cudnn_switch(True)
+    loose = product()
+    with exact_float32():
+        exact = product()
+    largest = np.abs(expected).max()
+    assert np.abs(exact - expected).max() < 5e-6 * largest
+    assert np.abs(loose - expected).max() > 2e-5 * largest
+
+
+@ampere
+@pytest.mark.gpu
+def test_a_card_attends_as_exactly_as_a_cpu() -> None:
+    """Energies of thousands: TF32 would move the output by a tenth."""
+    paddle.seed(2)
+    head = CCHead([8], 3, channels=256)
+    head.eval()
+    head.attention.gamma.set_value(paddle.ones([1]))
+    x = paddle.randn([1, 256, 12, 16]) * 40
+    with paddle.no_grad(), exact_float32():
+        found = (head.attention(x) - x).numpy()
+    paddle.set_device("cpu")
+    try:
+        again = CCHead([8], 3, channels=256)
+        again.set_state_dict({key: paddle.to_tensor(value.numpy()) for key, value in head.state_dict().items()})
+        again.eval()
+        x = paddle.to_tensor(x.numpy())
+        with paddle.no_grad():
+            expected = (again.attention(x) - x).numpy()
+    finally:
+        paddle.set_device("gpu")
+    assert np.abs(found - expected).max() < 1e-3 * np.abs(expected).max()

@@ -17,6 +17,7 @@ import paddle
 import pytest
 
 from benchmarks.amp_emulator import emulated
+from paddleseg_ext.layers import functional
 from paddleseg_ext.layers.criss_cross import CrissCrossAttention
 from paddleseg_ext.layers.encoding import Encoding
 
@@ -54,3 +55,36 @@ def test_half_precision_equals_float32(layer: paddle.nn.Layer) -> None:
     with paddle.amp.auto_cast(level="O2", dtype="float16"):
         half = layer(x.astype("float16")).astype("float32")
     assert float((half - layer(x)).abs().max() / layer(x).abs().max()) < 1e-2
+
+
+def test_half_maps_are_convolved_depthwise_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paddle's kernels for GPUs would add up in the map's own type."""
+    seen = []
+    conv2d = functional.F.conv2d
+
+    def recorded(x: paddle.Tensor, weight: paddle.Tensor, **keywords: Any) -> paddle.Tensor:
+        seen.append((x.dtype, weight.dtype))
+        return conv2d(x, weight, **keywords)
+
+    monkeypatch.setattr(functional.F, "conv2d", recorded)
+    x, kernels = paddle.randn([1, 3, 6, 5]).astype("bfloat16"), paddle.randn([3, 1, 3, 3])
+    assert functional.depthwise_conv2d(x, kernels, 1).dtype == paddle.bfloat16
+    assert seen == [(paddle.float32, paddle.float32)]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_depthwise_sums_of_many_pixels_keep_their_digits(dilation: int) -> None:
+    """A weight's gradient is a sum over 32,768 pixels; added up in float16 it would stop at 2048 or so."""
+    maps = paddle.rand([2, 4, 128, 128]) * 0.1 + 1
+    gradients = []
+    for dtype in ("float32", "float16"):
+        kernels = paddle.ones([4, 1, 3, 3])
+        kernels.stop_gradient = False
+        with paddle.amp.auto_cast(enable=dtype == "float16", dtype="float16"):
+            out = functional.depthwise_conv2d(maps.astype(dtype), kernels, dilation)
+        out.astype("float32").sum().backward()
+        gradients.append(kernels.grad)
+    exact, half = gradients
+    assert float(exact.min()) > 30_000
+    assert float((half - exact).abs().max() / exact.max()) < 1e-3

@@ -62,3 +62,18 @@ def test_heads_resize_by_the_door(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(F, "interpolate", lambda *_, **__: pytest.fail("Paddle's own was called"))
     assert resize(paddle.randn([1, 2, 4, 6]), (9, 11), False).shape == [1, 2, 9, 11]
     assert used == [(1, 2, 4, 6)]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_a_card_adds_up_alike_each_time(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(functional.KERNELS, "resize_bilinear", deterministic.ResizeByMatrices())
+    values, weights = paddle.randn([2, 19, 33, 47]).astype(dtype), paddle.randn([2, 19, 257, 369]).astype(dtype)
+    found = []
+    for _ in range(5):
+        x = values.clone()
+        x.stop_gradient = False
+        (resize(x, (257, 369), False) * weights).sum().backward()
+        found.append(x.grad)
+    assert float(found[0].abs().max()) > 0
+    assert all(bool((other == found[0]).all()) for other in found[1:])

@@ -195,3 +195,31 @@ def test_checkpoints_and_averages_take_the_float32_copies() -> None:
     expected = 1.0001  # the decay of a start is 0 here
     np.testing.assert_allclose(ema.arrays()["ema/0.weight"], expected, rtol=1e-6)
     assert state_dict.masters(OPTIMIZERS["sgd"](OneConv().parameters()), OneConv()) == {}
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("level", ["O1", "O2"])
+def test_a_card_goes_on_after_skipped_steps(level: str) -> None:
+    """float16 with its scaler: a loss that is not finite is left out; losses see float32 outputs."""
+    seen = []
+
+    class Watching(Mean):
+        def forward(self, logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
+            seen.append(logits.dtype)
+            return super().forward(logits, labels)
+
+    model, precision = OneConv(), Precision("fp16", level)
+    optimizer = paddle.optimizer.Momentum(0.01, parameters=model.parameters(), multi_precision=level == "O2")
+    precision.prepare(model, optimizer)
+    step = Step(model, {"types": [Watching()], "coef": [1]}, optimizer, precision=precision, undoable=True)
+    for value in (1.0, float("inf"), 1.0, 1.0):
+        before = model.conv.bias.astype("float32").numpy()
+        if np.isfinite(value):
+            step([batch(value)])
+            assert (model.conv.bias.astype("float32").numpy() != before).any()
+        else:
+            with pytest.raises(NonFinite):
+                step([batch(value)])
+            assert (model.conv.bias.astype("float32").numpy() == before).all()
+    assert precision.scaler is not None and precision.scaler.is_enable()
+    assert set(seen) == {paddle.float32}

@@ -162,3 +162,27 @@ def test_the_average_follows_its_formula() -> None:
     other = Ema(model, decay=0.5)
     other.restore(ema.arrays(), ema.steps)
     assert other.steps == 9 and other.arrays()["ema/weight"] == ema.arrays()["ema/weight"]
+
+
+@pytest.mark.gpu
+def test_a_frozen_norm_passes_its_gradient_on_a_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A SyncBatchNorm of a PaddleSeg backbone, frozen, between layers that learn: as a plain one would."""
+    monkeypatch.setattr(parameters.distributed, "world_size", lambda: 2)
+    x, found = paddle.randn([2, 3, 9, 7]), []
+    for norm in (nn.SyncBatchNorm, nn.BatchNorm2D):
+        paddle.seed(4)
+        model = nn.Sequential(nn.Conv2D(3, 6, 3), norm(6), nn.Conv2D(6, 2, 1))
+        statistics = {name: value for name, value in model[1].state_dict().items() if name.startswith("_")}
+        assert len(statistics) == 2
+        for value in statistics.values():
+            value.set_value(paddle.full([6], 0.7))
+        if norm is nn.SyncBatchNorm:
+            parameters.freeze(model, ["1.*"])
+            parameters.sync_batch_norm(model)
+            parameters.train_mode(model)
+        else:
+            model[1].eval()
+        model(x).square().mean().backward()
+        found.append(model[0].weight.grad.numpy())
+    assert np.isfinite(found[0]).all() and np.abs(found[0]).max() > 0
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-5, atol=1e-7)
