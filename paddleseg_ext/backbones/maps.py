@@ -127,14 +127,15 @@ def _run(backbone: nn.Layer) -> tuple[Any, int]:
     """What the backbone gives for a picture, and the least multiple to whose size that had to be padded."""
     weight = next((p for p in backbone.parameters() if p.ndim == 4), None)  # of the first convolution
     channels, dtype = (3, "float32") if weight is None else (weight.shape[1], weight.dtype)
-    first: BaseException | None = None
+    last: BaseException | None = None
     for multiple in MULTIPLES:
         size = [-(-side // multiple) * multiple for side in TRIED]
         try:
             return backbone(paddle.zeros([1, channels, *size], dtype)), multiple
         except (Exception, SystemExit) as error:  # a foreign network fails in any way
-            first = first or error
-    raise NoMaps(f"cannot be run on pictures of {channels} channels ({reason(first)})") from first  # type: ignore
+            last = error
+    assert last is not None
+    raise NoMaps(f"cannot be run on pictures of {channels} channels ({reason(last)})") from last
 
 
 def _form(raw: Any) -> str:

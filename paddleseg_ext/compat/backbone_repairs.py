@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any, Callable
 
+import paddleseg_ext.compat.deformable  # noqa: F401  # the function that is corrected looks for it
 from paddleseg_ext.compat.correct import correct
 
 BACKBONES = "models.backbones"
@@ -99,7 +100,7 @@ def deformable_attention() -> bool:
         "models.layers.ms_deformable_attention:MSDeformAttn.forward",
         {
             "print(": "str(",
-            "exit()": "import paddleseg_ext.compat.deformable as ms_deform_attn",
+            "exit()": "ms_deform_attn = __import__('sys').modules['paddleseg_ext.compat.deformable']",
             "+ sampling_offsets / offset_normalizer[None, None, None, :, None, :]": (
                 "+ sampling_offsets / offset_normalizer[None, None, None, :, None, :].astype(sampling_offsets.dtype)"
             ),

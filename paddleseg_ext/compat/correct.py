@@ -11,6 +11,7 @@ import importlib
 import inspect
 import linecache
 import textwrap
+import warnings
 from collections.abc import Iterable
 from types import CodeType
 from typing import Any, Callable
@@ -62,7 +63,10 @@ def correct(target: str, corrections: dict[str, str]) -> bool:
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)  # for tracebacks
     if function.__code__.co_freevars == ("__class__",):  # `super` is found where the method stands in a class
         source = f"class {path.split('.')[0]}:\n{textwrap.indent(source, '    ')}"
-    function.__code__ = _code(compile(source, filename, "exec", dont_inherit=True), function.__name__)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # backslashes in its strings, which were told when it was compiled first
+        compiled = compile(source, filename, "exec", dont_inherit=True)
+    function.__code__ = _code(compiled, function.__name__)
     return True
 
 
