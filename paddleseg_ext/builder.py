@@ -54,16 +54,13 @@ class Builder(SegBuilder):
         return known[class_type]
 
     def build_component(self, cfg: dict[str, Any]) -> Any:
-        name = str(cfg.get("type"))
-        if needed := missing_argument(name, cfg):
-            raise UserError(f"{name} {needed}")
         try:
             with quiet():
                 return super().build_component(cfg)
         except UserError:
             raise
         except RuntimeError as error:
-            raise UserError(self._explain(name, error)) from error
+            raise UserError(self._explain(str(cfg.get("type")), error)) from error
 
     def _explain(self, name: str, error: RuntimeError) -> str:
         """The sentence for a component that its constructor refused.
@@ -90,8 +87,11 @@ class Builder(SegBuilder):
         if not self.pretrained:
             whole = part = None
         if backbone:
-            config["backbone"] = backbone
-            if needs_weights(manager.BACKBONES.components_dict.get(str(backbone.get("type")))):
+            config["backbone"], name = backbone, str(backbone.get("type"))
+            if needed := missing_argument(name, backbone):
+                head = (config.get("decode_head") or config).get("type")
+                raise UserError(f"{head} cannot be put on {name}, which {needed}")
+            if needs_weights(manager.BACKBONES.components_dict.get(name)):
                 backbone["pretrained"], part = part and local_file(part, "model.backbone.pretrained"), None
         model = self.build_component(config)
         left = _load(model, whole, "model.pretrained")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import paddle
 from paddle import nn
@@ -12,7 +11,7 @@ from paddle import nn
 from paddleseg_ext.backbones.maps import LIST, Maps, NoMaps, as_list
 from paddleseg_ext.checkpoint.load import load_weights
 from paddleseg_ext.heads.base import Head, HeadFactory, MissingMap, build_head
-from paddleseg_ext.layers.functional import as_float32
+from paddleseg_ext.layers.functional import Size, as_float32
 from paddleseg_ext.layers.pyramid import STRIDES, SimplePyramid
 from paddleseg_ext.layers.resample import resize, spatial_size
 from paddleseg_ext.registry import register_model
@@ -93,7 +92,7 @@ class EncoderDecoder(nn.Layer):
             return [outputs[0]]
         return outputs + [head(feats)[0] for head in self.auxiliary_heads]
 
-    def _resized(self, outputs: list[paddle.Tensor], size: Sequence[Any]) -> list[paddle.Tensor]:
+    def _resized(self, outputs: list[paddle.Tensor], size: tuple[Size, Size]) -> list[paddle.Tensor]:
         return [resize(as_float32(out), size, self.align_corners) if out.ndim == 4 else out for out in outputs]
 
 

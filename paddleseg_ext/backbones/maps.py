@@ -126,7 +126,8 @@ def undisturbed(model: nn.Layer) -> Iterator[None]:
 def _run(backbone: nn.Layer) -> tuple[Any, int]:
     """What the backbone gives for a picture, and the least multiple to whose size that had to be padded."""
     weight = next((p for p in backbone.parameters() if p.ndim == 4), None)  # of the first convolution
-    channels, dtype = (3, "float32") if weight is None else (weight.shape[1], weight.dtype)
+    channels = 3 if weight is None else weight.shape[1]
+    dtype: Any = "float32" if weight is None else weight.dtype
     last: BaseException | None = None
     for multiple in MULTIPLES:
         size = [-(-side // multiple) * multiple for side in TRIED]

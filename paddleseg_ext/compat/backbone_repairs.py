@@ -66,7 +66,7 @@ def transformers_without_weights() -> bool:
     """VisionTransformer and CAE: TypeError from `os.path.exists(None)` where no weights are named. Any Paddle."""
     classes = ("vision_transformer:VisionTransformer", "cae:CAE")
     line = "model_path = self.pretrained"
-    right = f"{line}\n    if model_path is None:\n        return"
+    right = f"{line} or ''\n    if not model_path:\n        return"  # not the faulty line's end, or it is found again
     return any([correct(f"{BACKBONES}.{name}.init_weight", {line: right}) for name in classes])
 
 
@@ -80,7 +80,7 @@ def cae_class() -> bool:
 
 
 def mobile_seg_channels() -> bool:
-    """MobileSeg_Base and MobileSeg_Tiny: TypeError, without `out_feat_chs`; it is the last stages' channels. Any Paddle."""
+    """MobileSeg_Base and MobileSeg_Tiny: TypeError without `out_feat_chs`, the last stages' channels. Any Paddle."""
     right = '**{"out_feat_chs": channels[-3:], **kwargs})'
     return any(
         [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import paddle
 import paddle.nn.functional as F
 
@@ -36,9 +38,10 @@ def ms_deform_attn(
     queries = sampling_locations.shape[1]
     maps = value.transpose([0, 2, 3, 1]).reshape([count * heads, channels, -1])  # (N·heads, C, ΣHW)
     grid = (2 * sampling_locations - 1).transpose([0, 2, 1, 3, 4, 5]).flatten(0, 1)  # (N·heads, queries, levels, …, 2)
-    weights = attention_weights.transpose([0, 2, 1, 3, 4]).flatten(0, 1).unsqueeze(1)  # (N·heads, 1, queries, levels, …)
+    weights = attention_weights.transpose([0, 2, 1, 3, 4]).flatten(0, 1).unsqueeze(1)  # (N·heads, 1, queries, …)
     total, start = paddle.zeros([count * heads, channels, queries], value.dtype), 0
-    for level, (height, width) in enumerate(spatial_shapes.tolist()):
+    sizes: Any = spatial_shapes.tolist()
+    for level, (height, width) in enumerate(sizes):
         level_map = maps[:, :, start : start + height * width].reshape([count * heads, channels, height, width])
         sampled = F.grid_sample(level_map, grid[:, :, level], align_corners=False)  # (N·heads, C, queries, points)
         total = total + (sampled * weights[:, :, :, level]).sum(-1)

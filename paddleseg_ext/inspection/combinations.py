@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import inspect
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
@@ -66,8 +67,8 @@ def measure(name: str, heads: Iterable[str] | None = None) -> list[Variant]:
     found: list[Variant] = []
     for output_stride, backbone in _backbones(name):
         variant = Variant(output_stride)
-        for head in heads:
-            variant.heads[head] = _outcome(backbone, head, name, variant)
+        with shared(backbone):
+            variant.heads = _outcomes(backbone, heads, name, variant)
         if variant.maps not in [other.maps for other in found]:
             found.append(variant)
         del backbone
@@ -108,24 +109,60 @@ def _constructor(layer: nn.Layer) -> Callable[..., None]:
     return type(layer).__init__
 
 
-def _outcome(backbone: nn.Layer, head: str, name: str, variant: Variant) -> str:
-    """Run a head on a backbone; what the backbone gives is entered in `variant`."""
+@contextmanager
+def shared(backbone: nn.Layer) -> Iterator[None]:
+    """Within the block a backbone computes the maps of the first picture of a size, and gives them for all others."""
+    forward: Callable[..., Any] = backbone.forward
+    seen: dict[Any, Any] = {}
+
+    def remembered(x: paddle.Tensor) -> Any:
+        key = (tuple(x.shape), backbone.training, paddle.is_grad_enabled())
+        if key not in seen:
+            seen[key] = forward(x)
+        return seen[key]
+
+    backbone.forward = remembered  # type: ignore[method-assign]
     try:
-        model = EncoderDecoder(CLASSES, backbone, small(head))
-        variant.maps = [list(pair) for pair in zip(model.maps.channels, model.maps.strides)]
-        variant.multiple = model.maps.multiple
-        _run(model)
-    except (Exception, SystemExit) as error:  # a foreign network fails in any way
-        text = reason(error)
-        return text if head in text and name in text else f"{head} cannot be put on {name}: {text}"
-    return OWN if model.pyramid is None else PYRAMID
+        yield
+    finally:
+        del backbone.forward  # the class's is found again
 
 
-def _run(model: EncoderDecoder) -> None:
-    """Evaluate pictures of `SIZES`, and train on two.
+def _outcomes(backbone: nn.Layer, heads: Iterable[str], name: str, variant: Variant) -> dict[str, str]:
+    """Run heads on a backbone, and all their losses backward together; its maps are entered in `variant`."""
+    found: dict[str, str] = {}
+    losses, models = [], []
+    for head in heads:
+        try:
+            model = EncoderDecoder(CLASSES, backbone, small(head))
+            variant.maps = [list(pair) for pair in zip(model.maps.channels, model.maps.strides)]
+            variant.multiple = model.maps.multiple
+            losses.append(_run(model))
+        except (Exception, SystemExit) as error:  # a foreign network fails in any way
+            found[head] = _sentence(head, name, error)
+            continue
+        models.append(model)
+        found[head] = OWN if model.pyramid is None else PYRAMID
+    try:
+        if losses:
+            sum(losses[1:], losses[0]).backward()
+            for model in models:
+                check_gradients(model)
+    except (Exception, SystemExit) as error:
+        found.update({head: _sentence(head, name, error) for head, text in found.items() if works(text)})
+    return found
+
+
+def _sentence(head: str, name: str, error: BaseException) -> str:
+    text = reason(error)
+    return text if head in text and name in text else f"{head} cannot be put on {name}: {text}"
+
+
+def _run(model: EncoderDecoder) -> paddle.Tensor:
+    """Evaluate pictures of `SIZES`, and give a loss on two in training.
 
     Raises:
-        ValueError: An output has another size than the picture, or a gradient is not finite.
+        ValueError: An output has another size than the picture.
     """
     model.eval()
     with paddle.no_grad():
@@ -134,11 +171,21 @@ def _run(model: EncoderDecoder) -> None:
     model.train()
     outputs = model(paddle.randn([2, 3, *SIZES[0]]))
     check_sizes(outputs[:1], SIZES[0])
-    sum((out**2).mean() for out in outputs).backward()
-    gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    if not gradients or not all(bool(paddle.isfinite(gradient.sum())) for gradient in gradients):
-        raise ValueError("its gradients are not finite")
-    model.clear_gradients()
+    return paddle.add_n([(out**2).mean() for out in outputs])
+
+
+def check_gradients(model: nn.Layer) -> None:
+    """Check that backbone and head have gradients, and finite ones.
+
+    Raises:
+        ValueError: They have not.
+    """
+    for part, layer in model.named_children():
+        gradients = [p.grad for p in layer.parameters() if p.grad is not None]
+        if layer.parameters() and not gradients:
+            raise ValueError(f"no gradient reaches its {part}")
+        if not all(bool(paddle.isfinite(gradient.sum())) for gradient in gradients):
+            raise ValueError(f"the gradients of its {part} are not finite")
 
 
 def check_sizes(outputs: list[paddle.Tensor], size: tuple[int, int]) -> None:

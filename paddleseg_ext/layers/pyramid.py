@@ -52,7 +52,7 @@ class SimplePyramid(nn.Layer):
 
 def path(in_channels: int, channels: int, stride: int, to: int) -> nn.Sequential:
     """Convolutions of stride 2, transposed ones where the map is to become finer, from one stride to another."""
-    step: type[nn.Layer] = Finer if to < stride else Coarser
+    step: type[Finer] | type[Coarser] = Finer if to < stride else Coarser
     count = (max(stride, to) // min(stride, to)).bit_length() - 1
     return nn.Sequential(*(step(channels if i else in_channels, channels) for i in range(count)))
 
