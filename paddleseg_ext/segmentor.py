@@ -12,7 +12,7 @@ from paddleseg_ext.backbones.maps import LIST, Maps, NoMaps, as_list
 from paddleseg_ext.checkpoint.load import load_weights
 from paddleseg_ext.heads.base import Head, HeadFactory, MissingMap, build_head
 from paddleseg_ext.layers.functional import Size, as_float32
-from paddleseg_ext.layers.pyramid import STRIDES, SimplePyramid
+from paddleseg_ext.layers.pyramid import STRIDES, NoPyramid, SimplePyramid
 from paddleseg_ext.layers.resample import resize, spatial_size
 from paddleseg_ext.registry import register_model
 
@@ -65,8 +65,9 @@ class EncoderDecoder(nn.Layer):
         self.align_corners = align_corners
         self.maps = _maps(backbone, decode_head)
         self.backbone = backbone
+        build = partial(_build, [decode_head, *auxiliary_heads], num_classes, align_corners)
         self.pyramid, (self.decode_head, *auxiliary) = _heads(
-            self.maps, partial(_build, [decode_head, *auxiliary_heads], num_classes, align_corners)
+            _name(decode_head), type(backbone).__name__, self.maps, build
         )
         self.auxiliary_heads = nn.LayerList(auxiliary)
         self.output_names = list(self.decode_head.output_names) + [f"aux{i}" for i in range(len(self.auxiliary_heads))]
@@ -101,11 +102,14 @@ def _maps(backbone: nn.Layer, decode_head: HeadFactory) -> Maps:
     try:
         return Maps.of(backbone)
     except NoMaps as error:
-        head = getattr(decode_head, "func", decode_head).__name__
         raise ValueError(
-            f"EncoderDecoder: {head} cannot be put on {type(backbone).__name__}, which {error}; take a backbone that "
-            "returns feature maps, such as ResNet50_vd, or one of `paddleseg-ext list combos`."
+            f"EncoderDecoder: {_name(decode_head)} cannot be put on {type(backbone).__name__}, which {error}; take a "
+            "backbone that returns feature maps, such as ResNet50_vd, or one of `paddleseg-ext list combos`."
         ) from error
+
+
+def _name(head: HeadFactory) -> str:
+    return getattr(head, "func", head).__name__
 
 
 def _build(
@@ -114,7 +118,9 @@ def _build(
     return [build_head(factory, channels, num_classes, align_corners) for factory in factories]
 
 
-def _heads(maps: Maps, build: Callable[[Sequence[int]], list[Head]]) -> tuple[SimplePyramid | None, list[Head]]:
+def _heads(
+    head: str, name: str, maps: Maps, build: Callable[[Sequence[int]], list[Head]]
+) -> tuple[SimplePyramid | None, list[Head]]:
     """The heads on the backbone's own maps, or on a pyramid's where a head has no use for those."""
     missing = None
     try:
@@ -125,8 +131,13 @@ def _heads(maps: Maps, build: Callable[[Sequence[int]], list[Head]]) -> tuple[Si
         return None, heads
     if missing is not None and len(maps.channels) >= len(STRIDES):
         raise missing
-    pyramid = SimplePyramid(maps.channels, maps.strides)
     try:
+        pyramid = SimplePyramid(maps.channels, maps.strides)
         return pyramid, build(pyramid.feat_channels)
     except MissingMap as error:
         raise missing or error from error
+    except NoPyramid as error:
+        raise ValueError(
+            f"EncoderDecoder: {head} needs other maps than {name} gives, and {error}; take a head of one map, such as "
+            "PSPHead, or another backbone, such as ResNet50_vd."
+        ) from error

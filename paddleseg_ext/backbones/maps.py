@@ -59,7 +59,10 @@ class Maps:
         form = _form(raw)
         maps = as_list(raw, form)
         size = [-(-side // multiple) * multiple for side in TRIED]
-        strides = tuple(_stride(size, found.shape[2:]) for found in maps)
+        patch = (
+            getattr(_first_weight(backbone), "shape", [])[-1:] if form == TOKENS else []
+        )  # the kernel that embeds patches
+        strides = tuple(_stride(size, found.shape[2:], patch) for found in maps)
         if form in (TENSOR, TOKENS) and multiple == 1:  # those of PaddleSeg leave a rest of the picture out
             whole = [-(-side // strides[-1]) for side in size]
             multiple = 1 if whole == list(maps[-1].shape[2:]) else strides[-1]
@@ -81,11 +84,15 @@ class Maps:
             - x: (N, C, H, W); size: H and W
             - output: (N, C, ⌈H/m⌉·m, ⌈W/m⌉·m)
         """
-        height, width = ((self.multiple - side % self.multiple) % self.multiple for side in size)
         if paddle.in_dynamic_mode():
+            height, width = (-side % self.multiple for side in size)
             return F.pad(x, [0, width, 0, height])
-        zero = paddle.zeros([], "int32")
-        return F.pad(x, paddle.stack([zero, width.astype("int32"), zero, height.astype("int32")]))
+        for axis, side in zip((2, 3), size):  # in ONNX, padding by tensors leaves memory as it was
+            position = paddle.arange((side + self.multiple - 1) // self.multiple * self.multiple, dtype="int32")
+            last = (side - 1).astype("int32")
+            inside = (position <= last).astype(x.dtype).reshape([-1, 1] if axis == 2 else [-1])
+            x = paddle.gather(x, paddle.minimum(position, last), axis=axis) * inside
+        return x
 
 
 def as_list(raw: Any, form: str) -> Sequence[paddle.Tensor]:
@@ -125,7 +132,7 @@ def undisturbed(model: nn.Layer) -> Iterator[None]:
 
 def _run(backbone: nn.Layer) -> tuple[Any, int]:
     """What the backbone gives for a picture, and the least multiple to whose size that had to be padded."""
-    weight = next((p for p in backbone.parameters() if p.ndim == 4), None)  # of the first convolution
+    weight = _first_weight(backbone)
     channels = 3 if weight is None else weight.shape[1]
     dtype: Any = "float32" if weight is None else weight.dtype
     last: BaseException | None = None
@@ -137,6 +144,11 @@ def _run(backbone: nn.Layer) -> tuple[Any, int]:
             last = error
     assert last is not None
     raise NoMaps(f"cannot be run on pictures of {channels} channels ({reason(last)})") from last
+
+
+def _first_weight(backbone: nn.Layer) -> Any:
+    """Weight of the first convolution (out, in, kernel, kernel), if there is one."""
+    return next((p for p in backbone.parameters() if p.ndim == 4), None)
 
 
 def _form(raw: Any) -> str:
@@ -162,9 +174,9 @@ def _all_maps(found: Sequence[Any]) -> bool:
     return bool(found) and all(isinstance(item, paddle.Tensor) and item.ndim == 4 for item in found)
 
 
-def _stride(size: Sequence[int], found: Sequence[int]) -> int:
-    """The stride that makes maps of the found size of a picture; that of sides which it does not divide is rounded."""
-    for stride in (2**i for i in range(8)):
+def _stride(size: Sequence[int], found: Sequence[int], likely: Sequence[int] = ()) -> int:
+    """The stride that makes maps of the found size of a picture, a likely one or a power of two."""
+    for stride in (*likely, *(2**i for i in range(8))):
         if [-(-side // stride) for side in size] == list(found) or [side // stride for side in size] == list(found):
             return stride
     return max(1, round(size[1] / found[1]))

@@ -12,6 +12,10 @@ from paddleseg_ext.layers.initialization import kaiming_fan_out
 STRIDES = (4, 8, 16, 32)
 
 
+class NoPyramid(ValueError):
+    """Of a last map no pyramid can be made."""
+
+
 class SimplePyramid(nn.Layer):
     """Maps of strides 4, 8, 16 and 32 from the last map alone, where the backbone gives none of the stride.
 
@@ -33,13 +37,13 @@ class SimplePyramid(nn.Layer):
         - output: list of four (N, feat_channels[i], H/4·2ⁱ, W/4·2ⁱ)
 
     Raises:
-        ValueError: The last map's stride is no power of two.
+        NoPyramid: The last map's stride is no power of two.
     """
 
     def __init__(self, in_channels: Sequence[int], strides: Sequence[int], channels: int = 256) -> None:
         super().__init__()
         if strides[-1] & (strides[-1] - 1):
-            raise ValueError(f"the last map has the stride {strides[-1]}, which is no power of two.")
+            raise NoPyramid(f"none can be made of its last map, whose stride {strides[-1]} is no power of two")
         self.kept = {stride: index for index, stride in enumerate(strides) if stride in STRIDES}
         self.feat_channels = [in_channels[self.kept[s]] if s in self.kept else channels for s in STRIDES]
         made = {s: path(in_channels[-1], channels, strides[-1], s) for s in STRIDES if s not in self.kept}

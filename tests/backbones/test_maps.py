@@ -165,6 +165,17 @@ def test_what_carries_no_head_is_told_in_a_sentence(backbone: nn.Layer, message:
     assert "\n" not in str(told.value)
 
 
+def test_no_pyramid_of_a_stride_that_is_no_power_of_two() -> None:
+    assert EncoderDecoder(3, Patches(14), partial(PSPHead, channels=8)).maps.strides == (14,)
+    with pytest.raises(ValueError, match="DeepLabV3PlusHead needs .* Patches .* stride 14 is no power of two; take"):
+        EncoderDecoder(3, Patches(14), partial(DeepLabV3PlusHead, channels=8))
+
+
+def test_an_index_that_no_pyramid_has_is_told_of_the_backbones_own_maps() -> None:
+    with pytest.raises(ValueError, match="PSPHead: in_index=7 but the backbone gives 1 feature map with 12 channels"):
+        EncoderDecoder(3, Patches(), partial(PSPHead, in_index=7))
+
+
 def test_sync_batch_norm_runs_on_a_cpu() -> None:
     if paddle.get_device() != "cpu":
         pytest.skip("a GPU has it")
