@@ -15,6 +15,7 @@ from paddle import nn
 from paddleseg.cvlibs import Config, SegBuilder, manager
 from paddleseg.utils import utils as paddleseg_utils
 
+from paddleseg_ext.backbones.maps import without_sync
 from paddleseg_ext.backbones.needs import missing_argument
 from paddleseg_ext.checkpoint.load import load_weights
 from paddleseg_ext.compat.paddleseg import quiet
@@ -94,6 +95,8 @@ class Builder(SegBuilder):
             if needs_weights(manager.BACKBONES.components_dict.get(name)):
                 backbone["pretrained"], part = part and local_file(part, "model.backbone.pretrained"), None
         model = self.build_component(config)
+        if paddle.get_device() == "cpu":
+            without_sync(model)  # a CPU has no kernel for it
         left = _load(model, whole, "model.pretrained")
         if part and hasattr(model, "backbone") and (not whole or any(name.startswith("backbone.") for name in left)):
             _load(model.backbone, part, "model.backbone.pretrained")

@@ -74,7 +74,7 @@ def _print(entry: dict[str, Any]) -> None:
 def _combos(args: argparse.Namespace) -> int:
     record = listing.combinations(args.names, args.measure)
     if args.json:
-        print(json.dumps(listing.to_json(record), indent=1, ensure_ascii=False))
+        print(listing.to_json(record), end="")
         return 0
     if args.markdown:
         print(page(record, listing.versions(args.measure)), end="")

@@ -75,15 +75,19 @@ def read_record(path: Path) -> Record:
     return {name: [Variant(**variant) for variant in variants] for name, variants in backbones.items()}
 
 
-def to_json(record: Record) -> dict[str, Any]:
-    """A record with the versions that it was measured on."""
-    backbones = {name: [variant.to_dict() for variant in variants] for name, variants in record.items()}
-    return {"paddle": paddle.__version__, "paddleseg": paddleseg.__version__, "backbones": backbones}
+def to_json(record: Record) -> str:
+    """A record with the versions of Paddle and PaddleSeg, as the text of `RECORD`: a line for each backbone."""
+    lines = [
+        f"{json.dumps(name)}: {json.dumps([variant.to_dict() for variant in variants], ensure_ascii=False)}"
+        for name, variants in record.items()
+    ]
+    here = f'"paddle": "{paddle.__version__}", "paddleseg": "{paddleseg.__version__}"'
+    return f'{{{here}, "backbones": {{\n' + ",\n".join(lines) + "\n}}\n"
 
 
 def versions(here: bool = False) -> str:
     """What the record was measured with, or would be here, in words."""
-    record = to_json({}) if here else json.loads(RECORD.read_text("utf-8"))
+    record = json.loads(to_json({}) if here else RECORD.read_text("utf-8"))
     return f"Paddle {record['paddle']} and PaddleSeg {record['paddleseg']}"
 
 
