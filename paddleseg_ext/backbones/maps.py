@@ -16,7 +16,8 @@ from paddleseg_ext.compat.paddle import plain_batch_norm
 from paddleseg_ext.errors import reason
 
 TRIED = (33, 97)  # height and width of the picture: odd at every stride, and wide enough for pools over the last map
-MULTIPLES = (1, 2, 4, 8, 16, 32, 64)
+LARGER = (225, 289)  # the same, for what needs more than a few pixels
+MULTIPLES = (2, 4, 8, 16, 32, 64)
 LIST, MAPPING, TENSOR, TOKENS = "list", "mapping", "tensor", "tokens"
 logger = logging.getLogger(__name__)
 
@@ -55,10 +56,9 @@ class Maps:
         if paddle.get_device() == "cpu":
             without_sync(backbone)
         with undisturbed(backbone):
-            raw, multiple = _run(backbone)
+            raw, size, multiple = _run(backbone)
         form = _form(raw)
         maps = as_list(raw, form)
-        size = [-(-side // multiple) * multiple for side in TRIED]
         patch = (
             getattr(_first_weight(backbone), "shape", [])[-1:] if form == TOKENS else []
         )  # the kernel that embeds patches
@@ -130,16 +130,16 @@ def undisturbed(model: nn.Layer) -> Iterator[None]:
         paddle.set_rng_state(random)
 
 
-def _run(backbone: nn.Layer) -> tuple[Any, int]:
-    """What the backbone gives for a picture, and the least multiple to whose size that had to be padded."""
+def _run(backbone: nn.Layer) -> tuple[Any, Sequence[int], int]:
+    """What the backbone gives for a picture, its size, and the least multiple to which that had to be padded."""
     weight = _first_weight(backbone)
     channels = 3 if weight is None else weight.shape[1]
     dtype: Any = "float32" if weight is None else weight.dtype
     last: BaseException | None = None
-    for multiple in MULTIPLES:
-        size = [-(-side // multiple) * multiple for side in TRIED]
+    padded = (([-(-side // multiple) * multiple for side in TRIED], multiple) for multiple in MULTIPLES)
+    for size, multiple in [(TRIED, 1), (LARGER, 1), *padded]:
         try:
-            return backbone(paddle.zeros([1, channels, *size], dtype)), multiple
+            return backbone(paddle.zeros([1, channels, *size], dtype)), size, multiple
         except (Exception, SystemExit) as error:  # a foreign network fails in any way
             last = error
     assert last is not None

@@ -71,6 +71,24 @@ def test_form_channels_and_strides(backbone: nn.Layer, expected: Maps) -> None:
     assert Maps.of(backbone) == expected
 
 
+class Particular(TinyBackbone):
+    """A backbone that takes pictures of some sizes alone."""
+
+    def __init__(self, takes: Callable[[int], bool]) -> None:
+        super().__init__(32)
+        self.takes = takes
+
+    def forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
+        if not all(map(self.takes, x.shape[2:])):
+            raise ValueError(f"no pictures of {x.shape}")
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("takes, multiple", [(lambda side: side % 8 == 0, 8), (lambda side: side > 100, 1)])
+def test_sizes_that_a_backbone_takes(takes: Callable[[int], bool], multiple: int) -> None:
+    assert Maps.of(Particular(takes)) == Maps((8, 12, 16, 24), (4, 8, 16, 32), multiple, LIST)
+
+
 def test_declared_channels_that_are_wrong_are_told(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "paddleseg_ext")
     net = EncoderDecoder(3, Given(lambda maps, x: maps, [1, 2, 3, 4]), partial(PSPHead, channels=8))
