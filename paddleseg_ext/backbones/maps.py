@@ -59,9 +59,8 @@ class Maps:
             raw, size, multiple = _run(backbone)
         form = _form(raw)
         maps = as_list(raw, form)
-        patch = (
-            getattr(_first_weight(backbone), "shape", [])[-1:] if form == TOKENS else []
-        )  # the kernel that embeds patches
+        weight = _first_weight(backbone)
+        patch = weight.shape[-1:] if form == TOKENS and weight is not None else []  # the kernel that embeds patches
         strides = tuple(_stride(size, found.shape[2:], patch) for found in maps)
         if form in (TENSOR, TOKENS) and multiple == 1:  # those of PaddleSeg leave a rest of the picture out
             whole = [-(-side // strides[-1]) for side in size]
@@ -86,7 +85,7 @@ class Maps:
         """
         if paddle.in_dynamic_mode():
             height, width = (-side % self.multiple for side in size)
-            return F.pad(x, [0, width, 0, height])
+            return F.pad(x, [0, width, 0, height]) if height or width else x
         for axis, side in zip((2, 3), size):  # in ONNX, padding by tensors leaves memory as it was
             position = paddle.arange((side + self.multiple - 1) // self.multiple * self.multiple, dtype="int32")
             last = (side - 1).astype("int32")
