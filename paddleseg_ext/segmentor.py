@@ -8,7 +8,7 @@ from functools import partial
 import paddle
 from paddle import nn
 
-from paddleseg_ext.backbones.maps import LIST, Maps, NoMaps, as_list
+from paddleseg_ext.backbones.maps import LIST, Maps, NoMaps, as_list, features
 from paddleseg_ext.checkpoint.load import load_weights
 from paddleseg_ext.heads.base import Head, HeadFactory, MissingMap, build_head
 from paddleseg_ext.layers.functional import Size, as_float32
@@ -20,6 +20,9 @@ from paddleseg_ext.registry import register_model
 @register_model
 class EncoderDecoder(nn.Layer):
     """Any PaddleSeg backbone under any head of this package.
+
+    A backbone that was built with ``data_format="NHWC"``, as PaddleSeg's ResNet_vd can be, sees the image and gives its
+    maps with channels last; heads compute with channels first, as everything else. Weights are the same for both.
 
     In YAML the heads are ``type:`` dictionaries. In Python they are classes or partials:
     ``EncoderDecoder(19, ResNet50_vd(output_stride=8), partial(DMHead, channels=512))``.
@@ -83,7 +86,7 @@ class EncoderDecoder(nn.Layer):
         return [out[:, :, : size[0], : size[1]] if out.ndim == 4 else out for out in outputs]
 
     def _outputs(self, x: paddle.Tensor) -> list[paddle.Tensor]:
-        feats = self.backbone(x)
+        feats = features(self.backbone, x)
         if self.maps.form != LIST:
             feats = as_list(feats, self.maps.form)
         if self.pyramid is not None:

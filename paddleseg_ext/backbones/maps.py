@@ -94,6 +94,13 @@ class Maps:
         return x
 
 
+def features(backbone: nn.Layer, x: paddle.Tensor) -> Any:
+    """What a backbone gives for pictures (N, C, H, W); maps of one with channels last are turned to (N, C, H, W)."""
+    if getattr(backbone, "data_format", "NCHW") != "NHWC":
+        return backbone(x)
+    return [feat.transpose([0, 3, 1, 2]) for feat in backbone(x.transpose([0, 2, 3, 1]))]
+
+
 def as_list(raw: Any, form: str) -> Sequence[paddle.Tensor]:
     """What a backbone gives as maps (N, Cᵢ, Hᵢ, Wᵢ)."""
     if form == MAPPING:
@@ -138,7 +145,7 @@ def _run(backbone: nn.Layer) -> tuple[Any, Sequence[int], int]:
     padded = (([-(-side // multiple) * multiple for side in TRIED], multiple) for multiple in MULTIPLES)
     for size, multiple in [(TRIED, 1), (LARGER, 1), *padded]:
         try:
-            return backbone(paddle.zeros([1, channels, *size], dtype)), size, multiple
+            return features(backbone, paddle.zeros([1, channels, *size], dtype)), size, multiple
         except (Exception, SystemExit) as error:  # a foreign network fails in any way
             last = error
     assert last is not None

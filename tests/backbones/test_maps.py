@@ -89,6 +89,11 @@ def test_sizes_that_a_backbone_takes(takes: Callable[[int], bool], multiple: int
     assert Maps.of(Particular(takes)) == Maps((8, 12, 16, 24), (4, 8, 16, 32), multiple, LIST)
 
 
+def test_channels_last() -> None:
+    first, last = (manager.BACKBONES.components_dict["ResNet18_vd"](data_format=form) for form in ("NCHW", "NHWC"))
+    assert Maps.of(first) == Maps.of(last) == Maps((64, 128, 256, 512), (4, 8, 8, 8), 1, LIST)
+
+
 def test_declared_channels_that_are_wrong_are_told(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "paddleseg_ext")
     net = EncoderDecoder(3, Given(lambda maps, x: maps, [1, 2, 3, 4]), partial(PSPHead, channels=8))
