@@ -171,7 +171,7 @@ def _form(raw: Any) -> str:
         if _all_maps(raw):
             return LIST
         blocks = raw[0] if len(raw) == 2 and isinstance(raw[0], (list, tuple)) else []
-        if blocks and blocks[-1].ndim == 3 and isinstance(raw[1], paddle.Tensor) and raw[1].shape == [4]:
+        if blocks and blocks[-1].ndim == 3 and len(raw[1]) == 4:  # a tensor, of PaddleSeg's develop head a list
             return TOKENS
     raise NoMaps("gives no feature maps (N, C, H, W)")
 

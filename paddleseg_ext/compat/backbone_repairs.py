@@ -30,7 +30,7 @@ def shufflenet_v2_names() -> bool:
     return correct(
         f"{BACKBONES}.shufflenetv2:ConvBNLayer.__init__",
         {
-            'initializer=KaimingNormal(), name=name + "_weights"),': "initializer=KaimingNormal()),",
+            'name=name + "_weights"),': "),",
             'param_attr=ParamAttr(name=name + "_bn_scale"),': "",
             'bias_attr=ParamAttr(name=name + "_bn_offset"),': "",
             'moving_mean_name=name + "_bn_mean",': "",

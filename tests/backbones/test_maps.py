@@ -63,6 +63,7 @@ def tokens(maps: list, x: paddle.Tensor) -> Any:
         (Given(lambda maps, x: maps[1:]), Maps((12, 16, 24), (8, 16, 32), 1, LIST)),
         (Given(lambda maps, x: [*maps, maps[0]]), Maps((8, 12, 16, 24), (4, 8, 16, 32), 1, LIST)),
         (Given(tokens, []), Maps((24,), (32,), 1, TOKENS)),
+        (Given(lambda maps, x: ([tokens(maps, x)[0][0]], maps[-1].shape), []), Maps((24,), (32,), 1, TOKENS)),
         (Patches(16), Maps((12,), (16,), 16, TOKENS)),
         (Patches(32), Maps((12,), (32,), 32, TOKENS)),
     ],
