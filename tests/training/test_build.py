@@ -15,6 +15,7 @@ import yaml
 from paddleseg.cvlibs import manager
 
 from paddleseg_ext import load_config
+from paddleseg_ext.checkpoint.load import WeightMatch
 from paddleseg_ext.checkpoint.save import load_checkpoint
 from paddleseg_ext.cli.main import main
 from paddleseg_ext.training.build import build_trainer, run_config
