@@ -12,9 +12,11 @@ from urllib.parse import urlparse
 
 import paddle
 from paddle import nn
-from paddleseg.cvlibs import SegBuilder
+from paddleseg.cvlibs import Config, SegBuilder, manager
 from paddleseg.utils import utils as paddleseg_utils
 
+from paddleseg_ext.backbones.maps import without_sync
+from paddleseg_ext.backbones.needs import missing_argument
 from paddleseg_ext.checkpoint.load import load_weights
 from paddleseg_ext.compat.paddleseg import quiet
 from paddleseg_ext.config.load import load_config
@@ -32,7 +34,16 @@ class Builder(SegBuilder):
 
     Like its parent it builds each of ``model``, ``loss``, ``optimizer``, ``lr_scheduler``, ``train_dataset``,
     ``val_dataset`` and ``val_transforms`` when first asked for.
+
+    Args:
+        config: Of `load_config`.
+        pretrained: Load the weights that the model's section names for the start of a training. Without them nothing
+            is fetched, as where other weights are about to be loaded.
     """
+
+    def __init__(self, config: Config, pretrained: bool = True) -> None:
+        super().__init__(config)
+        self.pretrained = pretrained
 
     @classmethod
     def show_msg(cls, name: str, cfg: dict[str, Any]) -> None:
@@ -75,17 +86,24 @@ class Builder(SegBuilder):
         """The model, with the weights that ``model.pretrained`` and ``model.backbone.pretrained`` name."""
         config = self.config.model_cfg
         backbone = dict(config.get("backbone") or {})
-        model_weights, backbone_weights = config.pop("pretrained", None), backbone.pop("pretrained", None)
+        whole, part = config.pop("pretrained", None), backbone.pop("pretrained", None)
+        if not self.pretrained:
+            whole = part = None
         if backbone:
-            config["backbone"] = backbone
+            config["backbone"], name = backbone, str(backbone.get("type"))
+            if needed := missing_argument(name, backbone):
+                head = (config.get("decode_head") or config).get("type")
+                raise UserError(f"{head} cannot be put on {name}, which {needed}")
+            if needs_weights(manager.BACKBONES.components_dict.get(name)):
+                backbone["pretrained"], part = part and local_file(part, "model.backbone.pretrained"), None
         model = self.build_component(config)
-        for key, layer, source in [
-            ("model.backbone.pretrained", getattr(model, "backbone", None), backbone_weights),
-            ("model.pretrained", model, model_weights),
-        ]:
-            if source and layer is not None:
-                file = local_file(source, key)
-                logger.info(f"{key}: {file}: {load_weights(layer, file, complete=False).summary()}")
+        if paddle.get_device() == "cpu":
+            without_sync(model)  # a CPU has no kernel for it
+        left = _load(model, whole, "model.pretrained")
+        if part and hasattr(model, "backbone") and (not whole or any(name.startswith("backbone.") for name in left)):
+            _load(model.backbone, part, "model.backbone.pretrained")
+            if whole:
+                load_weights(model, local_file(whole, "model.pretrained"), complete=False)
         return model
 
     @cached_property
@@ -151,9 +169,31 @@ def _wrong_in_list(section: Mapping[str, Any]) -> str | None:
     return None
 
 
-def build_model(path: str | Path, **overrides: Any) -> nn.Layer:
-    """The model of a YAML file: ``build_model("configs/psp/….yml")``; overrides as in `load_config`."""
-    return Builder(load_config(path, **overrides)).model
+def build_model(path: str | Path, *, pretrained: bool = True, **overrides: Any) -> nn.Layer:
+    """The model of a YAML file: ``build_model("configs/psp/….yml")``.
+
+    Args:
+        path: The YAML file.
+        pretrained: As in `Builder`: without it the weights that the file names are neither fetched nor loaded.
+        **overrides: As in `load_config`.
+    """
+    return Builder(load_config(path, **overrides), pretrained).model
+
+
+def needs_weights(component: Any) -> bool:
+    """Whether a constructor cannot do without ``pretrained``, so that it loads the weights itself."""
+    parameters = inspect.signature(component).parameters if callable(component) else {}
+    return "pretrained" in parameters and parameters["pretrained"].default is inspect.Parameter.empty
+
+
+def _load(layer: nn.Layer, source: str | None, key: str) -> list[str]:
+    """Load the weights that a key names; names of the layer's that were not among them."""
+    if not source:
+        return []
+    file = local_file(source, key)
+    found = load_weights(layer, file, complete=False)
+    logger.info(f"{key}: {file}: {found.summary()}")
+    return [*found.missing, *(name for name, _, _ in found.mismatched)]
 
 
 def local_file(source: str, key: str) -> str:
@@ -162,7 +202,7 @@ def local_file(source: str, key: str) -> str:
     Raises:
         UserError: the download fails.
     """
-    if not urlparse(source).netloc:
+    if Path(source).is_file() or not urlparse(source).netloc:
         return source
     try:
         return paddleseg_utils.download_pretrained_model(source)

@@ -110,8 +110,8 @@ def test_bad_arguments_are_named(head: Callable[..., Any], message: str) -> None
         EncoderDecoder(CLASSES, TinyBackbone(), head)
 
 
-def test_backbone_without_channels_is_refused() -> None:
-    with pytest.raises(ValueError, match="Linear has no `feat_channels`"):
+def test_backbone_without_maps_is_refused() -> None:
+    with pytest.raises(ValueError, match="PSPHead cannot be put on Linear"):
         EncoderDecoder(CLASSES, paddle.nn.Linear(2, 2), PSPHead)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import paddle
 from paddle import nn
 
+from paddleseg_ext.checkpoint.positions import fit_positions
 from paddleseg_ext.checkpoint.reader import read_weight_file
 from paddleseg_ext.errors import UserError
 
@@ -81,7 +82,8 @@ def load_weights(model: nn.Layer, path: str | Path, *, complete: bool = True) ->
         model: The model, which is changed.
         path: ``.pdparams``, ``.safetensors`` or, with the names of this package, ``.pth``.
         complete: Every weight of the model must be in the file, as for evaluation. Otherwise weights that are
-            missing or have another shape keep their values and are listed in the result, as for fine-tuning.
+            missing or have another shape keep their values and are listed in the result, as for fine-tuning; a vision
+            transformer's positions are resized to its pictures.
 
     Returns:
         Which weights were loaded, missing, mismatched and unexpected.
@@ -92,6 +94,8 @@ def load_weights(model: nn.Layer, path: str | Path, *, complete: bool = True) ->
             then.
     """
     weights, own = read_weights(path), model.state_dict()
+    if not complete:
+        weights = fit_positions(weights, model)
     found = compare(weights, own)
     if not found.matching:
         raise UserError(

@@ -78,6 +78,4 @@ def _untrained(config: Config, path: str) -> paddle.nn.Layer:
     section = config.dic["model"]
     if section.get("type") != "EncoderDecoder":
         raise UserError(f"{path}: its model is {section.get('type')}, but only EncoderDecoder takes imported weights")
-    for part in (section, section["backbone"]):
-        part.pop("pretrained", None)
-    return Builder(config).model
+    return Builder(config, pretrained=False).model

@@ -75,8 +75,7 @@ def load_model(builder: Builder, model_path: str | None) -> nn.Layer:
         if not config.get("pretrained"):
             raise UserError("--model_path: give the trained weights, e.g. output/best_model/model.pdparams")
         return builder.model
-    for part in (config, config.get("backbone") or {}):
-        part.pop("pretrained", None)
+    builder.pretrained = False
     model = builder.model
     load_weights(model, model_path)
     return model

@@ -11,6 +11,7 @@ import importlib
 import inspect
 import linecache
 import textwrap
+import warnings
 from collections.abc import Iterable
 from types import CodeType
 from typing import Any, Callable
@@ -60,9 +61,19 @@ def correct(target: str, corrections: dict[str, str]) -> bool:
         source = source.replace(f"{faulty}\n", f"{right}\n")
     filename = f"<paddleseg.{module}.{path}, repaired by paddleseg_ext>"
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)  # for tracebacks
-    constants = compile(source, filename, "exec", dont_inherit=True).co_consts
-    function.__code__ = next(c for c in constants if isinstance(c, CodeType) and c.co_name == function.__name__)
+    if function.__code__.co_freevars == ("__class__",):  # `super` is found where the method stands in a class
+        source = f"class {path.split('.')[0]}:\n{textwrap.indent(source, '    ')}"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # backslashes in its strings, which were told when it was compiled first
+        compiled = compile(source, filename, "exec", dont_inherit=True)
+    function.__code__ = _code(compiled, function.__name__)
     return True
+
+
+def _code(compiled: CodeType, name: str) -> CodeType:
+    """The code of the function of a name, at the top or in a class."""
+    inner = [constant for constant in compiled.co_consts if isinstance(constant, CodeType)]
+    return next((code for code in inner if code.co_name == name), None) or _code(inner[0], name)
 
 
 def _has(line_ends: Iterable[str], source: str) -> bool:

@@ -14,6 +14,10 @@ HeadFactory = Callable[..., "Head"]
 """A head class, or one with arguments bound; called with (in_channels, num_classes, align_corners=…)."""
 
 
+class MissingMap(ValueError):
+    """A head asks for a map that the backbone does not give."""
+
+
 class Head(nn.Layer):
     """Base of the decode heads.
 
@@ -71,16 +75,20 @@ class Head(nn.Layer):
         """The index as a non-negative one.
 
         Raises:
-            ValueError: the backbone has no such map.
+            MissingMap: the backbone has no such map.
         """
         count = len(self.feat_channels)
         if not isinstance(index, int) or not -count <= index < count:
-            raise ValueError(
+            raise MissingMap(
                 f"{type(self).__name__}: {name}={index} but the backbone gives {count} feature map"
                 f"{'s' if count > 1 else ''} with {', '.join(map(str, self.feat_channels))} channels; "
                 f"allowed: {-count} to {count - 1}."
             )
         return index % count
+
+    def suits(self, strides: Sequence[int]) -> bool:
+        """Whether maps of these strides are of use to the head; those of a pyramid take their place otherwise."""
+        return True
 
     def classify(self, x: paddle.Tensor) -> paddle.Tensor:
         """Dropout and the 1×1 classifier: (N, channels, H, W) → (N, num_classes, H, W)."""

@@ -15,6 +15,8 @@ from paddleseg_ext.layers.conv import ConvNormAct, SeparableConv
 from paddleseg_ext.layers.resample import resize, spatial_size
 from paddleseg_ext.registry import register_head
 
+LOW_STRIDE = 4  # of the low-level map in the paper
+
 
 @register_head
 class DeepLabV3PlusHead(ASPPHead):
@@ -68,6 +70,10 @@ class DeepLabV3PlusHead(ASPPHead):
             conv(self.channels + low_channels, self.channels, 3, act=self.act),
             conv(self.channels, self.channels, 3, act=self.act),
         )
+
+    def suits(self, strides: Sequence[int]) -> bool:
+        """Whether the low-level map is another than the ASPP's, or as fine as one has to be."""
+        return self.low_index != self.in_index or strides[self.low_index] <= LOW_STRIDE
 
     def forward(self, feats: Sequence[paddle.Tensor]) -> list[paddle.Tensor]:
         fine = feats[self.low_index]

@@ -86,6 +86,7 @@ def build_trainer(config: Config, run: RunConfig, resume: str | Path | None = No
     seed_all(ITERATION, run.train.seed or 0, 0)  # the initial weights; iterations count from 1
     if checkpoint is None:
         _tell_of_random_backbone(config.model_cfg)
+    builder.pretrained = checkpoint is None  # its weights take the place of others
     model = builder.model
     freeze(model, train.freeze)
     sync_batch_norm(model)  # those that learn

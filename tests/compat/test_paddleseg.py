@@ -28,7 +28,7 @@ from paddleseg.utils import metrics
 from paddleseg_ext.compat import paddleseg as compat
 from paddleseg_ext.compat.correct import correct
 
-REPAIRS = [*compat.VERSION_REPAIRS, *compat.UPSTREAM_REPAIRS]
+REPAIRS = [*compat.VERSION_REPAIRS, *compat.UPSTREAM_REPAIRS, *compat.BACKBONE_REPAIRS]
 
 
 def test_a_second_repair_does_nothing() -> None:

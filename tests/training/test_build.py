@@ -15,6 +15,7 @@ import yaml
 from paddleseg.cvlibs import manager
 
 from paddleseg_ext import load_config
+from paddleseg_ext.checkpoint.load import WeightMatch
 from paddleseg_ext.checkpoint.save import load_checkpoint
 from paddleseg_ext.cli.main import main
 from paddleseg_ext.training.build import build_trainer, run_config
@@ -111,14 +112,9 @@ def test_a_backbone_from_random_weights_is_told(
         write_samples(tmp_path), model=section, loss={"types": [{"type": "CrossEntropyLoss"}], "coef": [1]}
     )
     config = load_config(path)
-    monkeypatch.setattr("paddleseg_ext.builder.load_weights", lambda *_, **__: Loaded())
+    monkeypatch.setattr("paddleseg_ext.builder.load_weights", lambda *_, **__: WeightMatch())
     if section["type"] == "TwoOutputs":
         config.dic["loss"] = {"types": config.dic["loss"]["types"] * 2, "coef": [1, 1]}
     with caplog.at_level("WARNING"):
         build_trainer(config, run_config(config, tmp_path / "run"))
     assert ("TinyBackboneForBuild starts from random weights" in caplog.text) == told
-
-
-class Loaded:
-    def summary(self) -> str:
-        return "all"
