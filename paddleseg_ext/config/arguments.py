@@ -51,6 +51,7 @@ PLACES = (  # what kind of component belongs where
     (r"optimizer", "optimizer"),
     (r"model\.(decode_head|auxiliary_heads\.\d+)(\.head)*", "model"),
 )
+DATASETS = ("train_dataset", "val_dataset")
 WARM_UP = ("warmup_iters", "warmup_start_lr")
 PIXELS = ("crop_size", "target_size", "size")
 
@@ -110,6 +111,9 @@ def _check_component(section: Mapping[str, Any], path: str) -> None:
             parameters.pop(key, None)
             if key in given:
                 raise UserError(f"{path}: {name}: {key!r} cannot be set here: {PARENT_BOUND[key]}")
+    if expected in ("model", "backbone") and name not in HEADS:  # the builder loads weights itself
+        weights = inspect.Parameter("pretrained", inspect.Parameter.KEYWORD_ONLY, default=None)
+        parameters.setdefault("pretrained", weights)
     _check_arguments(given, parameters, path, f"{path}: {name}", ("num_classes", "in_channels"), is_open)
 
 
@@ -128,7 +132,7 @@ def _check_arguments(
         if wrong := _problem(key, value, parameters.get(key)):
             raise UserError(f"{path}.{key}: {wrong}")
     needed = [key for key, p in parameters.items() if p.default is p.empty and key not in (*given, *filled_in)]
-    if needed and not is_open:
+    if needed and not is_open and path not in DATASETS:  # of which a command builds the ones that it needs
         raise UserError(f"{owner}: it has no {needed[0]}, which it needs")
 
 
