@@ -98,9 +98,8 @@ def _batch(root: Path) -> tuple[dict, str]:
 
 
 def _model(root: Path) -> tuple[dict, str]:
-    return {
-        "model": {"type": "PSPNet", "num_classes": 3, "backbone": {"type": "ResNet18_vd"}, "backbone_indices": [9, 9]}
-    }, "range"
+    model = {"type": "PSPNet", "num_classes": 3, "backbone": {"type": "ResNet18_vd"}, "backbone_indices": [9, 9]}
+    return {"model": model}, "list index out of range"
 
 
 @pytest.mark.parametrize(
