@@ -56,6 +56,8 @@ def main(argv: Sequence[str] | None = None, command: str | None = None) -> int:
     parser = _Parser(prog=prog, description=module.__doc__)
     try:
         module.add_arguments(parser)
+        if command != "run":
+            _refuse_empty(argv)
         return module.run(parser.parse_args(argv))
     except UserError as error:
         print(f"error: {_with_flags(str(error), parser)}", file=sys.stderr)
@@ -97,6 +99,13 @@ class _Parser(argparse.ArgumentParser):
 def _with_flags(message: str, parser: _Parser) -> str:
     """A message in which arguments in backquotes are the command's flags, where it has them."""
     return re.sub(r"`(\w+)`", lambda match: parser.flags.get(match[1], match[1]), message)
+
+
+def _refuse_empty(argv: Sequence[str]) -> None:
+    """Refuse arguments without a character, which a path would take for the current folder, or for none given."""
+    for before, argument in zip(["an argument", *argv], argv):
+        if not argument.strip():
+            raise UserError(f"{before}: what follows is empty; was a variable of the shell not set?")
 
 
 def _as_a_bug(error: Exception, command: list[str]) -> str:
