@@ -67,6 +67,9 @@ def main(argv: Sequence[str] | None = None, command: str | None = None) -> int:
     except Exception as error:
         if command == "run":  # the script's own
             raise
+        if isinstance(error, OSError) and error.filename:  # what the system refuses: a name too long, a full disk, …
+            print(f"error: {str(error.filename):.200}: {error.strerror}", file=sys.stderr)
+            return BAD_INPUT
         print(f"error: {_as_a_bug(error, [command, *argv])}", file=sys.stderr)
         return BUG
 
@@ -102,9 +105,9 @@ def _with_flags(message: str, parser: _Parser) -> str:
 
 
 def _refuse_empty(argv: Sequence[str]) -> None:
-    """Refuse arguments without a character, which a path would take for the current folder, or for none given."""
+    """Refuse arguments without a readable character, which a path would take for the current folder, or for none given."""
     for before, argument in zip(["an argument", *argv], argv):
-        if not argument.strip():
+        if not argument.strip() or "\0" in argument:
             raise UserError(f"{before}: what follows is empty; was a variable of the shell not set?")
 
 

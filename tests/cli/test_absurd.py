@@ -59,6 +59,7 @@ def test_absurd_calls(count: int, root: Path, capsys: pytest.CaptureFixture) -> 
             ["--opts", "train_dataset.transforms.9.prob=1"],
             "transforms is a list of 2, so an index",
         ),
+        ("predict", ["--image_path", "a" * 300], "a: File name too long"),
         ("train", ["--save_dir", "a" * 300], "nothing can be written there (File name too long)"),
     ],
 )
