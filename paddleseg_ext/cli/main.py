@@ -105,7 +105,7 @@ def _with_flags(message: str, parser: _Parser) -> str:
 
 
 def _refuse_empty(argv: Sequence[str]) -> None:
-    """Refuse arguments without a readable character, which a path would take for the current folder, or for none given."""
+    """Refuse empty arguments, which a path would take for the current folder, or for none given."""
     for before, argument in zip(["an argument", *argv], argv):
         if not argument.strip() or "\0" in argument:
             raise UserError(f"{before}: what follows is empty; was a variable of the shell not set?")
