@@ -142,10 +142,13 @@ def write(tmp_path: Path, change: dict) -> Path:
             {"decode_head": {"type": "PSPHead", "bin_size": [1]}},
             "PSPHead: unknown argument 'bin_size'; did you mean 'bin_sizes'",
         ),
-        ({"decode_head": {"type": "PSPHaed"}}, "Unknown type 'PSPHaed' in the configuration; did you mean 'PSPHead'"),
+        (
+            {"decode_head": {"type": "PSPHaed"}},
+            "model.decode_head.type: unknown type 'PSPHaed'; did you mean 'PSPHead'",
+        ),
         ({"decode_head": {"type": "PSPHead", "in_channels": 8}}, "PSPHead: 'in_channels' cannot be set here"),
         ({"decode_head": {"type": "PSPHead", "in_index": 7}}, "in_index=7 but the backbone gives 4 feature maps"),
-        ({"decode_head": 3}, "decode_head must be a head such as"),
+        ({"decode_head": 3}, "model.decode_head: 3 is not allowed; it is a section with a type"),
         (
             {"decodehead": {"type": "PSPHead"}},
             "EncoderDecoder: unknown argument 'decodehead'; did you mean 'decode_head'",

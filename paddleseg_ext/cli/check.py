@@ -11,7 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from paddleseg_ext.checkpoint.atomic import write_json
-from paddleseg_ext.cli.common import add_config_arguments
+from paddleseg_ext.cli.common import add_config_arguments, output_file, whole
 from paddleseg_ext.config.load import load_config
 from paddleseg_ext.data.scan import class_weights
 from paddleseg_ext.errors import UserError
@@ -28,18 +28,18 @@ ERRORS_FOUND = 1  # exit status
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     add_config_arguments(parser)
-    parser.add_argument("--json", metavar="FILE", help="write all that was found to this file")
-    parser.add_argument("--page", metavar="FILE", help="write one HTML page with a chart and augmented samples")
+    parser.add_argument("--json", type=output_file, metavar="FILE", help="write all that was found to this file")
+    parser.add_argument(
+        "--page", type=output_file, metavar="FILE", help="write one HTML page with a chart and augmented samples"
+    )
     parser.add_argument("--class_weights", choices=RULES, help="print class weights for a loss, as YAML to paste")
-    parser.add_argument("--num_workers", type=int, default=4, help="threads that read data")
+    parser.add_argument("--num_workers", type=whole(1, 256), default=4, help="threads that read data")
     parser.add_argument("--no_cache", action="store_true", help="read every file again")
     parser.add_argument("--no_step", action="store_true", help="leave out the step that measures time and memory")
 
 
 def run(args: argparse.Namespace) -> int:
     """Check; 0 if there are no errors, warnings or not, otherwise 1."""
-    if args.num_workers < 1:
-        raise UserError(f"`num_workers` {args.num_workers}: it is at least 1")
     config = load_config(args.config, opts=args.opts)
     set_device(args.device)
     found = inspect(

@@ -13,6 +13,7 @@ from paddleseg_ext.builder import Builder, load_config
 from paddleseg_ext.checkpoint.atomic import write_file, write_json
 from paddleseg_ext.checkpoint.contents import KEYS
 from paddleseg_ext.checkpoint.save import save_weights
+from paddleseg_ext.cli.common import output_file
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.importers.convert import SOURCES, import_backbone, import_checkpoint
 from paddleseg_ext.importers.originals import ORIGINALS
@@ -29,7 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", choices=list(SOURCES), help="the project that the checkpoint comes from")
     parser.add_argument("checkpoint", help="its file: .pth, .pdparams or .safetensors")
     parser.add_argument("--config", required=True, help="the YAML file of the same network here")
-    parser.add_argument("--output", required=True, help="where the weights go: .pdparams or .safetensors")
+    parser.add_argument(
+        "--output", type=output_file, required=True, help="where the weights go: .pdparams or .safetensors"
+    )
     parser.add_argument("--key", help=f"entry of the file with the weights; the first of {', '.join(KEYS)}")
     parser.add_argument("--backbone", action="store_true", help="mmseg: the file holds a backbone alone")
     parser.add_argument("--opts", nargs="+", metavar="KEY=VALUE", help="change entries of the configuration")

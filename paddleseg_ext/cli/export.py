@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 from paddleseg_ext.builder import Builder, load_config
-from paddleseg_ext.cli.common import add_config_arguments
+from paddleseg_ext.cli.common import add_config_arguments, output_folder, whole
 from paddleseg_ext.cli.model_args import class_source, load_model
 from paddleseg_ext.data.checks import check_preprocessing
 from paddleseg_ext.data.classes import class_names, palette
@@ -18,6 +18,7 @@ from paddleseg_ext.export.formats import OPSETS
 from paddleseg_ext.export.wrapper import OUTPUTS, Colors, InputShape
 from paddleseg_ext.runtime.device import set_device
 
+OPSET = 17  # default
 WRONG_RESULT = 1  # exit status
 
 
@@ -25,13 +26,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments, under PaddleSeg's names where it has them."""
     add_config_arguments(parser)
     parser.add_argument("--model_path", help="trained weights (.pdparams or .safetensors)")
-    parser.add_argument("--save_dir", default="output/inference_model", help="folder for the files")
+    parser.add_argument("--save_dir", type=output_folder, default="output/inference_model", help="folder for the files")
     parser.add_argument("--format", choices=list(FORMATS), default="paddle", help="Paddle Inference, ONNX or both")
     parser.add_argument("--output_op", choices=OUTPUTS, default="argmax", help="class ids, probabilities or scores")
     parser.add_argument(
         "--input_shape", nargs=4, type=int, metavar=("N", "C", "H", "W"), help="fix sizes of the input; -1 stays free"
     )
-    parser.add_argument("--opset", type=int, default=17, help=f"of the ONNX file, {OPSETS[0]} to {OPSETS[-1]}")
+    opsets = f"{OPSETS[0]} to {OPSETS[-1]}"
+    parser.add_argument(
+        "--opset", type=whole(OPSETS[0], OPSETS[-1]), help=f"of the ONNX file, {opsets}; default: {OPSET}"
+    )
     parser.add_argument(
         "--with_normalize", action="store_true", help="normalize colors inside: the input is uint8, NHWC, RGB"
     )
@@ -44,8 +48,8 @@ def run(args: argparse.Namespace) -> int:
     transforms = copy.deepcopy(config.val_dataset_cfg.get("transforms") or [])
     channels = int(config.val_dataset_cfg.get("img_channels", 3))
     shape = _shape(args.input_shape, channels)
-    if args.opset not in OPSETS:
-        raise UserError(f"--opset {args.opset}: it is {OPSETS[0]} to {OPSETS[-1]}")
+    if args.opset and "onnx" not in FORMATS[args.format]:
+        raise UserError("--opset: without --format onnx or both there is no effect; add it or leave it out")
     set_device(args.device)
     builder = Builder(config)
     check_preprocessing(builder.val_transforms, channels, config.dic["model"])
@@ -53,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
         formats=FORMATS[args.format],
         output_op=args.output_op,
         shape=shape,
-        opset=args.opset,
+        opset=args.opset or OPSET,
         colors=Colors.of(builder.val_transforms, channels) if args.with_normalize else None,
         verify=not args.no_verify,
         transforms=transforms,

@@ -5,12 +5,16 @@ from __future__ import annotations
 import argparse
 import importlib
 import re
+import shlex
 import sys
+import tempfile
+import traceback
 from collections.abc import Sequence
 from types import ModuleType
+from typing import NoReturn
 
 from paddleseg_ext.cli.common import setup_logging
-from paddleseg_ext.errors import UserError
+from paddleseg_ext.errors import UserError, reason
 
 # name -> help. A command lives in paddleseg_ext/cli/NAME.py, which is imported only when it is asked for.
 COMMANDS = {
@@ -26,39 +30,62 @@ COMMANDS = {
     "run": "run a PaddleSeg script with the extension imported",
 }
 
-BAD_INPUT, INTERRUPTED = 2, 130
+BUG, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
 
 def main(argv: Sequence[str] | None = None, command: str | None = None) -> int:
-    """Run a command and return its exit status: 0, or 2 for bad input, or 130 after Ctrl-C.
+    """Run a command and return its exit status: 0, 2 for bad input, 130 after Ctrl-C, 1 for a bug.
 
     Args:
         argv: The arguments, without the program's name. Default: those of the process.
         command: The command, where the caller has settled it (``tools/train.py``); otherwise it is ``argv[0]``.
 
     Raises:
-        SystemExit: From argparse: status 0 for ``--help``, 2 for arguments that do not parse.
+        SystemExit: From argparse, for ``--help``.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     prog = None
     if command is None:
-        command = _overview().parse_args(argv[:1]).command
+        try:
+            command = _overview().parse_args(argv[:1]).command
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return BAD_INPUT
         argv, prog = argv[1:], f"paddleseg-ext {command}"
     setup_logging()
     module = _load(command)
     parser = _Parser(prog=prog, description=module.__doc__)
     try:
         module.add_arguments(parser)
+        if command != "run":
+            _refuse_empty(argv)
         return module.run(parser.parse_args(argv))
     except UserError as error:
         print(f"error: {_with_flags(str(error), parser)}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         return INTERRUPTED
+    except Exception as error:
+        if command == "run":  # the script's own
+            raise
+        if isinstance(error, OSError) and error.filename:  # what the system refuses: a name too long, a full disk, …
+            print(f"error: {str(error.filename):.200}: {error.strerror}", file=sys.stderr)
+            return BAD_INPUT
+        print(f"error: {_as_a_bug(error, [command, *argv])}", file=sys.stderr)
+        return BUG
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser that knows the flag of each argument."""
+    """A parser that knows the flag of each argument, and refuses arguments in one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        """Arguments that do not parse, told as all mistakes are.
+
+        Raises:
+            UserError: Always.
+        """
+        told = message.removeprefix("argument ")
+        raise UserError(told if told.startswith("-") else f"{told} (see {self.prog} --help)")
 
     @property
     def flags(self) -> dict[str, str]:
@@ -78,9 +105,30 @@ def _with_flags(message: str, parser: _Parser) -> str:
     return re.sub(r"`(\w+)`", lambda match: parser.flags.get(match[1], match[1]), message)
 
 
-def _overview() -> argparse.ArgumentParser:
+def _refuse_empty(argv: Sequence[str]) -> None:
+    """Refuse empty arguments, which a path would take for the current folder, or for none given."""
+    for before, argument in zip(["an argument", *argv], argv):
+        if not argument.strip() or "\0" in argument:
+            raise UserError(f"{before}: what follows is empty; was a variable of the shell not set?")
+
+
+def _as_a_bug(error: Exception, command: list[str]) -> str:
+    """The sentence for what should have been told otherwise, or should not have happened; the traceback is kept."""
+    if isinstance(error, MemoryError):
+        return "there is not enough memory; smaller batches, crops or windows take less"
+    text = f"{shlex.join(command)}\n\n{''.join(traceback.format_exception(type(error), error, error.__traceback__))}"
+    told = f"{type(error).__name__}: {reason(error)}; this is a bug in paddleseg_ext"
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="paddleseg_ext-", suffix=".txt", delete=False) as file:
+            file.write(text)
+    except OSError:  # a full disk, say
+        return f"{told}:\n{text}"
+    return f"{told}, please report it with {file.name}, which holds the traceback"
+
+
+def _overview() -> _Parser:
     """The parser of `paddleseg-ext` itself: it knows the names of the commands, not their arguments."""
-    parser = argparse.ArgumentParser(prog="paddleseg-ext", description="Context heads for PaddleSeg.")
+    parser = _Parser(prog="paddleseg-ext", description="Context heads for PaddleSeg.")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, text in COMMANDS.items():
         commands.add_parser(name, help=text, add_help=False)

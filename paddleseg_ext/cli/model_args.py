@@ -11,6 +11,8 @@ from paddleseg.cvlibs import Config
 
 from paddleseg_ext.builder import Builder
 from paddleseg_ext.checkpoint.load import load_weights
+from paddleseg_ext.cli.common import number, whole
+from paddleseg_ext.config.arguments import LARGEST_MAP
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.evaluation.predictor import read_test_config
 from paddleseg_ext.export.exported_model import ExportedModel
@@ -34,13 +36,17 @@ def add_applying_arguments(parser: argparse.ArgumentParser, aug_flag: str) -> No
     parser.add_argument(
         f"--{aug_flag}", dest="aug_eval", action="store_true", help="average over --scales and flips of the image"
     )
-    parser.add_argument("--scales", nargs="+", type=float, help="factors of the size, e.g. 0.75 1.0 1.25")
+    parser.add_argument(
+        "--scales", nargs="+", type=number(above=0, at_most=16), help="factors of the size, e.g. 0.75 1.0 1.25"
+    )
     parser.add_argument("--flip_horizontal", action="store_true", help="add the mirror image")
     parser.add_argument("--flip_vertical", action="store_true", help="add the image upside down")
     parser.add_argument("--is_slide", action="store_true", help="cut the image into windows")
-    parser.add_argument("--crop_size", nargs=2, type=int, metavar=("W", "H"), help="size of a window")
-    parser.add_argument("--stride", nargs=2, type=int, metavar=("W", "H"), help="steps of the windows")
-    parser.add_argument("--window_batch", type=int, help="windows that the network sees at once")
+    parser.add_argument("--crop_size", nargs=2, type=whole(1, LARGEST_MAP), metavar=("W", "H"), help="size of a window")
+    parser.add_argument(
+        "--stride", nargs=2, type=whole(1, LARGEST_MAP), metavar=("W", "H"), help="steps of the windows"
+    )
+    parser.add_argument("--window_batch", type=whole(1), help="windows that the network sees at once")
     parser.add_argument("--precision", choices=list(TYPES), help="fp16 or bf16: mixed precision on a GPU")
 
 

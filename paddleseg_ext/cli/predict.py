@@ -12,7 +12,7 @@ from paddleseg.transforms import Compose
 from tqdm import tqdm
 
 from paddleseg_ext.builder import Builder, load_config
-from paddleseg_ext.cli.common import add_config_arguments
+from paddleseg_ext.cli.common import add_config_arguments, output_folder, whole
 from paddleseg_ext.cli.model_args import add_applying_arguments, class_source, model_of, predictor_settings
 from paddleseg_ext.data.checks import check_preprocessing
 from paddleseg_ext.data.classes import class_names, palette
@@ -43,10 +43,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_arguments(parser)
     add_applying_arguments(parser, "aug_pred")
     parser.add_argument("--image_path", required=True, help="image, folder, list of images (.txt) or video")
-    parser.add_argument("--save_dir", default="output/result", help="results go to its folders ids, color and overlay")
-    parser.add_argument("--custom_color", nargs="+", type=int, help="red green blue of the first classes, in order")
+    parser.add_argument(
+        "--save_dir",
+        type=output_folder,
+        default="output/result",
+        help="results go to its folders ids, color and overlay",
+    )
+    parser.add_argument(
+        "--custom_color", nargs="+", type=whole(0, 255), help="red green blue of the first classes, in order"
+    )
     parser.add_argument("--submission", choices=list(BENCHMARKS), help="also write what the test server wants, zipped")
-    parser.add_argument("--submission_count", type=int, help="number of images of the submission, if not the official")
+    parser.add_argument(
+        "--submission_count", type=whole(1), help="number of images of the submission, if not the official"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -61,6 +70,8 @@ def run(args: argparse.Namespace) -> int:
     classes = class_source(builder)
     names, colors = class_names(classes), _custom(palette(classes), args.custom_color)
     submission = None
+    if args.submission_count and not args.submission:
+        raise UserError("--submission_count: without --submission there is no effect; add it or leave it out")
     if args.submission:
         if video:
             raise UserError("--submission: it takes images, not a video")

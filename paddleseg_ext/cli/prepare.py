@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from paddleseg_ext.cli.common import number, output_folder, whole
+from paddleseg_ext.config.arguments import LARGEST_MAP
 from paddleseg_ext.data.prepare.ade20k import prepare_ade20k
 from paddleseg_ext.data.prepare.cityscapes import prepare_cityscapes
 from paddleseg_ext.data.prepare.coco import prepare_coco
@@ -23,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, (text, add, _) in SOURCES.items():
         source = sources.add_parser(name, help=text, description=text)
         add(source)
-        source.add_argument("--num_workers", type=int, default=default_workers(), help="processes")
+        source.add_argument("--num_workers", type=whole(0, 256), default=default_workers(), help="processes")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -47,19 +49,27 @@ def _add_folder(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_output(parser: argparse.ArgumentParser, required: bool = True) -> None:
-    parser.add_argument("--output", required=required, type=Path, metavar="DIR", help="folder of what is written")
+    parser.add_argument("--output", required=required, type=_output, metavar="DIR", help="folder of what is written")
+
+
+def _output(text: str) -> Path:
+    return Path(output_folder(text))
 
 
 def _add_splitting(parser: argparse.ArgumentParser) -> None:
     _add_output(parser)
-    parser.add_argument("--split", type=float, default=0.9, help="share of training, between 0 and 1")
+    parser.add_argument(
+        "--split", type=number(above=0, below=1), default=0.9, help="share of training, between 0 and 1"
+    )
     parser.add_argument("--stratify", action="store_true", help="share out each class alike")
-    parser.add_argument("--seed", type=int, default=0, help="of the split")
+    parser.add_argument("--seed", type=whole(0), default=0, help="of the split")
     _add_crop(parser)
 
 
 def _add_crop(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--crop_size", type=int, nargs=2, metavar=("W", "H"), help="in training; default: the images'")
+    parser.add_argument(
+        "--crop_size", type=whole(1, LARGEST_MAP), nargs=2, metavar=("W", "H"), help="in training; default: the images'"
+    )
 
 
 def _add_classes(parser: argparse.ArgumentParser) -> None:

@@ -7,16 +7,15 @@ import logging
 import shlex
 import signal
 import sys
-from collections.abc import Callable
 from dataclasses import Field, fields
 from typing import Any
 
 from paddleseg.cvlibs import Config
 
-from paddleseg_ext.cli.common import add_config_arguments
+from paddleseg_ext.cli.common import add_config_arguments, checked, number, output_folder, whole
 from paddleseg_ext.cli.dry_run import dry_run
 from paddleseg_ext.config.load import load_config
-from paddleseg_ext.config.train import TrainConfig, problem
+from paddleseg_ext.config.train import TrainConfig
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.runtime import distributed
 from paddleseg_ext.runtime.device import set_device
@@ -33,19 +32,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_arguments(parser)
     groups = {name: parser.add_argument_group(name) for name in ("run", "data", "learning")}
     add = groups["run"].add_argument
-    add("--save_dir", default="output", help="folder for checkpoints, metrics and the curve")
+    add("--save_dir", type=output_folder, default="output", help="folder for checkpoints, metrics and the curve")
     add("--resume", "--resume_model", metavar="PATH", help="checkpoint folder, or auto: the newest in save_dir, if any")
     add("--resume_anyway", action="store_true", help="resume although other settings would give other weights")
     add("--dry_run", action="store_true", help="do everything once, in a temporary folder, to see that it works")
     add("--use_vdl", action="store_true", help="write VisualDL scalars to save_dir")
     add = groups["data"].add_argument
-    add("--iters", type=_positive, help="iterations (replaces the configuration's)")
-    add("--batch_size", type=_positive, help="images per batch on each device (replaces the configuration's)")
+    add("--iters", type=whole(1), help="iterations (replaces the configuration's)")
+    add("--batch_size", type=whole(1), help="images per batch on each device (replaces the configuration's)")
     add = groups["learning"].add_argument
-    add("--learning_rate", type=float, help="learning rate (replaces lr_scheduler.learning_rate)")
+    add("--learning_rate", type=number(above=0), help="learning rate (replaces lr_scheduler.learning_rate)")
     add(
         "--auto_scale_lr",
-        type=_positive,
+        type=whole(1),
         metavar="BATCH",
         help="the effective batch that the learning rate was chosen for: scale it in proportion to this run's",
     )
@@ -55,6 +54,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train; 0, or 128 plus the signal's number when SIGINT or SIGTERM stopped it after saving."""
+    if args.resume_anyway and not args.resume:
+        raise UserError("`resume_anyway`: without `resume` there is no effect; add it or leave it out")
+    if args.dry_run and args.resume:
+        raise UserError("`dry_run`: it starts in a temporary folder, so `resume` has no effect; leave one of them out")
     overrides = {entry.name: getattr(args, entry.name) for entry in fields(TrainConfig)}
     config = load_config(
         args.config,
@@ -101,29 +104,8 @@ def _add_flag(group: Any, entry: Field) -> None:
     elif kind is tuple:
         options.update(nargs="+", metavar="PATTERN")
     else:
-        options.update(type=_checked(entry), metavar="N" if kind is int else "X")
+        options.update(type=checked(entry.metadata["allowed"], kind), metavar="N" if kind is int else "X")
     group.add_argument(flag, **options)
-
-
-def _checked(entry: Field) -> Callable[[str], Any]:
-    """The type of a flag: of the entry's kind, within its range."""
-    kind = entry.metadata["allowed"].kind
-
-    def value(text: str) -> Any:
-        found = kind(text)
-        if wrong := problem(entry, found):
-            raise argparse.ArgumentTypeError(wrong)
-        return found
-
-    value.__name__ = kind.__name__  # argparse names it where the text is no number
-    return value
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is less than 1")
-    return value
 
 
 def _scale_learning_rate(config: Config, factor: float) -> None:

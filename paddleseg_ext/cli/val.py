@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from paddleseg_ext.builder import Builder, load_config
-from paddleseg_ext.cli.common import add_config_arguments
+from paddleseg_ext.cli.common import add_config_arguments, output_file, output_folder, whole
 from paddleseg_ext.cli.model_args import add_applying_arguments, model_of, predictor_settings
 from paddleseg_ext.data.checks import channels_of, check_channels, check_files, check_transforms
 from paddleseg_ext.data.classes import class_names, palette
@@ -18,27 +18,34 @@ from paddleseg_ext.runtime import distributed
 from paddleseg_ext.runtime.device import READERS, reading_processes, set_device
 from paddleseg_ext.visualization.comparisons import draw_comparisons, evenly_spaced
 
+PICTURES = 16  # of --pictures, unless told
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments, under PaddleSeg's names where it has them."""
     add_config_arguments(parser)
     add_applying_arguments(parser, "aug_eval")
-    parser.add_argument("--batch_size", type=int, default=1, help="images of one size that the network sees at once")
-    parser.add_argument("--num_workers", type=int, help=f"processes that read data; {READERS}")
+    parser.add_argument(
+        "--batch_size", type=whole(1), default=1, help="images of one size that the network sees at once"
+    )
+    parser.add_argument("--num_workers", type=whole(0, 256), help=f"processes that read data; {READERS}")
     parser.add_argument("--boundary", action="store_true", help="also compute boundary IoU")
-    parser.add_argument("--json", metavar="FILE", help="write all numbers to this file")
-    parser.add_argument("--pictures", metavar="DIR", help="write image | truth | prediction of some images")
-    parser.add_argument("--num_pictures", type=int, default=16, help="how many, from the first to the last image")
-    parser.add_argument("--report", metavar="DIR", help="write an HTML page with charts and the worst images")
+    parser.add_argument("--json", type=output_file, metavar="FILE", help="write all numbers to this file")
+    parser.add_argument(
+        "--pictures", type=output_folder, metavar="DIR", help="write image | truth | prediction of some images"
+    )
+    parser.add_argument("--num_pictures", type=whole(1), help=f"how many; default: {PICTURES}")
+    parser.add_argument(
+        "--report", type=output_folder, metavar="DIR", help="write an HTML page with charts and the worst images"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, print the table and write what was asked for."""
     config = load_config(args.config, opts=args.opts)
     settings = predictor_settings(args, config, "aug_eval")
-    for key, least in (("batch_size", 1), ("num_pictures", 1), ("num_workers", 0)):
-        if (value := getattr(args, key)) is not None and value < least:
-            raise UserError(f"--{key} {value}: it is at least {least}")
+    if args.num_pictures and not args.pictures:
+        raise UserError("--num_pictures: without --pictures there is no effect; add it or leave it out")
     set_device(args.device)
     builder = Builder(config)
     dataset = builder.val_dataset
@@ -59,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         Path(args.json).parent.mkdir(parents=True, exist_ok=True)
         Path(args.json).write_text(json.dumps(result.to_dict(names), indent=2) + "\n", encoding="utf-8")
     if args.pictures:
-        chosen = evenly_spaced(len(dataset), args.num_pictures)
+        chosen = evenly_spaced(len(dataset), args.num_pictures or PICTURES)
         predictor = Predictor(**settings)
         drawn = draw_comparisons(model, dataset, chosen, args.pictures, names, palette(dataset), predictor)
         print(f"{len(drawn)} pictures: {args.pictures}")

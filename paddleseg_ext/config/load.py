@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
 from paddleseg.cvlibs import Config, manager
 
+from paddleseg_ext.config.files import Merged, read_files
+from paddleseg_ext.config.opts import replaced
 from paddleseg_ext.config.structure import check_same_normalization, check_structure
 from paddleseg_ext.config.train import TrainConfig
 from paddleseg_ext.data.description import Description, describe
@@ -26,36 +27,29 @@ PADDLESEGS = (
 )
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML in which a key stands once; otherwise the last of them would count, and the others be lost silently."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        first: dict[str, int] = {}
-        for key, _ in node.value:
-            name, line = str(key.value), key.start_mark.line + 1
-            if name in first and name != "<<":
-                raise UserError(f"{name!r} stands twice in the same section, in lines {first[name]} and {line}")
-            first[name] = line
-        return super().construct_mapping(node, deep)
-
-
 class _Config(Config):
-    """PaddleSeg's configuration, in which ``train`` and ``imports`` are there before entries are replaced."""
+    """PaddleSeg's configuration, from files that were read already."""
+
+    def __init__(self, merged: Merged, path: Path, **replacements: Any) -> None:
+        self._content = merged.content
+        super().__init__(str(path), **replacements)
+
+    def _parse_from_yaml(self, path: str, *args: Any, **keywords: Any) -> dict:  # type: ignore[override]
+        return self._content
 
     @classmethod
-    def _parse_from_yaml(cls, path: str, *args: Any, **keywords: Any) -> dict:
-        dic = super()._parse_from_yaml(path, *args, **keywords)
-        imports = list(dict.fromkeys(name for _, names in _imports(Path(path)) for name in names))
-        if imports:
-            dic["imports"] = imports
-        dic["train"] = dic.get("train") or {}
-        return dic
-
-    @classmethod
-    def update_config_dict(cls, dic: dict, *args: Any, learning_rate: float | None = None, **keywords: Any) -> dict:
+    def update_config_dict(
+        cls,
+        dic: dict,
+        learning_rate: float | None = None,
+        batch_size: int | None = None,
+        iters: int | None = None,
+        opts: list[str] | None = None,
+    ) -> dict:
         if learning_rate is not None:  # 0 too, which PaddleSeg takes for none
             dic = {**dic, "lr_scheduler": {**(dic.get("lr_scheduler") or {}), "learning_rate": learning_rate}}
-        dic = super().update_config_dict(dic, *args, **keywords)
+        dic = super().update_config_dict(dic, batch_size=batch_size, iters=iters)
+        dic = replaced(dic, opts or ())
         check_structure(dic, (*PADDLESEGS, *OURS))
         check_same_normalization(dic)
         return dic
@@ -86,39 +80,49 @@ def load_config(
             names a module that cannot be imported.
     """
     path = Path(path)
-    if not path.is_file():
-        raise UserError(f"Configuration not found: {path} is not a file.")
-    with _named(path):
-        config = _read(path, learning_rate=learning_rate, batch_size=batch_size, iters=iters, opts=opts)
+    merged = _read(path)
+    with _located(path, merged, opts or ()):
+        config = _checked(path, merged, learning_rate=learning_rate, batch_size=batch_size, iters=iters, opts=opts)
         written = TrainConfig.of(config.dic["train"])
     config.dic["train"] = replace(written, **(train or {})).to_section()
-    with _named(path):
+    with _located(path, merged, opts or ()):
         _write_out_defaults(config)
     return config
 
 
 @contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Within the block a `UserError` that does not name the file gets its name."""
+def _located(path: Path, merged: Merged, opts: Sequence[str]) -> Iterator[None]:
+    """Within the block a `UserError` gets the file's name and, where its entry was written, the line."""
     try:
         yield
     except UserError as error:
-        raise error if str(path) in str(error) else UserError(f"{path}: {error}") from error
+        told = str(error)
+        if str(path) in told:
+            raise
+        given = any(told.startswith(opt.partition("=")[0].strip()) for opt in opts)
+        raise UserError(f"{path}: {told}{'' if given else merged.where(told)}") from error
 
 
-def _read(path: Path, **replacements: Any) -> Config:
-    """The configuration as the files say it, with what PaddleSeg and the file system find wrong as sentences."""
+def _read(path: Path) -> Merged:
+    """The files of a configuration, with the modules that they name imported and listed."""
+    if not path.is_file():
+        raise UserError(f"Configuration not found: {path} is not a file.")
+    merged = read_files(path)
+    names = {file: _imports(file, content) for file, content in merged.files}
+    for file, modules in names.items():
+        _import(modules, file)
+    if modules := list(dict.fromkeys(name for modules in names.values() for name in modules)):
+        merged.content["imports"] = modules
+    merged.content["train"] = merged.content.get("train") or {}
+    return merged
+
+
+def _checked(path: Path, merged: Merged, **replacements: Any) -> Config:
+    """The configuration with replacements made, and what PaddleSeg finds wrong as sentences."""
     try:
-        import_modules(path)
-        return _Config(str(path), **replacements)
+        return _Config(merged, path, **replacements)
     except UserError:
         raise
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not valid YAML: {reason(error)}.") from error
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: its _base_ file {error.filename} does not exist.") from error
-    except OSError as error:
-        raise UserError(f"{path}: {error.filename} cannot be read ({error.strerror}).") from error
     except (AssertionError, AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise UserError(f"{path}: {reason(error)}") from error
 
@@ -127,10 +131,9 @@ def import_modules(path: Path) -> None:
     """Import what a configuration and its ``_base_`` files name under ``imports``.
 
     Raises:
-        UserError: a module cannot be imported; other errors of reading the files pass.
+        UserError: A file is no configuration, or a module cannot be imported.
     """
-    for file, names in _imports(path):
-        _import(names, file)
+    _read(path)
 
 
 def train_config(config: Config) -> TrainConfig:
@@ -138,19 +141,13 @@ def train_config(config: Config) -> TrainConfig:
     return TrainConfig.of(config.dic.get("train"))
 
 
-def _imports(path: Path) -> Iterator[tuple[Path, list[str]]]:
-    """The files of a configuration, from the root of its ``_base_`` files to itself, and the modules each names."""
-    content = yaml.load(path.read_bytes(), _Loader)
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: it holds {type(content).__name__}, not keys and values.")
-    bases = content.get("_base_") or []
-    for base in [bases] if isinstance(bases, str) else bases:
-        yield from _imports(path.parent / base)
+def _imports(path: Path, content: dict[str, Any]) -> list[str]:
+    """The modules that a file names."""
     names = content.get("imports") or []
     names = [names] if isinstance(names, str) else names
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+    if not isinstance(names, list) or not all(isinstance(name, str) and name.strip(". ") for name in names):
         raise UserError(f"{path}: imports: {names!r} is not allowed; it is a list of modules, e.g. [my_package.heads]")
-    yield path, names
+    return names
 
 
 def _import(names: list[str], path: Path) -> None:

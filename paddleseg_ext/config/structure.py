@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 from paddleseg.cvlibs import manager
 
+from paddleseg_ext.config.arguments import DATASETS, check_components, check_schedule
 from paddleseg_ext.config.values import Allowed
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.registry import unknown_argument
 
 SECTION, COUNT = Allowed(Mapping), Allowed(int, at_least=1)
 FRACTION, RATE, FACTOR = Allowed(float, at_least=0, below=1), Allowed(float, above=0), Allowed(float, at_least=0)
-DATASETS, LOSSES = ("train_dataset", "val_dataset"), ("loss", "distill_loss")
+LOSSES = ("loss", "distill_loss")
 COMPONENTS = (*DATASETS, "model", "optimizer", "lr_scheduler")  # sections with a `type`
 OPTIONAL = ("val_dataset", "distill_loss", "test_config", "export")
 ENTRIES = {
@@ -66,6 +67,10 @@ def check_structure(config: dict[str, Any], known: tuple[str, ...]) -> None:
     for name in LOSSES:
         if name in config:
             _check_losses(name, config[name])
+    for name in (*DATASETS, *LOSSES, "model", "optimizer"):
+        check_components(config.get(name), name)
+    if "lr_scheduler" in config:
+        check_schedule(config["lr_scheduler"])
 
 
 def check_same_normalization(config: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 LONGEST = 80  # characters of a value that a sentence shows
-LIMITS = {"at_least": operator.ge, "above": operator.gt, "below": operator.lt}
+LIMITS = {"at_least": operator.ge, "above": operator.gt, "below": operator.lt, "at_most": operator.le}
 KINDS: dict[type, str] = {
     **{bool: "true or false", int: "a whole number", float: "a number", str: "a word", tuple: "a list of words"},
     **{list: "a list", Mapping: "a section of keys and values"},
@@ -26,13 +26,15 @@ class Allowed:
         above: What they exceed.
         below: What they stay under.
         choices: The only ones.
+        at_most: The largest.
     """
 
     kind: type
     at_least: float | None = None
     above: float | None = None
     below: float | None = None
-    choices: tuple[str, ...] = ()
+    choices: tuple[Any, ...] = ()
+    at_most: float | None = None
 
     def problem(self, value: Any) -> str | None:
         """Why a value is not allowed, or None: ``0 is not allowed; it is a whole number, at least 1``."""
@@ -40,12 +42,10 @@ class Allowed:
         within = _is_kind(value, self.kind) and all(LIMITS[name](value, limit) for name, limit in limits.items())
         if within and (not self.choices or value in self.choices):
             return None
-        shown = repr(value)
-        shown = shown if len(shown) <= LONGEST else f"{shown[:LONGEST]}…"
         if self.choices:
-            return f"{shown} is not allowed; allowed are {', '.join(self.choices)}"
+            return f"{shown(value)} is not allowed; allowed are {', '.join(map(str, self.choices))}"
         words = [f"{name.replace('_', ' ')} {limit:g}" for name, limit in limits.items()]
-        return f"{shown} is not allowed; it is {', '.join([KINDS[self.kind], *words])}{self._hint(value)}"
+        return f"{shown(value)} is not allowed; it is {', '.join([KINDS[self.kind], *words])}{self._hint(value)}"
 
     def _hint(self, value: Any) -> str:
         """YAML 1.1 takes 1e-3 for text, which is the commonest way to a rate that is none."""
@@ -58,6 +58,12 @@ class Allowed:
         mantissa, mark, exponent = value.lower().partition("e")
         plain = f"{mantissa}.0{mark}{exponent}" if mark and "." not in mantissa else f"{number:g}"
         return f" (YAML takes {value} for text; write {plain})"
+
+
+def shown(value: Any) -> str:
+    """A value as a sentence shows it."""
+    text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
 def _is_kind(value: Any, kind: type) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from paddleseg_ext.data.sampler import IGNORED, files_of
+from paddleseg_ext.data.trial import try_transforms
 from paddleseg_ext.errors import UserError
 
 RGB = 3  # channels where nothing else is said
@@ -43,8 +44,8 @@ def check_transforms(dataset: Any, key: str, evaluated: bool = False) -> None:
 
     Raises:
         UserError: Means or deviations are not those of the channels or on another scale, a transform is for images of
-            other channels, a padding is neither the default nor `ignore_index`, or a random transform stands under a
-            data set that is evaluated.
+            other channels, a padding is neither the default nor `ignore_index`, a random transform stands under a
+            data set that is evaluated, or one fails.
     """
     channels = channels_of(dataset)
     ignore_index = getattr(dataset, "ignore_index", IGNORED)
@@ -69,6 +70,7 @@ def check_transforms(dataset: Any, key: str, evaluated: bool = False) -> None:
             transform.label_padding_value = ignore_index  # 255 is the default, not a wish
         if hasattr(transform, "category_max_ratio") and hasattr(transform, "ignore_index"):
             transform.ignore_index = ignore_index
+    try_transforms(_transforms(dataset), channels, key)
 
 
 def check_normalization(transforms: Sequence[Any], channels: int, key: str = "val_dataset") -> None:

@@ -98,7 +98,8 @@ def _batch(root: Path) -> tuple[dict, str]:
 
 
 def _model(root: Path) -> tuple[dict, str]:
-    return {"model": {"type": "NoSuchNet", "num_classes": 3}}, "Unknown type 'NoSuchNet'"
+    model = {"type": "PSPNet", "num_classes": 3, "backbone": {"type": "ResNet18_vd"}, "backbone_indices": [9, 9]}
+    return {"model": model}, "list index out of range"
 
 
 @pytest.mark.parametrize(
@@ -131,7 +132,7 @@ def test_class_weights_can_be_pasted(root: Path, rule: str, capsys: pytest.Captu
 
 def test_bad_arguments_are_a_sentence(root: Path, capsys: pytest.CaptureFixture) -> None:
     assert check(root, "--num_workers", "0") == 2
-    assert "--num_workers 0: it is at least 1" in capsys.readouterr().err
+    assert "--num_workers: 0 is not allowed; it is a whole number, at least 1" in capsys.readouterr().err
     shutil.rmtree(root)
     assert main(["check", "--config", str(root / "config.yml")]) == 2
 

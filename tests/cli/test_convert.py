@@ -6,6 +6,8 @@ import json
 import pickle
 import re
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import paddle
@@ -16,7 +18,9 @@ from safetensors.numpy import load_file
 
 from paddleseg_ext import build_model, load_weights
 from paddleseg_ext.checkpoint.load import read_weights
+from paddleseg_ext.cli.convert import _untrained
 from paddleseg_ext.cli.main import main
+from paddleseg_ext.errors import UserError
 from tests.importers import test_originals
 
 ROOT = Path(__file__).parents[2]
@@ -182,7 +186,7 @@ def test_the_entry_that_was_taken_is_told(tmp_path: Path, capsys: pytest.Capture
         ({}, {"checkpoint": Path("none.pth")}, "none.pth is not a file"),
         ({"num_classes": 4}, {}, r"classifier\.weight is \[3, .* change model\.num_classes"),
         ({"align_corners": True}, {}, "trained with align_corners: false.* set model.align_corners: false"),
-        ({"type": "PSPNet"}, {}, "its model is PSPNet, but only EncoderDecoder"),
+        ({"type": "PSPNet"}, {}, "model: PSPNet: unknown argument 'auxiliary_heads'"),
         ({}, {"source": "paddleseg"}, "not the weights of a network of PaddleSeg"),
         ({}, {"more": ["--backbone"], "source": "paddleseg"}, "--backbone: PaddleSeg's backbones"),
         ({}, {"more": ["--backbone"], "source": "ccnet"}, "--backbone: only mmseg's backbones"),
@@ -208,3 +212,9 @@ def test_mistakes_are_told_in_a_sentence(
     assert error.startswith("error: ") and error.count("\n") == 1
     assert re.search(message, error)
     assert not (tmp_path / arguments["output"]).exists()
+
+
+def test_a_network_of_another_form_is_told() -> None:
+    config: Any = SimpleNamespace(dic={"model": {"type": "PSPNet"}})
+    with pytest.raises(UserError, match=r"x\.yml: its model is PSPNet, but only EncoderDecoder"):
+        _untrained(config, "x.yml")

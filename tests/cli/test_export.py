@@ -114,9 +114,9 @@ def test_a_wrong_result_ends_with_status_1(
     [
         (["--input_shape", "1", "4", "64", "64"], "--input_shape 1 4 64 64: N, H and W are at least 1"),
         (["--input_shape", "1", "3", "0", "64"], "--input_shape 1 3 0 64: N, H and W are at least 1"),
-        (["--opset", "3"], "--opset 3: it is 11 to 19"),
+        (["--opset", "3"], "--opset: 3 is not allowed; it is a whole number, at least 11, at most 19"),
         (["--model_path", "/no/such.pdparams"], "/no/such.pdparams"),
-        (["--save_dir", "/dev/null/x"], "--save_dir /dev/null/x: nothing can be written there"),
+        (["--save_dir", "/dev/null/x"], "--save_dir: /dev/null/x: nothing can be written there"),
     ],
 )
 def test_bad_input_is_told(root: Path, arguments: list[str], words: str, capsys: pytest.CaptureFixture) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -49,18 +51,25 @@ def test_interruption_is_quiet(command, capsys: pytest.CaptureFixture) -> None:
     assert capsys.readouterr().err == ""
 
 
-def test_a_programming_error_keeps_its_traceback(command) -> None:
-    command(raiser(ZeroDivisionError()))
-    with pytest.raises(ZeroDivisionError):
-        main.main(["train"])
+def test_what_nobody_thought_of_is_called_a_bug_and_keeps_its_traceback(command, capsys: pytest.CaptureFixture) -> None:
+    command(raiser(ZeroDivisionError("of nothing")))
+    assert main.main(["train"]) == 1
+    told = capsys.readouterr().err
+    file = Path(re.search(r"report it with (\S+\.txt),", told)[1])
+    assert told.startswith("error: ZeroDivisionError: of nothing; this is a bug") and told.count("\n") == 1
+    text = file.read_text()
+    assert text.startswith("train\n") and "Traceback" in text and "ZeroDivisionError: of nothing" in text
+    file.unlink()
+    command(raiser(MemoryError()))
+    assert main.main(["train"]) == 1 and "not enough memory" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("argv", [[], ["nonsense"], ["train", "--number", "x"], ["train", "--unknown"]])
-def test_arguments_that_do_not_parse_exit_with_2(command, argv: list[str]) -> None:
+def test_arguments_that_do_not_parse_exit_with_2(command, argv: list[str], capsys: pytest.CaptureFixture) -> None:
     command(lambda args: 0)
-    with pytest.raises(SystemExit) as exit_:
-        main.main(argv)
-    assert exit_.value.code == 2
+    assert main.main(argv) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: ") and told.count("\n") == 1
 
 
 def test_help_lists_every_command(capsys: pytest.CaptureFixture) -> None:

@@ -64,10 +64,10 @@ def test_a_file_of_classes(folders: list, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "flags, sentence",
     [
-        (["--split", "1.5"], "error: --split 1.5: the share of training is between 0 and 1"),
-        (["--seed", "-1"], "error: --seed -1"),
-        (["--crop_size", "0", "4"], "error: --crop_size 0 4: it is a width and a height"),
-        (["--num_workers", "-1"], "error: --num_workers -1"),
+        (["--split", "1.5"], "error: --split: 1.5 is not allowed; it is a number, above 0, below 1"),
+        (["--seed", "-1"], "error: --seed: -1 is not allowed"),
+        (["--crop_size", "0", "4"], "error: --crop_size: 0 is not allowed; it is a whole number, at least 1"),
+        (["--num_workers", "-1"], "error: --num_workers: -1 is not allowed"),
         (["--classes", "no.txt"], "error: no.txt: the file of classes does not exist"),
         (["--classes", "only"], "label values 1 are not allowed"),
         (["--binary"], "error: "),

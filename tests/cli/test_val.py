@@ -98,7 +98,7 @@ def test_pretrained_weights_of_the_backbone_are_not_fetched(root: Path) -> None:
         (["--model_path", "MODEL", "--scales", "0.5"], "--scales: without --aug_eval there is no effect"),
         (["--model_path", "MODEL", "--stride", "8", "8"], "--stride: without --is_slide"),
         (["--model_path", "MODEL", "--is_slide"], "crop_size: None"),
-        (["--model_path", "MODEL", "--batch_size", "0"], "--batch_size 0"),
+        (["--model_path", "MODEL", "--batch_size", "0"], "--batch_size: 0"),
     ],
 )
 def test_mistakes_are_told(root: Path, arguments: list, sentence: str, capsys: pytest.CaptureFixture) -> None:

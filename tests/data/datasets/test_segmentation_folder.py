@@ -273,7 +273,7 @@ def test_a_kept_configuration_knows_the_classes_without_the_data(run: Path, tmp_
         ({"num_classes": 4}, {}, r"config\.yml: model\.num_classes: 4, but train_dataset has 3 classes"),
         ({"in_channels": 1}, {}, "in_channels: 1, but img_channels of train_dataset is 3"),
         ({}, {"classes": "no.txt"}, r"config\.yml: train_dataset: .*no\.txt: the file of classes does not exist"),
-        ({}, {"dataset_root": None}, "train_dataset: SegmentationFolder: dataset_root: None is not allowed"),
+        ({}, {"dataset_root": None}, "train_dataset.dataset_root: None is not allowed; it is a word"),
     ],
 )
 def test_contradictions_are_told(run: Path, model: dict, dataset: dict, message: str) -> None:
