@@ -17,8 +17,8 @@ from paddleseg.transforms import Normalize, RandomHorizontalFlip, RandomPaddingC
 from benchmarks.evaluation import CLASSES, write_images
 from benchmarks.measure import interleaved_timing
 from benchmarks.tables import Row, log
+from paddleseg_ext.cli.common import whole
 from paddleseg_ext.data.transforms import ScaleCropFlip
-from paddleseg_ext.errors import UserError
 
 TOLERANCE = 1e-5  # of the normalized image; its labels must be equal
 SCALES = (0.5, 2.0, 0.25)
@@ -37,21 +37,22 @@ class StockNormalize(Normalize):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Sizes and numbers."""
-    parser.add_argument("--size", nargs=2, type=int, default=[1024, 2048], metavar=("H", "W"), help="of the images")
-    parser.add_argument("--crop_size", nargs=2, type=int, default=[1024, 512], metavar=("W", "H"), help="of a sample")
-    parser.add_argument("--images", type=int, default=8, help="in a round")
-    parser.add_argument("--rounds", type=int, default=5, help="timed rounds of each side, in turns")
+    parser.add_argument(
+        "--size", nargs=2, type=whole(1, 1 << 14), default=[1024, 2048], metavar=("H", "W"), help="of the images"
+    )
+    parser.add_argument(
+        "--crop_size", nargs=2, type=whole(1, 1 << 14), default=[1024, 512], metavar=("W", "H"), help="of a sample"
+    )
+    parser.add_argument("--images", type=whole(1), default=8, help="in a round")
+    parser.add_argument("--rounds", type=whole(1), default=5, help="timed rounds of each side, in turns")
 
 
 def run(args: argparse.Namespace) -> list[Row]:
     """Measure; a row for the transforms alone and one with reading and decoding the files.
 
     Raises:
-        UserError: a number below 1.
         ArithmeticError: the two sides do not give the same pixels.
     """
-    if min(*args.size, *args.crop_size, args.images, args.rounds) < 1:
-        raise UserError("--size, --crop_size, --images and --rounds are at least 1")
     ours = [ScaleCropFlip(args.crop_size, *SCALES), Normalize(**COLORS)]
     theirs = [
         ResizeStepScaling(*SCALES),

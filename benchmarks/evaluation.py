@@ -25,6 +25,7 @@ from paddleseg.utils.metrics import calculate_area
 
 from benchmarks.measure import interleaved_timing
 from benchmarks.tables import Row, log
+from paddleseg_ext.cli.common import whole
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.evaluation.evaluate import evaluate
 from paddleseg_ext.evaluation.metrics import ConfusionMatrix
@@ -38,14 +39,18 @@ CLASSES = 19
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what can be made smaller for a quick look."""
     parser.add_argument("--model", default="FastSCNN", help="a light network of PaddleSeg, by its registered name")
-    parser.add_argument("--size", nargs=2, type=int, default=[1024, 2048], metavar=("H", "W"), help="of the images")
     parser.add_argument(
-        "--crop_size", nargs=2, type=int, default=[1024, 512], metavar=("W", "H"), help="of the windows"
+        "--size", nargs=2, type=whole(1, 1 << 14), default=[1024, 2048], metavar=("H", "W"), help="of the images"
     )
-    parser.add_argument("--stride", nargs=2, type=int, default=[768, 384], metavar=("W", "H"), help="of the windows")
-    parser.add_argument("--window_batch", type=int, help="windows at once; default: that of the evaluation")
-    parser.add_argument("--images", type=int, default=4, help="of the whole evaluation")
-    parser.add_argument("--repeats", type=int, default=5, help="the median time counts")
+    parser.add_argument(
+        "--crop_size", nargs=2, type=whole(1, 1 << 14), default=[1024, 512], metavar=("W", "H"), help="of the windows"
+    )
+    parser.add_argument(
+        "--stride", nargs=2, type=whole(1, 1 << 14), default=[768, 384], metavar=("W", "H"), help="of the windows"
+    )
+    parser.add_argument("--window_batch", type=whole(1), help="windows at once; default: that of the evaluation")
+    parser.add_argument("--images", type=whole(1), default=4, help="of the whole evaluation")
+    parser.add_argument("--repeats", type=whole(1), default=5, help="the median time counts")
 
 
 def run(args: argparse.Namespace) -> list[Row]:

@@ -16,7 +16,7 @@ from paddleseg.models import ResNet18_vd
 from benchmarks.measure import interleaved_timing
 from benchmarks.networks import CLASSES
 from benchmarks.tables import Row, log
-from paddleseg_ext.errors import UserError
+from paddleseg_ext.cli.common import whole
 from paddleseg_ext.evaluation.predictor import evaluating
 from paddleseg_ext.export.exporter import Export
 from paddleseg_ext.export.runtimes import BACKENDS, open_runner
@@ -37,15 +37,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to export, and for which input."""
     names = list(NETWORKS)
     parser.add_argument("--names", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
-    parser.add_argument("--size", nargs=2, type=int, default=[256, 512], metavar=("H", "W"), help="of the image")
-    parser.add_argument("--rounds", type=int, default=5, help="timed calls of each, in turns; the median counts")
-    parser.add_argument("--threads", type=int, default=1, help="of the CPU, for the exported networks")
+    parser.add_argument(
+        "--size", nargs=2, type=whole(1, 1 << 14), default=[256, 512], metavar=("H", "W"), help="of the image"
+    )
+    parser.add_argument("--rounds", type=whole(1), default=5, help="timed calls of each, in turns; the median counts")
+    parser.add_argument("--threads", type=whole(1), default=1, help="of the CPU, for the exported networks")
 
 
 def run(args: argparse.Namespace) -> list[Row]:
     """Export each network on a ResNet18_vd, verify it, and return a row with times and sizes."""
-    if min(*args.size, args.rounds, args.threads) < 1:
-        raise UserError("--size, --rounds and --threads are at least 1")
     return [_measure(name, args) for name in args.names]
 
 

@@ -17,6 +17,7 @@ from benchmarks import estimate
 from benchmarks.measure import MIB, Timing, count_macs, interleaved_timing, peak_allocation
 from benchmarks.networks import LAYERS, PADDLESEGS, SPECS, feature_maps, layers
 from benchmarks.tables import Row, log
+from paddleseg_ext.cli.common import whole
 from paddleseg_ext.compat.paddle import exact_float32
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.runtime.device import search_kernels
@@ -42,21 +43,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """How many images, how often and in which precision; shared with whole networks."""
-    parser.add_argument("--batch_size", type=int, default=1, help="images")
-    parser.add_argument("--rounds", type=int, default=5, help="timed calls of each, in turns")
+    parser.add_argument("--batch_size", type=whole(1), default=1, help="images")
+    parser.add_argument("--rounds", type=whole(1), default=5, help="timed calls of each, in turns")
     parser.add_argument("--amp", action="store_true", help="mixed precision (O1); on a GPU only")
     text = "have Paddle search for the fastest algorithms, of both sides, before anything is timed; on a GPU only"
     parser.add_argument("--autotune", action="store_true", help=text)
 
 
 def check_common_arguments(args: argparse.Namespace) -> None:
-    """Refuse numbers below 1, and mixed precision on a CPU, where Paddle computes nothing faster with it.
+    """Refuse mixed precision on a CPU, where Paddle computes nothing faster with it.
 
     Raises:
-        UserError: either was asked for.
+        UserError: It was asked for.
     """
-    if min(args.batch_size, args.rounds) < 1:
-        raise UserError(f"--batch_size {args.batch_size} and --rounds {args.rounds} must be at least 1")
     if args.amp and not paddle.get_device().startswith("gpu"):
         raise UserError("--amp: mixed precision is measured on a GPU; the device here is a CPU")
     if args.autotune and not paddle.get_device().startswith("gpu"):

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import paddleseg_ext
+from paddleseg_ext.cli.common import output_folder
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.runtime.device import DEVICES, set_device
 
@@ -35,7 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, (module, text) in SUBJECTS.items():
         subject = subjects.add_parser(name, help=text, description=text)
         subject.add_argument("--device", default="auto", help=DEVICES)
-        subject.add_argument("--output", help="folder for the table; default: benchmarks/results/DATE_DEVICE")
+        subject.add_argument(
+            "--output", type=output_folder, help="folder for the table; default: benchmarks/results/DATE_DEVICE"
+        )
         subject.add_argument("--name", default=name, help="of the table: NAME.md and NAME.csv")
         _benchmark(module).add_arguments(subject)
 

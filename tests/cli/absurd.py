@@ -17,6 +17,8 @@ BASES = {  # calls that work, in a folder with a configuration, a trained checkp
     "export": [*CONFIG, *WEIGHTS, "--save_dir", "exported", "--no_verify"],
     "check": [*CONFIG, "--no_step"],
     "convert": ["paddleseg", "out/iter_1/model.pdparams", "--config", "config.yml", "--output", "converted.pdparams"],
+    "list": ["heads", "--json"],
+    "benchmark": ["data", "--images", "1", "--rounds", "1", "--size", "32", "64", "--output", "measured"],
     "prepare": ["folder", "--images", "images", "--labels", "labels", "--output", "prepared", "--num_workers", "0"],
 }
 WORDS = (
@@ -63,12 +65,12 @@ def calls(seed: int) -> Iterator[tuple[str, list[str]]]:
 
 
 def options(command: str) -> list[argparse.Action]:
-    """What a command takes, of `prepare` its source folder."""
+    """What a command takes, of `prepare` and `benchmark` what their cheapest subcommand does."""
     parser = argparse.ArgumentParser(add_help=False)
     main._load(command).add_arguments(parser)
     for action in parser._actions:
-        if isinstance(action.choices, dict) and "folder" in action.choices:
-            return action.choices["folder"]._actions
+        if isinstance(action.choices, dict):
+            return action.choices[BASES[command][0]]._actions
     return parser._actions
 
 

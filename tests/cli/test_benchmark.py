@@ -102,11 +102,11 @@ def test_a_backbone_with_channels_last_is_measured(tmp_path: Path) -> None:
     ("arguments", "told"),
     [
         (["heads", "--maps", "64"], "--maps 64: a size is written HxW"),
-        (["heads", "--rounds", "0"], "--rounds 0 must be at least 1"),
+        (["heads", "--rounds", "0"], "--rounds: 0 is not allowed; it is a whole number, at least 1"),
         (["heads", "--amp"], "--amp: mixed precision is measured on a GPU"),
         (["model", "--amp"], "--amp: mixed precision is measured on a GPU"),
         (["model", "--sizes", "0x64"], "--sizes 0x64: a size is written HxW"),
-        (["data", "--images", "0"], "--size, --crop_size, --images and --rounds are at least 1"),
+        (["data", "--images", "0"], "--images: 0 is not allowed; it is a whole number, at least 1"),
     ],
 )
 def test_bad_arguments_are_told_in_a_sentence(
