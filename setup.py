@@ -25,6 +25,7 @@ REQUIRES = [
     "matplotlib>=3.5,<4",
     "pillow>=9.0,<14",
     "pyyaml>=5.1,<7",
+    "requests>=2.25,<3",
     "safetensors>=0.4,<1",
     "tqdm>=4.60,<5",
     "visualdl>=2.2,<3",

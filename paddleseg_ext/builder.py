@@ -8,13 +8,12 @@ from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Callable
-from urllib.parse import urlparse
 
 import paddle
 from paddle import nn
 from paddleseg.cvlibs import SegBuilder
-from paddleseg.utils import utils as paddleseg_utils
 
+from paddleseg_ext.checkpoint.download import local_file
 from paddleseg_ext.checkpoint.load import load_weights
 from paddleseg_ext.compat.paddleseg import quiet
 from paddleseg_ext.config.load import load_config
@@ -152,20 +151,3 @@ def _wrong_in_list(section: Mapping[str, Any]) -> str | None:
 def build_model(path: str | Path, **overrides: Any) -> nn.Layer:
     """The model of a YAML file: ``build_model("configs/psp/….yml")``; overrides as in `load_config`."""
     return Builder(load_config(path, **overrides)).model
-
-
-def local_file(source: str, key: str) -> str:
-    """The path of weights named by a path or an address; what was downloaded before is not downloaded again.
-
-    Raises:
-        UserError: the download fails.
-    """
-    if not urlparse(source).netloc:
-        return source
-    try:
-        return paddleseg_utils.download_pretrained_model(source)
-    except Exception as error:  # the network fails in many ways
-        raise UserError(
-            f"{key}: {source} cannot be downloaded ({reason(error)}). "
-            f"Fetch it elsewhere and set {key} to the file's path, or to nothing to train from scratch."
-        ) from error

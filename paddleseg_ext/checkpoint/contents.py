@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from paddleseg_ext.checkpoint.torch_storage import Tensor
 from paddleseg_ext.errors import UserError
 
 KEYS = (
@@ -18,7 +14,7 @@ KEYS = (
 """Names of weights in a checkpoint, in the order of choice: those that were trained before their moving averages."""
 
 
-def find_weights(content: dict[Any, Any], key: str | None, path: Path) -> tuple[dict[Any, Any], str | None, list[str]]:
+def find_weights(content: dict[Any, Any], key: str | None, path: str) -> tuple[dict[Any, Any], str | None, list[str]]:
     """The dictionary of weights in a checkpoint.
 
     Args:
@@ -71,10 +67,10 @@ def _kind(value: Any) -> str:
 
 
 def is_array(value: Any) -> bool:
-    """Whether it is an array or tensor, or Paddle's older pair of a parameter's name and an array."""
+    """Whether it is an array of NumPy's or of `isolated`, or Paddle's older pair of a parameter's name and an array."""
     if isinstance(value, tuple) and len(value) == 2:
         value = value[1]
-    return isinstance(value, (np.ndarray, Tensor))
+    return hasattr(value, "strides")
 
 
 def _has_arrays(value: Mapping[Any, Any]) -> bool:
