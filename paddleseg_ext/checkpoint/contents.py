@@ -29,7 +29,8 @@ def find_weights(content: dict[Any, Any], key: str | None, path: str) -> tuple[d
     Raises:
         UserError: there is no such entry, or it holds no weights; or weights are only under names not in `KEYS`.
     """
-    holders = [name for name in content if isinstance(name, str) and _holds_weights(content[name])]
+    known: dict[int, bool] = {}  # a file may have the same dictionary many times
+    holders = [name for name in content if isinstance(name, str) and _holds_weights(content[name], known)]
     if key is not None and key not in holders:
         what = "holds no weights" if key in content else "does not exist"
         raise UserError(f"{path}: the entry {key!r} of --key {what}; the file has {describe(content)}.")
@@ -77,9 +78,12 @@ def _has_arrays(value: Mapping[Any, Any]) -> bool:
     return any(map(is_array, value.values()))
 
 
-def _holds_weights(value: Any) -> bool:
-    """Whether arrays are in a dictionary, or in an entry of it named as in `KEYS`."""
-    if not isinstance(value, dict):
-        return False
-    inner = (value.get(name) for name in KEYS)
-    return _has_arrays(value) or any(isinstance(entry, dict) and _has_arrays(entry) for entry in inner)
+def _holds_weights(value: Any, known: dict[int, bool]) -> bool:
+    """Whether arrays are in a dictionary, or in an entry of it named as in `KEYS`; `known` is by identity."""
+    found = False
+    for part in (value, *(value.get(name) for name in KEYS)) if isinstance(value, dict) else ():
+        if isinstance(part, dict):
+            if id(part) not in known:
+                known[id(part)] = _has_arrays(part)
+            found = found or known[id(part)]
+    return found

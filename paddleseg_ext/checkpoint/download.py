@@ -80,12 +80,12 @@ def fetch(source: str) -> Path:
         with FileLock(folder / "lock"):  # several processes of one training come here at a time
             if not _is_whole(file):
                 _download(address, file)
-                write_file(_record(file), lambda path: path.write_text(digest(file), encoding="ascii"))
+                _write_record(file)
             if expected and digest(file) != expected:
                 found = digest(file)
                 file.unlink()
                 raise UserError(f"{source}: its sha256 is {found}, so it is another file or a damaged one.")
-            return _weights(file, address)
+            return _weights(file)
     except OSError as error:
         raise UserError(
             f"{address} cannot be kept in {folder} ({reason(error)}); {CACHE} names another folder."
@@ -113,20 +113,34 @@ def _record(file: Path) -> Path:
     return file.with_name(file.name + ".sha256")
 
 
+def _write_record(file: Path) -> None:
+    write_file(_record(file), lambda path: path.write_text(digest(file), encoding="ascii"))
+
+
 def _is_whole(file: Path) -> bool:
     record = _record(file)
     return file.is_file() and record.is_file() and record.read_text("ascii", "replace").strip() == digest(file)
 
 
-def _weights(file: Path, address: str) -> Path:
+def _weights(file: Path) -> Path:
     """The file itself, or the weights taken out of it where it is an archive."""
     if not file.name.lower().endswith(ARCHIVES):
         return file
     weights = file.parent / "model.pdparams"
     if not _is_whole(weights):
-        isolated("archive", file, lambda content: write_file(weights, lambda path: _copy(content, path)))
-        write_file(_record(weights), lambda path: path.write_text(digest(weights), encoding="ascii"))
+        with _cleaned(weights):
+            write_file(weights, lambda path: isolated("archive", file, lambda content: _copy(content, path)))
+        _write_record(weights)
     return weights
+
+
+@contextmanager
+def _cleaned(path: Path) -> Iterator[None]:
+    """Remove what `write_file` leaves behind when writing fails."""
+    try:
+        yield
+    finally:
+        path.with_name(path.name + TEMPORARY).unlink(missing_ok=True)
 
 
 def _copy(content: IO[bytes], path: Path) -> None:
@@ -136,13 +150,11 @@ def _copy(content: IO[bytes], path: Path) -> None:
 
 def _download(address: str, file: Path) -> None:
     try:
-        with _opened(address) as response:
+        with _opened(address) as response, _cleaned(file):
             logger.info(f"downloading {address}")
             write_file(file, lambda path: _receive(response, path))
     except requests.RequestException as error:
         raise UserError(f"{address} cannot be downloaded ({reason(error)}). {_advice()}") from error
-    finally:
-        file.with_name(file.name + TEMPORARY).unlink(missing_ok=True)
 
 
 @contextmanager

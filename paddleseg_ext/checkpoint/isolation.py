@@ -24,7 +24,7 @@ START = (  # the package's own __init__ would import Paddle
 )
 THREADS = {f"{name}_NUM_THREADS": "1" for name in ("OPENBLAS", "OMP", "MKL")}  # each reserves memory
 MEMORY, GROWTH = 256 << 20, 4  # bytes beyond the interpreter's own, and times the file's size
-SECONDS, SPEED = 6, 20 << 20  # of the CPU for any file, and bytes per further second
+SECONDS, SPEED = 4, 20 << 20  # of the CPU for any file, and bytes per further second
 LONGEST = 8 << 20  # bytes of what is said besides the result
 PATIENCE = 10  # times as much may pass: the file may come over a network, and the CPU may have other work
 Result = TypeVar("Result")
@@ -50,7 +50,18 @@ def isolated(task: str, path: Path, take: Callable[[IO[bytes]], Result], **argum
         size = os.fstat(file.fileno()).st_size
         memory, seconds = MEMORY + GROWTH * size, SECONDS + size // SPEED
         request = {"task": task, "memory": memory, "seconds": seconds, "arguments": {"path": str(path), **arguments}}
-        command = [sys.executable, "-I", "-S", "-c", START, json.dumps(request), str(ROOT), _numpy_folder()]
+        command = [
+            sys.executable,
+            "-I",
+            "-S",
+            "-W",
+            "ignore",
+            "-c",
+            START,
+            json.dumps(request),
+            str(ROOT),
+            _numpy_folder(),
+        ]
         try:
             process = subprocess.Popen(
                 command, stdin=file, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **THREADS}

@@ -57,7 +57,7 @@ def read_weight_file(path: str | Path, key: str | None = None) -> WeightFile:
         if path.suffix != ".safetensors":
             most = MAX_SHARED * size + 2**20
             weights, about = isolated("weights", path, lambda stream: _receive(stream, most), key=key)
-            return WeightFile(weights, **about)
+            return WeightFile({name: weights[name] for name in about.pop("names")}, **about)
         if key is not None:
             raise UserError(f"{path}: --key {key} chooses an entry of a .pth file, but safetensors have weights only.")
         with open(path, "rb") as file:

@@ -30,12 +30,12 @@ def read_tensors(stream: IO[bytes], size: int) -> dict[str, np.ndarray]:
     Raises:
         ValueError: It is damaged, or its header is too long.
     """
-    content = stream.read(size)
-    header = int.from_bytes(content[:8], "little")
-    if header > min(MAX_HEADER, len(content) - 8):
-        raise ValueError(f"its header of {header} bytes is longer than {min(MAX_HEADER, max(0, len(content) - 8))}")
+    start = stream.read(8)
+    header = int.from_bytes(start, "little")
+    if not 2 <= header <= min(MAX_HEADER, size - 8):
+        raise ValueError(f"its header cannot have {header} bytes")
     try:
-        entries = deserialize(content)
+        entries = deserialize(start + stream.read(size - 8))
     except SafetensorError as error:
         raise ValueError(str(error)) from error
     tensors = {}

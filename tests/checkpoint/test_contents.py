@@ -22,6 +22,8 @@ from paddleseg_ext.checkpoint.load import load_weights, read_weights
 from paddleseg_ext.checkpoint.reader import read_weight_file
 from paddleseg_ext.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("inside")
+
 VALUES = np.array([[-0.04, 1.5], [3.0, -2.0]], "float32")
 
 

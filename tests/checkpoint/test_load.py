@@ -15,6 +15,8 @@ from safetensors.numpy import save_file
 from paddleseg_ext.checkpoint.load import load_weights, read_weights
 from paddleseg_ext.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("inside")
+
 
 def network(width: int = 4) -> nn.Layer:
     return nn.Sequential(nn.Conv2D(3, width, 3), nn.BatchNorm2D(width))

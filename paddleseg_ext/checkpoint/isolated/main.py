@@ -40,7 +40,8 @@ def limit(memory: int, seconds: int) -> None:
     used = int(pages.read_text().split()[0]) * resource.getpagesize() if pages.exists() else 1 << 30
     for name, value in [("AS", used + memory), ("CPU", seconds), ("FSIZE", 0), ("CORE", 0)]:
         with contextlib.suppress(ValueError, OSError):  # macOS refuses some
-            resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (value, value))
+            hard = value + (name == "CPU")  # at the first limit it is told which one it was
+            resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (value, hard))
 
 
 def write_weights(file: BinaryIO, out: BinaryIO, path: str, key: str | None) -> dict[str, Any]:
@@ -66,7 +67,7 @@ def write_weights(file: BinaryIO, out: BinaryIO, path: str, key: str | None) -> 
     out.write(struct.pack("<QQ", 8 + len(text) + end, len(text)) + text)
     for array in arrays.values():
         out.write(array.data())
-    return {"key": found, "others": others[:100], "top": describe(content), "meta": plain}
+    return {"names": list(arrays), "key": found, "others": others[:100], "top": describe(content), "meta": plain}
 
 
 def _join_slices(content: dict[Any, Any], path: str) -> dict[Any, Any]:

@@ -71,8 +71,10 @@ def _read_legacy(data: mmap.mmap) -> Any:
         return storages[key]
 
     _, version, system, content, keys = (load(data, len(data), find) for _ in range(5))  # type: ignore[arg-type]
-    if version != 1001:
-        raise ValueError(f"it is of PyTorch's format {version!r:.20}, not 1001")
+    if type(version) is not int or version != 1001:
+        raise ValueError(
+            f"it is of another format of PyTorch's than 1001{f': {version}' if is_length(version) else ''}"
+        )
     for key in keys:
         count, start = int.from_bytes(data.read(8), "little"), data.tell()
         storage = storages[key]
