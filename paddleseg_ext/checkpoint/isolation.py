@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -25,6 +26,7 @@ START = (  # the package's own __init__ would import Paddle
 THREADS = {f"{name}_NUM_THREADS": "1" for name in ("OPENBLAS", "OMP", "MKL")}  # each reserves memory
 MEMORY, GROWTH = 256 << 20, 4  # bytes beyond the interpreter's own, and times the file's size
 SECONDS, SPEED = 4, 20 << 20  # of the CPU for any file, and bytes per further second
+SET_PIPE_SIZE = 1031  # Linux's F_SETPIPE_SZ, which Python names from 3.10 on
 LONGEST = 8 << 20  # bytes of what is said besides the result
 PATIENCE = 10  # times as much may pass: the file may come over a network, and the CPU may have other work
 Result = TypeVar("Result")
@@ -68,6 +70,11 @@ def isolated(task: str, path: Path, take: Callable[[IO[bytes]], Result], **argum
             )
         except OSError as error:
             raise UserError(f"{path} cannot be read: the process for it does not start ({error.strerror}).") from error
+    assert process.stdout and process.stderr
+    with contextlib.suppress(ImportError, OSError):  # fewer changes between the two processes
+        import fcntl
+
+        fcntl.fcntl(process.stdout, SET_PIPE_SIZE, 1 << 20)
     late = threading.Event()
 
     def end() -> None:
@@ -76,7 +83,6 @@ def isolated(task: str, path: Path, take: Callable[[IO[bytes]], Result], **argum
 
     timer = threading.Timer(seconds * (PATIENCE if os.name == "posix" else 1), end)
     timer.start()
-    assert process.stdout and process.stderr
     problem, result = None, None
     try:
         try:

@@ -12,7 +12,7 @@ import numpy as np
 from paddleseg_ext.checkpoint.contents import describe
 from paddleseg_ext.checkpoint.isolated.main import MAX_SHARED
 from paddleseg_ext.checkpoint.isolation import isolated
-from paddleseg_ext.checkpoint.tensors import MAX_HEADER, read_tensors
+from paddleseg_ext.checkpoint.tensors import MAX_HEADER, parse, read_file
 from paddleseg_ext.errors import UserError, reason
 
 IN_FOLDERS = ("model.safetensors", "model.pdparams")
@@ -61,7 +61,7 @@ def read_weight_file(path: str | Path, key: str | None = None) -> WeightFile:
         if key is not None:
             raise UserError(f"{path}: --key {key} chooses an entry of a .pth file, but safetensors have weights only.")
         with open(path, "rb") as file:
-            weights = read_tensors(file, size)
+            weights = read_file(file, size)
     except UserError:
         raise
     except (OSError, ValueError, MemoryError) as error:
@@ -75,7 +75,7 @@ def _receive(stream: IO[bytes], most: int) -> dict[str, np.ndarray]:
     size = int.from_bytes(stream.read(8), "little")
     if size > most + MAX_HEADER:
         raise ValueError(f"its tensors need {size} bytes, which its size does not explain")
-    return read_tensors(stream, size)
+    return parse(stream.read(size))
 
 
 def weight_path(path: str | Path) -> Path:

@@ -6,7 +6,7 @@ then the numbers. The library checks types, shapes and places against each other
 
 from __future__ import annotations
 
-from typing import IO
+from typing import BinaryIO
 
 import numpy as np
 from safetensors import SafetensorError, deserialize
@@ -20,22 +20,28 @@ DTYPES = {
 }
 
 
-def read_tensors(stream: IO[bytes], size: int) -> dict[str, np.ndarray]:
-    """Read all tensors by name, read-only; numbers of bfloat16 become float32.
+def read_file(file: BinaryIO, size: int) -> dict[str, np.ndarray]:
+    """As `parse`, of a file of that many bytes; one without a header, as a hole in a disk, is not read on."""
+    _check_header(file.read(8), size)
+    file.seek(0)
+    return parse(file.read(size))
 
-    Args:
-        stream: Where the content begins.
-        size: Its length in bytes.
+
+def _check_header(start: bytes, size: int) -> None:
+    header = int.from_bytes(start, "little")
+    if not 2 <= header <= min(MAX_HEADER, size - 8):
+        raise ValueError(f"its header cannot have {header} bytes")
+
+
+def parse(content: bytes) -> dict[str, np.ndarray]:
+    """All tensors by name, read-only; numbers of bfloat16 become float32.
 
     Raises:
         ValueError: It is damaged, or its header is too long.
     """
-    start = stream.read(8)
-    header = int.from_bytes(start, "little")
-    if not 2 <= header <= min(MAX_HEADER, size - 8):
-        raise ValueError(f"its header cannot have {header} bytes")
+    _check_header(content[:8], len(content))
     try:
-        entries = deserialize(start + stream.read(size - 8))
+        entries = deserialize(content)
     except SafetensorError as error:
         raise ValueError(str(error)) from error
     tensors = {}

@@ -231,7 +231,7 @@ def test_a_name_that_unpacks_to_hundreds_of_megabytes(tmp_path: Path) -> None:
         archive.write(header.tobuf(tarfile.GNU_FORMAT))
         for _ in range(1000):
             archive.write(bytes(10**6))
-    with pytest.raises(UserError, match="needs more than [0-9]+ MB, which its size does not explain"):
+    with pytest.raises(UserError, match="needs more than [0-9]+ MB of memory, which its size does not explain"):
         isolated("archive", tmp_path / "name.tar.gz", lambda content: content.read())
 
 

@@ -94,7 +94,7 @@ class Array(Part):
             numbers = numbers.byteswap()
         numbers = numbers.view(f"V{item}" if part < item else numbers.dtype)[self.offset :]
         view = np.lib.stride_tricks.as_strided(numbers, self.shape, [step * item for step in self.strides])
-        return view.tobytes()
+        return np.ascontiguousarray(view).reshape(-1).view("u1").data  # faster than tobytes
 
 
 def steps(shape: tuple[int, ...], first_fastest: bool = False) -> tuple[int, ...]:
