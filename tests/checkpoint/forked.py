@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2] / "paddleseg_ext"
+UNIT = 1024 if sys.platform == "darwin" else 1  # of the system's numbers, per KiB
 START = (
     "import sys, types; package = types.ModuleType('paddleseg_ext'); package.__path__ = [sys.argv[1]]; "
     "sys.modules['paddleseg_ext'] = package; sys.path.append(sys.argv[2]); "
@@ -54,7 +55,7 @@ class Forked:
     def wait(self) -> int:
         if self.status is None:
             _, status, usage = os.wait4(self.pid, 0)
-            self.status, Forked.peak = os.waitstatus_to_exitcode(status), usage.ru_maxrss
+            self.status, Forked.peak = os.waitstatus_to_exitcode(status), usage.ru_maxrss // UNIT
         return self.status
 
     def kill(self) -> None:
@@ -85,7 +86,7 @@ def peak() -> int:
     status = Path("/proc/self/status")
     if status.exists():
         return int(status.read_text().split("VmHWM:")[1].split()[0])
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // UNIT
 
 
 class Readers:

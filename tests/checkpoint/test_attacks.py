@@ -16,12 +16,14 @@ import numpy as np
 import pytest
 
 from paddleseg_ext.checkpoint import isolation
+from paddleseg_ext.checkpoint.isolated.main import limit
 from paddleseg_ext.checkpoint.isolated.torch_files import LEGACY
 from paddleseg_ext.checkpoint.load import read_weights
 from paddleseg_ext.errors import UserError
 from tests.checkpoint.forked import Readers, peak
 from tests.checkpoint.test_reader import array, name_of, pickled, tensor, word, zipped
 
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="the system does not limit memory")
 SECONDS, MOST = 10, (1 << 20) - 450 * 2**10  # KiB: a process with Paddle has the rest
 BILLION = b"J" + struct.pack("<i", 2**30)
 BYTES = b"C\x04aaaa"
@@ -236,7 +238,7 @@ def test_the_process_imports_little_and_starts_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "main, sentence",
     [
-        ("x = [bytes(10**7) for _ in range(200)]", "MemoryError"),
+        pytest.param("x = [bytes(10**7) for _ in range(200)]", "MemoryError", marks=LINUX),
         ("while True: pass", "takes more than 1 s"),
         ("os.kill(os.getpid(), 11)", "crashes the process that reads it"),
         ("open('written', 'w').write('x')", "its header cannot have 0 bytes"),
@@ -259,6 +261,11 @@ def test_limits_hold_where_the_scan_would_not(
     assert str(path) in str(caught.value) and str(caught.value).isprintable()
     assert not (tmp_path / "written").exists() or not (tmp_path / "written").stat().st_size
     assert peak() < MOST + 450 * 2**10
+
+
+def test_a_system_without_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "resource", None)
+    limit(1 << 40, 1)
 
 
 def test_a_process_that_cannot_be_started_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import json
 import pickle
-import resource
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from safetensors.numpy import save
 
 from paddleseg_ext.checkpoint import save as checkpoint
 from paddleseg_ext.errors import UserError
-from tests.checkpoint.forked import Readers
+from tests.checkpoint.forked import Readers, peak
 
 DATA = Path(__file__).parents[1] / "data" / "importers"
 ALL = pytest.param(5000, marks=pytest.mark.slow)
@@ -91,7 +90,7 @@ def test_training_state(tmp_path: Path, count: int) -> None:
     whole = checkpoint.save_checkpoint(tmp_path, checkpoint.Checkpoint(arrays(), arrays(), record, "iters: 9\n"))
     names = [checkpoint.ARRAYS, checkpoint.RECORD, checkpoint.TENSORS]
     contents = {name: (whole / name).read_bytes() for name in names}
-    refused, before = 0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    refused, before = 0, peak()
     for number, content in enumerate(damaged(list(contents.values()), count)):
         name = names[number // 3 % 3]
         (whole / name).write_bytes(content)
@@ -102,5 +101,5 @@ def test_training_state(tmp_path: Path, count: int) -> None:
             assert str(whole) in str(error) and str(error).isprintable() and len(str(error)) < 1000
         (whole / name).write_bytes(contents[name])
     assert count // 3 < refused < count
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300 * 2**10
+    assert peak() - before < 300 * 2**10
     assert json.loads((whole / checkpoint.RECORD).read_text())["iteration"] == 3

@@ -13,13 +13,14 @@ import subprocess
 import tarfile
 import threading
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from paddle import nn
 from paddleseg.utils import utils as paddleseg_utils
 
 from paddleseg_ext.checkpoint import download
@@ -269,24 +270,9 @@ def _no_network(_: str) -> None:
 
 
 def test_paddlesegs_own_networks_fetch_and_read_through_this(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from paddle import nn
-
     net = nn.Layer()
     net.weight = net.create_parameter([6])
     paddleseg_utils.load_pretrained_model(net, f"{server}/resnet50.tar.gz")
     np.testing.assert_array_equal(net.weight.numpy(), np.arange(6))
     with pytest.raises(UserError, match="leads out of the folder"):
         paddleseg_utils.load_entire_model(net, f"{server}/up.tar.gz")
-
-
-def test_paddlesegs_own_networks_run_no_code(tmp_path: Path) -> None:
-    from paddle import nn
-
-    class Attack:
-        def __reduce__(self) -> tuple[Callable, tuple]:
-            return Path.touch, (tmp_path / "ran",)
-
-    (tmp_path / "model.pdparams").write_bytes(pickle.dumps({"weight": Attack()}))
-    with pytest.raises(UserError, match="refers to"):
-        paddleseg_utils.load_pretrained_model(nn.Layer(), str(tmp_path / "model.pdparams"))
-    assert not (tmp_path / "ran").exists()
