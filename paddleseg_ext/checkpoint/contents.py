@@ -68,10 +68,13 @@ def _kind(value: Any) -> str:
 
 
 def is_array(value: Any) -> bool:
-    """Whether it is an array of NumPy's or of `isolated`, or Paddle's older pair of a parameter's name and an array."""
-    if isinstance(value, tuple) and len(value) == 2:
-        value = value[1]
-    return hasattr(value, "strides")
+    """Whether it is an array of NumPy's or of `isolated`, or a pair with one."""
+    return hasattr(unpaired(value), "strides")
+
+
+def unpaired(value: Any) -> Any:
+    """The array of a pair of a parameter's name and an array, as Paddle stores its own tensors; else the value."""
+    return value[1] if isinstance(value, (tuple, list)) and len(value) == 2 else value
 
 
 def _has_arrays(value: Mapping[Any, Any]) -> bool:

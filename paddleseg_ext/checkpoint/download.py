@@ -36,6 +36,7 @@ MAX_REDIRECTS = 5
 TIMEOUT = (15, 60)  # seconds: until a connection is there, and between two pieces
 BLOCK = 1 << 20
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".zip")
+RECORD = ".sha256"
 CHECKSUM = "sha256="  # what may follow an address after a #
 
 
@@ -52,18 +53,18 @@ def local_file(source: str, key: str) -> str:
     if not urlparse(source).netloc:
         return source
     try:
-        file = fetch(source)
+        file, found = fetch(source)
     except UserError as error:
         if (kept := _kept_by_paddleseg(source)) is None or not isinstance(error.__cause__, requests.RequestException):
             raise UserError(f"{key}: {error}") from error
         logger.warning(f"{key}: {error.__cause__.__class__.__name__}, so what PaddleSeg downloaded before is taken")
-        file = kept
-    logger.info(f"{key}: {source}: sha256 {digest(file)}")
+        file, found = kept, digest(kept)
+    logger.info(f"{key}: {source}: sha256 {found}")
     return str(file)
 
 
-def fetch(source: str) -> Path:
-    """As `local_file`, for an address."""
+def fetch(source: str) -> tuple[Path, str]:
+    """As `local_file`, for an address; the file, and the digest of what was downloaded."""
     address, _, fragment = source.partition("#")
     if urlparse(address).scheme == "http":
         address = "https" + address[len("http") :]
@@ -78,14 +79,13 @@ def fetch(source: str) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / "lock"):  # several processes of one training come here at a time
-            if not _is_whole(file):
+            if not (found := _recorded(file)):
                 _download(address, file)
-                _write_record(file)
-            if expected and digest(file) != expected:
-                found = digest(file)
+                found = _record(file)
+            if expected and found != expected:
                 file.unlink()
                 raise UserError(f"{source}: its sha256 is {found}, so it is another file or a damaged one.")
-            return _weights(file)
+            return _weights(file), found
     except OSError as error:
         raise UserError(
             f"{address} cannot be kept in {folder} ({reason(error)}); {CACHE} names another folder."
@@ -109,17 +109,20 @@ def cache_folder() -> Path:
     return Path(os.environ.get(CACHE) or Path(home) / "paddleseg_ext") / "pretrained"
 
 
-def _record(file: Path) -> Path:
-    return file.with_name(file.name + ".sha256")
+def _record(file: Path) -> str:
+    """Write a file's digest beside it, and return it."""
+    found = digest(file)
+    write_file(file.with_name(file.name + RECORD), lambda path: path.write_text(found, encoding="ascii"))
+    return found
 
 
-def _write_record(file: Path) -> None:
-    write_file(_record(file), lambda path: path.write_text(digest(file), encoding="ascii"))
-
-
-def _is_whole(file: Path) -> bool:
-    record = _record(file)
-    return file.is_file() and record.is_file() and record.read_text("ascii", "replace").strip() == digest(file)
+def _recorded(file: Path) -> str | None:
+    """The digest beside a file, if both are there and agree."""
+    record = file.with_name(file.name + RECORD)
+    if not file.is_file() or not record.is_file():
+        return None
+    found = digest(file)
+    return found if record.read_text("ascii", "replace").strip() == found else None
 
 
 def _weights(file: Path) -> Path:
@@ -127,10 +130,10 @@ def _weights(file: Path) -> Path:
     if not file.name.lower().endswith(ARCHIVES):
         return file
     weights = file.parent / "model.pdparams"
-    if not _is_whole(weights):
+    if not _recorded(weights):
         with _cleaned(weights):
             write_file(weights, lambda path: isolated("archive", file, lambda content: _copy(content, path)))
-        _write_record(weights)
+        _record(weights)
     return weights
 
 

@@ -23,6 +23,7 @@ START = (  # the package's own __init__ would import Paddle
     "sys.modules['paddleseg_ext'] = package; sys.path.append(sys.argv[3]); "
     "from paddleseg_ext.checkpoint.isolated.main import main; main()"
 )
+FLAGS = ("-I", "-S", "-W", "ignore")  # nothing of the user's, and no site-packages
 THREADS = {f"{name}_NUM_THREADS": "1" for name in ("OPENBLAS", "OMP", "MKL")}  # each reserves memory
 MEMORY, GROWTH = 256 << 20, 4  # bytes beyond the interpreter's own, and times the file's size
 SECONDS, SPEED = 4, 20 << 20  # of the CPU for any file, and bytes per further second
@@ -42,7 +43,7 @@ def isolated(task: str, path: Path, take: Callable[[IO[bytes]], Result], **argum
         arguments: Of the task, besides ``path``.
 
     Returns:
-        What `take` returned, and the task.
+        What `take` returned, and what the task tells besides.
 
     Raises:
         UserError: As the task says; or it needs more memory or time than the file's size explains; or the process
@@ -52,18 +53,8 @@ def isolated(task: str, path: Path, take: Callable[[IO[bytes]], Result], **argum
         size = os.fstat(file.fileno()).st_size
         memory, seconds = MEMORY + GROWTH * size, SECONDS + size // SPEED
         request = {"task": task, "memory": memory, "seconds": seconds, "arguments": {"path": str(path), **arguments}}
-        command = [
-            sys.executable,
-            "-I",
-            "-S",
-            "-W",
-            "ignore",
-            "-c",
-            START,
-            json.dumps(request),
-            str(ROOT),
-            _numpy_folder(),
-        ]
+        numpy = str(Path(np.__file__).resolve().parents[1])
+        command = [sys.executable, *FLAGS, "-c", START, json.dumps(request), str(ROOT), numpy]
         try:
             process = subprocess.Popen(
                 command, stdin=file, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **THREADS}
@@ -109,7 +100,3 @@ def isolated(task: str, path: Path, take: Callable[[IO[bytes]], Result], **argum
     if problem is not None:
         raise problem
     return result, json.loads(said)  # type: ignore[return-value]
-
-
-def _numpy_folder() -> str:
-    return str(Path(np.__file__).resolve().parents[1])

@@ -125,9 +125,12 @@ def read_record(path: str | Path) -> dict:
         UserError: It is missing or damaged.
     """
     try:
-        return json.loads((Path(path) / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        record = json.loads((Path(path) / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"checkpoint {path}: {RECORD} cannot be read: {reason(error)}") from error
+    if not isinstance(record, dict):
+        raise UserError(f"checkpoint {path}: {RECORD} cannot be read: it holds no dictionary")
+    return record
 
 
 def list_checkpoints(folder: str | Path) -> list[Path]:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
-from paddleseg_ext.checkpoint.contents import describe, find_weights
+from paddleseg_ext.checkpoint.contents import describe, find_weights, unpaired
 from paddleseg_ext.checkpoint.isolated.archive import copy_weights
 from paddleseg_ext.checkpoint.isolated.arrays import SIZES, Array, Part, Storage, steps
 from paddleseg_ext.checkpoint.isolated.torch_files import read_content
@@ -67,7 +67,8 @@ def write_weights(file: BinaryIO, out: BinaryIO, path: str, key: str | None) -> 
     out.write(struct.pack("<QQ", 8 + len(text) + end, len(text)) + text)
     for array in arrays.values():
         out.write(array.data())
-    return {"names": list(arrays), "key": found, "others": others[:100], "top": describe(content), "meta": plain}
+    others, top = [_printable(name) for name in others[:100]], _printable(describe(content))
+    return {"names": list(arrays), "key": found, "others": others, "top": top, "meta": plain}
 
 
 def _join_slices(content: dict[Any, Any], path: str) -> dict[Any, Any]:
@@ -89,11 +90,10 @@ def _join(pieces: Iterable[Array]) -> Any:
 
 
 def _arrays(content: dict[Any, Any]) -> dict[str, Array]:
-    """Arrays by name; Paddle's older files wrap each in a pair (parameter name, array)."""
+    """Arrays by name."""
     arrays = {}
     for name, value in content.items():
-        if isinstance(value, tuple) and len(value) == 2:
-            value = value[1]
+        value = unpaired(value)
         if isinstance(name, str) and isinstance(value, Array) and value.storage is not None:
             arrays[name] = value
     return arrays
@@ -144,9 +144,13 @@ def run(request: dict[str, Any], file: BinaryIO, out: BinaryIO, errors: TextIO) 
         return 3  # who asked has seen enough
     except Exception as error:  # a damaged file can raise any exception
         sentence = f"{path} cannot be read as weights: {reason(error)}."
-    errors.write("".join(letter if letter.isprintable() else "?" for letter in sentence[:LONGEST]))
+    errors.write(_printable(sentence))
     errors.flush()
     return 2
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:LONGEST])
 
 
 def main() -> None:
