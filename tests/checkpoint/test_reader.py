@@ -17,7 +17,12 @@ from paddleseg_ext.checkpoint.load import load_weights, read_weights
 from paddleseg_ext.checkpoint.reader import read_weight_file
 from paddleseg_ext.errors import UserError
 
-pytestmark = pytest.mark.usefixtures("inside")
+pytestmark = [
+    pytest.mark.usefixtures("inside"),
+    pytest.mark.filterwarnings(
+        "ignore:invalid escape sequence"
+    ),  # of pickletools; the process of its own has -W ignore
+]
 
 resource = pytest.importorskip("resource")  # Windows cannot limit a process
 DATA = Path(__file__).parents[1] / "data" / "importers"
@@ -266,3 +271,27 @@ def test_paddles_own_files_of_every_protocol(tmp_path: Path) -> None:
         weights = read_weights(path)
         np.testing.assert_array_equal(weights["a"], state["a"])
         assert weights["b"].dtype == bool and set(weights) == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    "flag, expected", [(b"\x88", [[0, 2], [1, 3]]), (b"K\x01", [[0, 2], [1, 3]]), (b"K\x00", [[0, 1], [2, 3]])]
+)
+def test_order_of_axes_as_old_files_tell_it(tmp_path: Path, flag: bytes, expected: list) -> None:
+    body = array(b"(K\x02K\x02t", "i2", b"C\x08" + struct.pack("<4h", *range(4)))
+    head, tail = body.rsplit(b"\x89", 1)
+    (tmp_path / "file.pdparams").write_bytes(pickled(head + flag + tail))
+    np.testing.assert_array_equal(read_weights(tmp_path / "file.pdparams")["weight"], expected)
+
+
+def test_numbers_in_the_other_byte_order(tmp_path: Path) -> None:
+    kinds = (">f4", ">i8", ">f2", ">c8", "<f8")
+    state = {kind: np.arange(6).astype(kind).reshape(2, 3) for kind in kinds} | {
+        "turned": np.arange(6, dtype=">f4")[::-1]
+    }
+    for protocol in (2, 4, 5):
+        path = tmp_path / "big.pdparams"
+        path.write_bytes(pickle.dumps(state, protocol))
+        found = read_weights(path)
+        assert found.keys() == state.keys()
+        for name, value in state.items():
+            np.testing.assert_array_equal(found[name], value)

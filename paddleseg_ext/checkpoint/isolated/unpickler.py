@@ -127,7 +127,7 @@ class NumpyArray(Array):
         if type(state) is not tuple or len(state) != 5:
             raise ValueError("an array without a type")
         _, shape, dtype, first_fastest, data = state
-        self.set(data, dtype, shape, first_fastest is True)
+        self.set(data, dtype, shape, first_fastest in (True, 1))
 
     def set(self, data: Any, dtype: Any, shape: Any, first_fastest: bool) -> NumpyArray:
         data = _bytes(data)
