@@ -43,9 +43,11 @@ import paddleseg_ext.data.transforms  # noqa: E402, F401
 import paddleseg_ext.heads  # noqa: E402, F401
 from paddleseg_ext import cpu  # noqa: E402
 from paddleseg_ext.builder import Builder, build_model, load_config  # noqa: E402
-from paddleseg_ext.checkpoint.load import load_weights  # noqa: E402
+from paddleseg_ext.checkpoint.download import local_file  # noqa: E402
+from paddleseg_ext.checkpoint.load import load_weights, read_weights  # noqa: E402
 from paddleseg_ext.compat.normalize import speed_up_normalize  # noqa: E402
 from paddleseg_ext.compat.readers import read_files_by  # noqa: E402
+from paddleseg_ext.compat.weights import read_weights_by  # noqa: E402
 from paddleseg_ext.data.image_io import read_image  # noqa: E402
 from paddleseg_ext.data.label_io import check_pair, read_label  # noqa: E402
 from paddleseg_ext.errors import UserError  # noqa: E402
@@ -54,5 +56,6 @@ from paddleseg_ext.segmentor import EncoderDecoder  # noqa: E402
 cpu.install()
 speed_up_normalize()
 read_files_by(read_image, read_label, check_pair)
+read_weights_by(read_weights, local_file)
 
 __all__ = ["Builder", "EncoderDecoder", "UserError", "build_model", "load_config", "load_weights"]

@@ -8,15 +8,14 @@ from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Callable
-from urllib.parse import urlparse
 
 import paddle
 from paddle import nn
 from paddleseg.cvlibs import Config, SegBuilder, manager
-from paddleseg.utils import utils as paddleseg_utils
 
 from paddleseg_ext.backbones.maps import without_sync
 from paddleseg_ext.backbones.needs import missing_argument
+from paddleseg_ext.checkpoint.download import local_file
 from paddleseg_ext.checkpoint.load import load_weights
 from paddleseg_ext.compat.paddleseg import quiet
 from paddleseg_ext.config.load import load_config
@@ -194,20 +193,3 @@ def _load(layer: nn.Layer, source: str | None, key: str) -> list[str]:
     found = load_weights(layer, file, complete=False)
     logger.info(f"{key}: {file}: {found.summary()}")
     return [*found.missing, *(name for name, _, _ in found.mismatched)]
-
-
-def local_file(source: str, key: str) -> str:
-    """The path of weights named by a path or an address; what was downloaded before is not downloaded again.
-
-    Raises:
-        UserError: the download fails.
-    """
-    if Path(source).is_file() or not urlparse(source).netloc:
-        return source
-    try:
-        return paddleseg_utils.download_pretrained_model(source)
-    except Exception as error:  # the network fails in many ways
-        raise UserError(
-            f"{key}: {source} cannot be downloaded ({reason(error)}). "
-            f"Fetch it elsewhere and set {key} to the file's path, or to nothing to train from scratch."
-        ) from error

@@ -10,6 +10,7 @@ import pytest
 from paddle import nn
 
 import paddleseg_ext  # noqa: F401
+from tests.inside import inside  # noqa: F401
 
 
 class TinyBackbone(nn.Layer):

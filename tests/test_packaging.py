@@ -69,6 +69,12 @@ def test_pip_leaves_every_supported_paddleseg_alone(version: str, accepted: bool
     assert Requirement(lines[0]).specifier.contains(version) is accepted
 
 
+def test_pillow_reads_webp_without_the_hole_of_2023(built: Path) -> None:
+    """CVE-2023-4863; OpenCV's copy of libwebp, which has it, is not asked (`data.image_decoding`)."""
+    line = next(line for line in info(built, "requires.txt").splitlines() if line.startswith("pillow"))
+    assert Requirement(line).specifier.contains("10.0.1") and not Requirement(line).specifier.contains("10.0.0")
+
+
 # Required without being imported in the package: what Paddle imports without requiring it.
 NOT_IMPORTED = {"setuptools"}
 

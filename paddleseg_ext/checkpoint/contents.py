@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from paddleseg_ext.checkpoint.torch_storage import Tensor
 from paddleseg_ext.errors import UserError
 
 KEYS = (
@@ -18,7 +14,7 @@ KEYS = (
 """Names of weights in a checkpoint, in the order of choice: those that were trained before their moving averages."""
 
 
-def find_weights(content: dict[Any, Any], key: str | None, path: Path) -> tuple[dict[Any, Any], str | None, list[str]]:
+def find_weights(content: dict[Any, Any], key: str | None, path: str) -> tuple[dict[Any, Any], str | None, list[str]]:
     """The dictionary of weights in a checkpoint.
 
     Args:
@@ -33,7 +29,8 @@ def find_weights(content: dict[Any, Any], key: str | None, path: Path) -> tuple[
     Raises:
         UserError: there is no such entry, or it holds no weights; or weights are only under names not in `KEYS`.
     """
-    holders = [name for name in content if isinstance(name, str) and _holds_weights(content[name])]
+    known: dict[int, bool] = {}  # a file may have the same dictionary many times
+    holders = [name for name in content if isinstance(name, str) and _holds_weights(content[name], known)]
     if key is not None and key not in holders:
         what = "holds no weights" if key in content else "does not exist"
         raise UserError(f"{path}: the entry {key!r} of --key {what}; the file has {describe(content)}.")
@@ -71,19 +68,25 @@ def _kind(value: Any) -> str:
 
 
 def is_array(value: Any) -> bool:
-    """Whether it is an array or tensor, or Paddle's older pair of a parameter's name and an array."""
-    if isinstance(value, tuple) and len(value) == 2:
-        value = value[1]
-    return isinstance(value, (np.ndarray, Tensor))
+    """Whether it is an array of NumPy's or of `isolated`, or a pair with one."""
+    return hasattr(unpaired(value), "strides")
+
+
+def unpaired(value: Any) -> Any:
+    """The array of a pair of a parameter's name and an array, as Paddle stores its own tensors; else the value."""
+    return value[1] if isinstance(value, (tuple, list)) and len(value) == 2 else value
 
 
 def _has_arrays(value: Mapping[Any, Any]) -> bool:
     return any(map(is_array, value.values()))
 
 
-def _holds_weights(value: Any) -> bool:
-    """Whether arrays are in a dictionary, or in an entry of it named as in `KEYS`."""
-    if not isinstance(value, dict):
-        return False
-    inner = (value.get(name) for name in KEYS)
-    return _has_arrays(value) or any(isinstance(entry, dict) and _has_arrays(entry) for entry in inner)
+def _holds_weights(value: Any, known: dict[int, bool]) -> bool:
+    """Whether arrays are in a dictionary, or in an entry of it named as in `KEYS`; `known` is by identity."""
+    found = False
+    for part in (value, *(value.get(name) for name in KEYS)) if isinstance(value, dict) else ():
+        if isinstance(part, dict):
+            if id(part) not in known:
+                known[id(part)] = _has_arrays(part)
+            found = found or known[id(part)]
+    return found

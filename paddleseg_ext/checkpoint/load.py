@@ -67,7 +67,9 @@ def first(names: Sequence[str], count: int = 3) -> str:
 
 
 def read_weights(path: str | Path) -> dict[str, np.ndarray]:
-    """Read the tensors of a ``.pdparams``, ``.safetensors`` or ``.pth`` file by name; no code in the file is executed.
+    """Read the tensors of a ``.pdparams``, ``.safetensors`` or ``.pth`` file by name, or of a folder with one.
+
+    No code in the file is executed.
 
     Raises:
         UserError: the file is missing, damaged, of another format, or refers to anything but arrays.
@@ -80,7 +82,7 @@ def load_weights(model: nn.Layer, path: str | Path, *, complete: bool = True) ->
 
     Args:
         model: The model, which is changed.
-        path: ``.pdparams``, ``.safetensors`` or, with the names of this package, ``.pth``.
+        path: ``.pdparams``, ``.safetensors`` or, with the names of this package, ``.pth``; or a folder with one.
         complete: Every weight of the model must be in the file, as for evaluation. Otherwise weights that are
             missing or have another shape keep their values and are listed in the result, as for fine-tuning; a vision
             transformer's positions are resized to its pictures.
@@ -90,8 +92,8 @@ def load_weights(model: nn.Layer, path: str | Path, *, complete: bool = True) ->
 
     Raises:
         UserError: as `read_weights`; no name in the file is one of the model's; or, with ``complete``, some
-            weight is missing or has another shape; or holds other numbers than the model's. The model is unchanged
-            then.
+            weight is missing or has another shape; or holds other numbers than the model's, or what is not finite. The
+            model is unchanged then.
     """
     weights, own = read_weights(path), model.state_dict()
     if not complete:
@@ -113,10 +115,10 @@ def load_weights(model: nn.Layer, path: str | Path, *, complete: bool = True) ->
 
 
 def check_numbers(weights: Mapping[str, np.ndarray], path: str | Path) -> None:
-    """Check that weights are floating-point numbers.
+    """Check that weights are finite floating-point numbers.
 
     Raises:
-        UserError: one holds complex numbers, integers or truth values.
+        UserError: one holds complex numbers, integers, truth values or what is not finite.
     """
     kinds = {"c": "complex numbers", "b": "truth values"}
     for name, value in weights.items():
@@ -125,6 +127,22 @@ def check_numbers(weights: Mapping[str, np.ndarray], path: str | Path) -> None:
                 f"{path}: the weight {name} holds {kinds.get(value.dtype.kind, 'integers')} ({value.dtype}), but "
                 "floating-point numbers are needed; save the network before it is quantized or otherwise transformed."
             )
+    if broken := not_finite(weights):
+        count = int((~np.isfinite(weights[broken[0]])).sum())
+        raise UserError(
+            f"{path}: the weight {broken[0]} has {count} numbers that are not finite (NaN or infinite)"
+            f"{f', and so have {len(broken) - 1} others' if len(broken) > 1 else ''}; the training that wrote them had "
+            "diverged, so take an earlier checkpoint."
+        )
+
+
+def not_finite(weights: Mapping[str, np.ndarray]) -> list[str]:
+    """Names of arrays of floating-point numbers with one that is not finite."""
+    with np.errstate(over="ignore", invalid="ignore"):  # a sum shows it without an array of truth values
+        suspects = [
+            name for name, value in weights.items() if value.dtype.kind in "fc" and not np.isfinite(value.sum())
+        ]
+    return [name for name in suspects if not np.isfinite(weights[name]).all()]
 
 
 def set_weights(model: nn.Layer, weights: Mapping[str, np.ndarray]) -> None:

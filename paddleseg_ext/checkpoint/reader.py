@@ -1,39 +1,22 @@
-"""Reader of weight files of Paddle and PyTorch, without PyTorch and without executing code in the file."""
+"""Reader of weight files of Paddle and PyTorch; no code in the file is executed, and none of it is unpickled here."""
 
 from __future__ import annotations
 
-import io
-import pickle
-import zipfile
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
-from safetensors import SafetensorError, deserialize
 
-from paddleseg_ext.checkpoint.contents import describe, find_weights
-from paddleseg_ext.checkpoint.torch_storage import (
-    BFLOAT16,
-    STORAGE_TYPES,
-    Storage,
-    StorageType,
-    Tensor,
-    from_bfloat16,
-)
-from paddleseg_ext.checkpoint.unpickler import load
+from paddleseg_ext.checkpoint.contents import describe
+from paddleseg_ext.checkpoint.isolated.main import MAX_SHARED
+from paddleseg_ext.checkpoint.isolation import isolated
+from paddleseg_ext.checkpoint.tensors import MAX_HEADER, parse, read_file
 from paddleseg_ext.errors import UserError, reason
 
-BIG_PARAMETERS = "UnpackBigParamInfor@@"  # paddle.save's key for tensors that it split into slices
-LEGACY = b"\x80\x02" + pickle.dumps(0x1950A86A20F9469CFC6C, 2)[2:]  # first bytes of PyTorch's files before 1.6
-MAX_SHARED = 4  # times the file's size; tied weights share a storage, more would be an attempt to exhaust memory
-
-
-SAFETENSORS = {
-    **{"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": BFLOAT16, "BOOL": "?"},
-    **{"I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U8": "u1", "C64": "<c8"},
-}
-"""Data types of safetensors that are read, by their names there."""
+IN_FOLDERS = ("model.safetensors", "model.pdparams")
+"""Weights in a folder, in the order of choice."""
 
 
 @dataclass
@@ -41,9 +24,8 @@ class WeightFile:
     """Content of a weight file.
 
     Attributes:
-        weights: Arrays by name; read-only views of the file's content. Numbers of bfloat16, which NumPy lacks, are
-            float32.
-        meta: Unchecked plain values under ``meta`` in a PyTorch checkpoint.
+        weights: Arrays by name, read-only. Numbers of bfloat16, which NumPy lacks, are float32.
+        meta: Plain values of some names under ``meta`` in a PyTorch checkpoint, of any type but few.
         key: The entry that the weights are from; None where they are at the top.
         others: Further entries with weights.
         top: What is at the top of the file, for messages.
@@ -57,141 +39,62 @@ class WeightFile:
 
 
 def read_weight_file(path: str | Path, key: str | None = None) -> WeightFile:
-    """Read a ``.pdparams``, ``.safetensors`` or ``.pth`` file.
+    """Read a ``.pdparams``, ``.safetensors`` or ``.pth`` file, or the weights in a folder.
 
-    Files without the suffix ``.safetensors`` are recognized by their content. Memory is proportional to the file's
-    size.
+    Files without the suffix ``.safetensors`` are recognized by their content, in a process of their own. Memory is
+    proportional to the file's size.
 
     Args:
-        path: The file.
+        path: The file, or a folder with one of `IN_FOLDERS`.
         key: The entry of a checkpoint to read the weights from; by default the first of `contents.KEYS` that has some.
 
     Raises:
         UserError: the file is missing, damaged, of another format, refers to anything but arrays, or has no such entry.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"Weights not found: {path} is not a file.")
+    path = weight_path(path)
     try:
-        if path.suffix == ".safetensors":
-            return _read_safetensors(path, key)
-        return _from_content(_unpickle(path.read_bytes(), path), path, key)
+        size = path.stat().st_size
+        if path.suffix != ".safetensors":
+            most = MAX_SHARED * size + 2**20
+            weights, about = isolated("weights", path, lambda stream: _receive(stream, most), key=key)
+            return WeightFile({name: weights[name] for name in about.pop("names")}, **about)
+        if key is not None:
+            raise UserError(f"{path}: --key {key} chooses an entry of a .pth file, but safetensors have weights only.")
+        with open(path, "rb") as file:
+            weights = read_file(file, size)
     except UserError:
         raise
-    except SafetensorError as error:
-        raise UserError(f"{path} cannot be read as safetensors: {error}.") from error
-    except Exception as error:  # a damaged file can raise any exception
-        raise UserError(f"{path} cannot be read as weights: {reason(error)}.") from error
-
-
-def _read_safetensors(path: Path, key: str | None) -> WeightFile:
-    if key is not None:
-        raise UserError(f"{path}: --key {key} chooses an entry of a .pth file, but safetensors have weights only.")
-    weights = {}
-    for name, entry in deserialize(path.read_bytes()):
-        if entry["dtype"] not in SAFETENSORS:
-            raise ValueError(f"{name} has numbers of type {entry['dtype']}, which cannot be read")
-        kind = SAFETENSORS[entry["dtype"]]
-        numbers = np.frombuffer(entry["data"], "<u2" if kind == BFLOAT16 else kind)
-        weights[name] = (from_bfloat16(numbers) if kind == BFLOAT16 else numbers).reshape(entry["shape"])
+    except (OSError, ValueError, MemoryError) as error:
+        kind = "safetensors" if path.suffix == ".safetensors" else "weights"
+        raise UserError(f"{path} cannot be read as {kind}: {reason(error)}.") from error
     return WeightFile(weights, top=describe(weights))
 
 
-def _unpickle(data: bytes, path: Path) -> Any:
-    if data.startswith(LEGACY):
-        return _read_legacy(io.BytesIO(data))
-    if data.startswith(b"PK"):
-        return _read_zip(data, path)
-    return load(io.BytesIO(data))
+def _receive(stream: IO[bytes], most: int) -> dict[str, np.ndarray]:
+    """Tensors that another process writes, after their size in bytes."""
+    size = int.from_bytes(stream.read(8), "little")
+    if size > most + MAX_HEADER:
+        raise ValueError(f"its tensors need {size} bytes, which its size does not explain")
+    return parse(stream.read(size))
 
 
-def _read_zip(data: bytes, path: Path) -> Any:
-    """Format of PyTorch since 1.6: a zip archive of data.pkl and one uncompressed file per storage."""
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        entries = {entry.filename: entry for entry in archive.infolist()}
-        roots = [name[: -len("data.pkl")] for name in entries if name.count("/") == 1 and name.endswith("/data.pkl")]
-        if not roots:
-            raise UserError(f"{path} is a zip archive, but not one of PyTorch: it has no data.pkl.")
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries.values()):
-            raise ValueError("it is compressed, which PyTorch's files are not")
-        if sum(entry.file_size for entry in entries.values()) > len(data):
-            raise ValueError("its entries are larger than the file")
-        big = f"{roots[0]}byteorder" in entries and archive.read(f"{roots[0]}byteorder") == b"big"
-        storages: dict[str, Storage] = {}
+def weight_path(path: str | Path) -> Path:
+    """The file of weights that a path names: itself, or the first of `IN_FOLDERS` in it.
 
-        def find(description: tuple) -> Storage:
-            kind, key, count = _parse_storage(description)
-            if key not in storages:
-                storages[key] = Storage(kind, count)
-                storages[key].fill(archive.read(f"{roots[0]}data/{key}"), ">" if big else "<")
-            return storages[key]
-
-        return load(io.BytesIO(archive.read(f"{roots[0]}data.pkl")), find)
-
-
-def _read_legacy(stream: io.BytesIO) -> Any:
-    """Format of PyTorch before 1.6: five pickles (magic, version, system, content, storage keys), then the storages."""
-    storages: dict[str, Storage] = {}
-
-    def find(description: tuple) -> Storage:
-        kind, key, count = _parse_storage(description)
-        return storages.setdefault(key, Storage(kind, count))
-
-    _, version, system = load(stream), load(stream), load(stream)
-    if version != 1001:
-        raise ValueError(f"it is of PyTorch's format {version}, not 1001")
-    content, keys = load(stream, find), load(stream)
-    for key in keys:
-        count = int.from_bytes(stream.read(8), "little")
-        if count != storages[key].count:
-            raise ValueError(f"a storage of {storages[key].count} numbers has {count} in the file")
-        storages[key].fill(stream.read(storages[key].size), "<" if system["little_endian"] else ">")
-    return content
-
-
-def _parse_storage(description: Any) -> tuple[StorageType, str, int]:
-    """Type, key and length of a storage, from its persistent id in the pickle."""
-    tag, kind, key, _, count, *view = description
-    if tag != "storage" or kind not in STORAGE_TYPES:
-        raise ValueError("it refers to data that is no storage")
-    if any(view):
-        raise ValueError("it holds a view of a storage; save it again with a newer PyTorch")
-    return STORAGE_TYPES[kind], str(key), int(count)
-
-
-def _from_content(content: Any, path: Path, key: str | None) -> WeightFile:
-    if not isinstance(content, dict):
-        raise UserError(f"{path} holds a {type(content).__name__}, not a dictionary of weights by name.")
-    meta = content.get("meta")
-    state, found, others = find_weights(content, key, path)
-    weights = _arrays(_join_slices(dict(state), path))
-    if sum(value.nbytes for value in weights.values()) > MAX_SHARED * path.stat().st_size + 2**20:
-        raise UserError(f"{path} cannot be read as weights: its tensors overlap.")
-    return WeightFile(weights, dict(meta) if isinstance(meta, dict) else {}, found, others, describe(content))
-
-
-def _join_slices(content: dict[str, Any], path: Path) -> dict[str, Any]:
-    """Join the tensors that paddle.save split into slices for old pickle protocols."""
-    try:
-        for name, entry in content.pop(BIG_PARAMETERS, {}).items():
-            pieces = [content.pop(piece) for piece in entry["slices"]]
-            content[name] = np.concatenate(pieces).reshape(entry["OriginShape"])
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} is damaged: the slices of its large tensors do not fit together ({error}).") from error
-    return content
-
-
-def _arrays(content: dict[str, Any]) -> dict[str, np.ndarray]:
-    """Arrays and tensors by name; Paddle's older files wrap each in a pair (parameter name, array).
-
-    Paddle has no 16-bit unsigned integers: it writes numbers of bfloat16 as such.
+    Raises:
+        UserError: It is no file and no such folder.
     """
-    arrays = {}
-    for name, value in content.items():
-        if isinstance(value, tuple) and len(value) == 2:
-            value = value[1]
-        if isinstance(value, Tensor):
-            value = value.array()
-        if isinstance(name, str) and isinstance(value, np.ndarray):
-            arrays[name] = from_bfloat16(value) if value.dtype == np.uint16 else value
-    return arrays
+    path = Path(path)
+    try:
+        if path.is_dir():
+            found = next((path / name for name in IN_FOLDERS if (path / name).is_file()), None)
+            if found is None:
+                raise UserError(f"Weights not found: the folder {path} has no {' and no '.join(IN_FOLDERS)}.")
+            return found
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
+            raise UserError(f"Weights not found: {path} is not a file.")
+    except (OSError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"Weights not found: {path} is not a file ({reason(error)}).") from error
+    return path

@@ -5,6 +5,7 @@ name is always complete; older checkpoints are removed only afterwards. Reading 
 by `paddleseg_ext.checkpoint.load`, the rest as safetensors and JSON.
 
     iter_N/model.pdparams         weights, as `paddle.save` writes them
+    iter_N/model.safetensors      the same, which is what is read
     iter_N/training.safetensors   optimizer state and other arrays of the training state, by name
     iter_N/training.json          iteration, position in the data, best evaluation, schedule
     iter_N/config.yml             the complete configuration
@@ -29,7 +30,8 @@ from paddleseg_ext.checkpoint.atomic import TEMPORARY, sync, write_file, write_j
 from paddleseg_ext.checkpoint.load import read_weights
 from paddleseg_ext.errors import UserError, reason
 
-WEIGHTS, ARRAYS, RECORD, CONFIG = "model.pdparams", "training.safetensors", "training.json", "config.yml"
+WEIGHTS, TENSORS = "model.pdparams", "model.safetensors"
+ARRAYS, RECORD, CONFIG = "training.safetensors", "training.json", "config.yml"
 
 
 @dataclass
@@ -58,6 +60,7 @@ def save_checkpoint(folder: str | Path, checkpoint: Checkpoint, keep: int = 0) -
     partial = folder / (target.name + TEMPORARY)
     partial.mkdir()
     write_file(partial / WEIGHTS, lambda path: save_weights(checkpoint.weights, path))
+    write_file(partial / TENSORS, lambda path: save_file(checkpoint.weights, path))
     write_file(partial / ARRAYS, lambda path: save_file(checkpoint.arrays, path))
     write_file(partial / CONFIG, lambda path: path.write_text(checkpoint.config, encoding="utf-8"))
     write_json(partial / RECORD, checkpoint.record)
@@ -84,7 +87,7 @@ def save_best(folder: str | Path, weights: dict[str, np.ndarray], config: str) -
     _remove_leftovers(best)
     write_file(best / CONFIG, lambda path: path.write_text(config, encoding="utf-8"))
     write_file(best / WEIGHTS, lambda path: save_weights(weights, path))
-    write_file(best / "model.safetensors", lambda path: save_file(weights, path))
+    write_file(best / TENSORS, lambda path: save_file(weights, path))
 
 
 def update_record(checkpoint: Path, record: dict) -> None:
@@ -102,7 +105,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     if not path.is_dir():
         raise UserError(f"checkpoint {path}: there is no such folder; give one named iter_N, or auto for the newest")
     for name in (WEIGHTS, ARRAYS, RECORD):
-        if not (path / name).is_file():
+        if not (path / name).is_file() and not (name == WEIGHTS and (path / TENSORS).is_file()):
             raise UserError(
                 f"checkpoint {path}: it has no {name}, so training cannot go on from it; "
                 "to start anew from its weights set model.pretrained instead"
@@ -112,7 +115,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         config = (path / CONFIG).read_text(encoding="utf-8") if (path / CONFIG).is_file() else ""
     except (OSError, ValueError) as error:
         raise UserError(f"checkpoint {path}: {CONFIG} cannot be read: {reason(error)}") from error
-    return Checkpoint(read_weights(path / WEIGHTS), read_weights(path / ARRAYS), record, config)
+    return Checkpoint(read_weights(path), read_weights(path / ARRAYS), record, config)
 
 
 def read_record(path: str | Path) -> dict:
@@ -122,9 +125,12 @@ def read_record(path: str | Path) -> dict:
         UserError: It is missing or damaged.
     """
     try:
-        return json.loads((Path(path) / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        record = json.loads((Path(path) / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"checkpoint {path}: {RECORD} cannot be read: {reason(error)}") from error
+    if not isinstance(record, dict):
+        raise UserError(f"checkpoint {path}: {RECORD} cannot be read: it holds no dictionary")
+    return record
 
 
 def list_checkpoints(folder: str | Path) -> list[Path]:

@@ -25,7 +25,7 @@ WRONG_RESULT = 1  # exit status
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments, under PaddleSeg's names where it has them."""
     add_config_arguments(parser)
-    parser.add_argument("--model_path", help="trained weights (.pdparams or .safetensors)")
+    parser.add_argument("--model_path", help="trained weights: .pdparams, .safetensors or a folder with one")
     parser.add_argument("--save_dir", type=output_folder, default="output/inference_model", help="folder for the files")
     parser.add_argument("--format", choices=list(FORMATS), default="paddle", help="Paddle Inference, ONNX or both")
     parser.add_argument("--output_op", choices=OUTPUTS, default="argmax", help="class ids, probabilities or scores")

@@ -30,7 +30,7 @@ def add_applying_arguments(parser: argparse.ArgumentParser, aug_flag: str) -> No
         parser: Of `val` or `predict`.
         aug_flag: PaddleSeg's name of the switch for scales and flips: ``aug_eval`` or ``aug_pred``.
     """
-    parser.add_argument("--model_path", help="trained weights (.pdparams or .safetensors)")
+    parser.add_argument("--model_path", help="trained weights: .pdparams, .safetensors or a folder with one")
     parser.add_argument("--exported", metavar="DIR", help="instead of weights: a folder that `export` wrote")
     parser.add_argument("--backend", choices=list(BACKENDS), help="of --exported; default: paddle where it is there")
     parser.add_argument(

@@ -22,6 +22,8 @@ from paddleseg_ext.checkpoint.load import load_weights, read_weights
 from paddleseg_ext.checkpoint.reader import read_weight_file
 from paddleseg_ext.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("inside")
+
 VALUES = np.array([[-0.04, 1.5], [3.0, -2.0]], "float32")
 
 
@@ -165,3 +167,21 @@ def test_buffers_of_integers_are_loaded(tmp_path: Path) -> None:
     layer.register_buffer("count", paddle.zeros([1], "int64"))
     load_weights(layer, write(tmp_path, {"count": np.array([3])}))
     assert layer.count.item() == 3
+
+
+def test_weights_beside_a_number_in_paddles_files(tmp_path: Path) -> None:
+    """Paddle stores tensors that are not at the top as pairs, by a call of tuple."""
+    path, net = tmp_path / "model.pdparams", nn.Linear(2, 3)
+    paddle.save({"epoch": 3, "model": net.state_dict(), "ema": net.state_dict()}, str(path))
+    found = read_weight_file(path)
+    assert found.key == "model" and found.others == ["ema"]
+    np.testing.assert_array_equal(found.weights["weight"], net.weight.numpy())
+
+
+def test_names_that_cannot_be_printed(tmp_path: Path) -> None:
+    found = read_weight_file(write(tmp_path, {"model": state(1), "a\n\x1b\ud800": state(2)}))
+    assert found.others == ["a???"] and found.top.isprintable()
+    for name in ("a\nb", "\ud800", "x" * 1000):
+        with pytest.raises(UserError) as caught:
+            read_weight_file(write(tmp_path, {name: np.ones(2, "float32")}))
+        assert str(caught.value).isprintable() and len(str(caught.value)) < 1000

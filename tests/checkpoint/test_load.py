@@ -12,8 +12,10 @@ import pytest
 from paddle import nn
 from safetensors.numpy import save_file
 
-from paddleseg_ext.checkpoint.load import load_weights, read_weights
+from paddleseg_ext.checkpoint.load import load_weights, not_finite, read_weights
 from paddleseg_ext.errors import UserError
+
+pytestmark = pytest.mark.usefixtures("inside")
 
 
 def network(width: int = 4) -> nn.Layer:
@@ -109,6 +111,47 @@ def test_files_of_other_formats(tmp_path: Path, content: bytes, message: str) ->
     path.write_bytes(content)
     with pytest.raises(UserError, match=message):
         read_weights(path)
+
+
+def test_a_folder_stands_for_the_weights_in_it(saved: tuple[nn.Layer, Path], tmp_path: Path) -> None:
+    tensors = {name: value.numpy() for name, value in saved[0].state_dict().items()}
+    expected = tensors["0.weight"].copy()
+    np.testing.assert_array_equal(read_weights(tmp_path)["0.weight"], expected)
+    tensors["0.weight"] += 1
+    save_file(tensors, tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(read_weights(tmp_path)["0.weight"], expected + 1)
+    other = network()
+    load_weights(other, tmp_path)
+    np.testing.assert_array_equal(other[0].weight.numpy(), expected + 1)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=r"folder .*empty has no model\.safetensors and no model\.pdparams"):
+        read_weights(tmp_path / "empty")
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("complete", [True, False])
+def test_weights_that_are_not_finite_are_refused_by_name(tmp_path: Path, number: float, complete: bool) -> None:
+    net = network()
+    before = net[0].weight.numpy()
+    tensors = {name: np.array(value.numpy()) for name, value in net.state_dict().items()}
+    tensors["0.weight"][0, 1, 2, 0] = number
+    tensors["1._mean"][:2] = number
+    save_file(tensors, tmp_path / "model.safetensors")
+    with pytest.raises(UserError, match=r"weight 0\.weight has 1 numbers that are not finite .* and so have 1 others"):
+        load_weights(net, tmp_path / "model.safetensors", complete=complete)
+    np.testing.assert_array_equal(net[0].weight.numpy(), before)
+
+
+@pytest.mark.parametrize("kind, number", [("float32", 3e38), ("float16", 6e4), ("float64", 1e308)])
+def test_large_numbers_are_finite(kind: str, number: float) -> None:
+    assert not_finite({"weight": np.full(100, number, kind)}) == []
+    assert not_finite({"weight": np.array([number, -np.inf, np.inf], kind), "count": np.arange(3)}) == ["weight"]
+
+
+def test_a_pipe_is_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.pdparams")
+    with pytest.raises(UserError, match=r"pipe\.pdparams is not a file"):
+        read_weights(tmp_path / "pipe.pdparams")
 
 
 def test_missing_file(tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import paddle
 import pytest
+import requests
 from paddle import nn
 from paddleseg.cvlibs import manager
-from paddleseg.utils import utils
 
 from paddleseg_ext import Builder, build_model, load_config
 from paddleseg_ext.checkpoint.positions import fit_positions
@@ -54,11 +54,11 @@ def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Addresses that something tried to fetch."""
     addresses: list[str] = []
 
-    def fetch(address: str) -> str:
-        addresses.append(address)
-        raise OSError("no network")
+    def send(self: requests.Session, request: requests.PreparedRequest, **_: object) -> None:
+        addresses.append(request.url)
+        raise requests.ConnectionError("no network")
 
-    monkeypatch.setattr(utils, "download_pretrained_model", fetch)
+    monkeypatch.setattr(requests.Session, "send", send)
     return addresses
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import paddle
 import pytest
 
 from paddleseg_ext.builder import Builder, load_config
+from paddleseg_ext.checkpoint.load import read_weights
+from paddleseg_ext.checkpoint.save import save_weights
 from paddleseg_ext.cli.main import main
 from paddleseg_ext.evaluation.evaluate import evaluate
 from tests.tiny_run import CLASSES, write_config, write_samples
@@ -106,3 +109,12 @@ def test_mistakes_are_told(root: Path, arguments: list, sentence: str, capsys: p
     assert val(root, *arguments) == 2
     err = capsys.readouterr().err
     assert err.startswith("error: ") and sentence in err and "Traceback" not in err
+
+
+def test_weights_that_are_not_finite_are_refused(root: Path, capsys: pytest.CaptureFixture) -> None:
+    weights = {name: np.array(value) for name, value in read_weights(root / "model.pdparams").items()}
+    name = next(name for name, value in weights.items() if value.dtype == np.float32)
+    weights[name].flat[0] = np.nan
+    save_weights(weights, root / "diverged.pdparams")
+    assert val(root, "--model_path", str(root / "diverged.pdparams")) == 2
+    assert f"the weight {name} has 1 numbers that are not finite" in capsys.readouterr().err

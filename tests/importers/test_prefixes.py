@@ -17,6 +17,8 @@ from paddleseg_ext.importers.fit import Weights
 from paddleseg_ext.importers.prefixes import plain_names
 from tests.importers import test_mmseg, test_originals
 
+pytestmark = pytest.mark.usefixtures("inside")
+
 PARTS = ("_orig_mod.", "model.", "module.")
 ORDERS = ["".join(order) for count in (1, 2, 3) for order in itertools.permutations(PARTS, count)]
 SOURCES = ["mmseg", "semseg", "ccnet", "fastfcn", "encoding"]
