@@ -16,6 +16,7 @@ from paddleseg.cvlibs import SegBuilder
 from paddleseg.utils import utils as paddleseg_utils
 
 from paddleseg_ext.checkpoint.load import load_weights
+from paddleseg_ext.checkpoint.packaged import weight_file
 from paddleseg_ext.compat.paddleseg import quiet
 from paddleseg_ext.config.load import load_config
 from paddleseg_ext.data.description import describe
@@ -155,13 +156,15 @@ def build_model(path: str | Path, **overrides: Any) -> nn.Layer:
 
 
 def local_file(source: str, key: str) -> str:
-    """The path of weights named by a path or an address; what was downloaded before is not downloaded again.
+    """The path of weights named by a path, an address, or a name of `checkpoint.packaged`.
+
+    What was downloaded before is not downloaded again.
 
     Raises:
-        UserError: the download fails.
+        UserError: the download fails, or the package of that name is not installed.
     """
     if not urlparse(source).netloc:
-        return source
+        return weight_file(source, key)
     try:
         return paddleseg_utils.download_pretrained_model(source)
     except Exception as error:  # the network fails in many ways

@@ -78,8 +78,9 @@ def load_weights(model: nn.Layer, path: str | Path, *, complete: bool = True) ->
     """Load a weight file into a model.
 
     Args:
-        model: The model, which is changed.
-        path: ``.pdparams``, ``.safetensors`` or, with the names of this package, ``.pth``.
+        model: The model, which is changed. One with a method ``own_names(weights)`` turns the names in the file into
+            its own.
+        path: ``.pdparams``, ``.safetensors`` or, with names that the model knows, ``.pth``.
         complete: Every weight of the model must be in the file, as for evaluation. Otherwise weights that are
             missing or have another shape keep their values and are listed in the result, as for fine-tuning.
 
@@ -92,6 +93,8 @@ def load_weights(model: nn.Layer, path: str | Path, *, complete: bool = True) ->
             then.
     """
     weights, own = read_weights(path), model.state_dict()
+    if hasattr(model, "own_names"):
+        weights = model.own_names(weights)
     found = compare(weights, own)
     if not found.matching:
         raise UserError(
