@@ -32,9 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     flags = [("--iters", args.iters), ("--save_interval", args.save_interval)]
     extra = [word for flag, value in flags if value for word in (flag, str(value))]
-    failed = _train(runs, args.only, data_root, output, extra)
-    failed += _train(_full(runs, output), args.only, data_root, output, extra)
-    table.write([*runs, *_full(runs, output)], output)
+    failed = 0
+    for stage in (lambda: runs, lambda: _full(runs, output)):
+        chosen = [run for run in stage() if not args.only or any(word in run.name for word in args.only)]
+        failed += _train(chosen, data_root, output, extra)
     return 1 if failed else 0
 
 
@@ -44,22 +45,26 @@ def _full(runs: Sequence[Run], output: Path) -> list[Run]:
     return [Run(best, "ours", 1, full=True)] if best else []
 
 
-def _train(runs: Sequence[Run], only: Sequence[str] | None, data_root: Path, output: Path, extra: list[str]) -> int:
-    """Train, tell of each and bring the tables up to date; how many failed."""
+def _train(runs: Sequence[Run], data_root: Path, output: Path, extra: list[str]) -> int:
+    """Train, tell of each and bring the tables up to date; how many failed.
+
+    What another process is at is left to it until the rest is done.
+    """
     failed = 0
-    for number, run in enumerate(runs, 1):
-        if only and not any(word in run.name for word in only):
-            continue
-        if table.result_of(run, output) is not None:
-            continue
-        _tell(f"{number} of {len(runs)}: {run.name}")
-        code = train(run, data_root, output, extra)
-        if code:
-            failed += 1
-            _tell(f"{run.name} failed with status {code}; see {output / 'runs' / run.name / 'log.txt'}")
-        else:
-            _tell(table.status([run], output)[0])
-            table.write([*plan(), *_full(plan(), output)], output)
+    for wait in (False, True):
+        for number, run in enumerate(runs, 1):
+            if table.result_of(run, output) is not None:
+                continue
+            _tell(f"{number} of {len(runs)}: {run.name}")
+            code = train(run, data_root, output, extra, wait)
+            if code is None:
+                _tell("another process is at it")
+            elif code:
+                failed += wait  # the second turn tries it again
+                _tell(f"it failed with status {code}; see {output / 'runs' / run.name / 'log.txt'}")
+            else:
+                _tell(table.status([run], output)[0])
+                table.write([*plan(), *_full(plan(), output)], output)
     return failed
 
 

@@ -8,7 +8,6 @@ import os
 import shlex
 import shutil
 import signal
-import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -33,7 +32,7 @@ def command(run: Run, data_root: Path, work: Path, extra: Sequence[str] = ()) ->
     ]
 
 
-def train(run: Run, data_root: Path, output: Path, extra: Sequence[str] = ()) -> int:
+def train(run: Run, data_root: Path, output: Path, extra: Sequence[str] = (), wait: bool = False) -> int | None:
     """Train to the end and write down the result, unless that is done.
 
     A signal that would end this process is passed on to the training, which saves a checkpoint to go on from.
@@ -43,9 +42,10 @@ def train(run: Run, data_root: Path, output: Path, extra: Sequence[str] = ()) ->
         data_root: Folder of CamVid.
         output: Where ``runs`` and ``results`` go.
         extra: Further arguments of the training.
+        wait: Where another process is at the same training, wait for its end.
 
     Returns:
-        The training's exit status.
+        The training's exit status; None where another process is at it.
 
     Raises:
         SystemExit: a signal came.
@@ -58,7 +58,12 @@ def train(run: Run, data_root: Path, output: Path, extra: Sequence[str] = ()) ->
     arguments = command(run, data_root, work, extra)
     stopped: list[int] = []
     with open(work / "log.txt", "a", encoding="utf-8") as log:
-        fcntl.flock(log, fcntl.LOCK_EX)  # the training inherits it: one that outlived its starter is waited for
+        try:  # the training inherits the lock, so that it holds for one that outlived its starter, too
+            fcntl.flock(log, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            return None
+        if (result / RESULT).is_file():  # written while this process waited
+            return 0
         child = subprocess.Popen(
             [sys.executable, *arguments],
             cwd=ROOT,
@@ -78,10 +83,10 @@ def train(run: Run, data_root: Path, output: Path, extra: Sequence[str] = ()) ->
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
+        if status == 0 and not stopped:
+            _keep(work, result, arguments, data_root)
     if stopped:
         raise SystemExit(128 + stopped[0])
-    if status == 0:
-        _keep(work, result, arguments, data_root)
     return status
 
 
@@ -94,7 +99,8 @@ def _keep(work: Path, result: Path, arguments: list[str], data_root: Path) -> No
     result.mkdir(parents=True, exist_ok=True)
     for name in KEPT:
         shutil.copy(work / name, result)
-    places = {str(work): f"output/camvid/runs/{work.name}", str(data_root): "data/camvid", str(ROOT) + os.sep: ""}
+    places = {str(work): f"output/camvid/runs/{work.name}", str(data_root): "data/camvid"}
+    places.update({folder + os.sep: "" for folder in (sys.prefix, str(ROOT))})
     configuration = yaml.safe_load((work / "best_model" / "config.yml").read_text("utf-8"))
     texts = {
         "config.yml": yaml.safe_dump(configuration, allow_unicode=True),
@@ -125,7 +131,7 @@ def summarize(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "best": _scores(best),
         "class_iou": {name: values["iou"] for name, values in best["classes"].items()},
         "last": _scores(evaluations[-1]),
-        "seconds_per_iteration": statistics.median(record["seconds"] for record in steps),
+        "seconds_per_iteration": min(record["seconds"] for record in steps),  # the least disturbed interval
         "peak_memory_gib": max(record["memory_gib"] for record in steps),
     }
 
