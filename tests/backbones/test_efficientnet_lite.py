@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from paddleseg_ext.builder import local_file
 from paddleseg_ext.checkpoint import packaged
 from paddleseg_ext.checkpoint.load import load_weights, read_weights
 from paddleseg_ext.data.image_io import read_image
+from paddleseg_ext.export.exporter import Export
+from paddleseg_ext.heads import PSPHead
+from paddleseg_ext.segmentor import EncoderDecoder
 
 NAME = "efficientnet_lite0"
 GOLDEN = np.load(Path(__file__).parents[1] / "data" / "backbones" / "efficientnet_lite0.npz")  # of make.py beside it
@@ -112,6 +116,17 @@ def test_dilation_keeps_the_values(output_stride: int, height: int, width: int) 
         rows, columns = -(-height // stride), -(-width // stride)
         found, stride = found[..., centers(rows), centers(columns)], 2 * stride
     np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.slow
+def test_exports_with_free_sizes(tmp_path: Path, weights: str) -> None:
+    backbone = EfficientNet_lite0(output_stride=16, pretrained=NAME)
+    model = EncoderDecoder(5, backbone, partial(PSPHead, channels=16))
+    model.eval()
+    report = Export(formats=("paddle", "onnx")).write(model, tmp_path)  # raises where results differ
+    sizes = {tuple(found["shape"][-2:]) for found in report["verified"]}
+    assert any(height % 2 and width % 2 for height, width in sizes), "an odd size, which is padded otherwise"
+    assert any(height % 16 == width % 16 == 0 for height, width in sizes)
 
 
 def test_wrong_output_stride() -> None:
