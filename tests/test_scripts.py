@@ -77,7 +77,7 @@ def assert_fails(done: subprocess.CompletedProcess[str], *words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "script", ["tools/_env.sh", "tools/lint.sh", "tools/test.sh", "tools/quickstart.sh", ".ci/run"]
+    "script", ["tools/_env.sh", "tools/lint.sh", "tools/test.sh", "tools/quickstart.sh", "tools/camvid.sh", ".ci/run"]
 )
 def test_syntax(script: str) -> None:
     subprocess.run(["bash", "-n", str(ROOT / script)], check=True)
@@ -200,3 +200,9 @@ def test_the_suite_runs_once_more_without_kernels(machine: Machine) -> None:
     assert machine.asked("-m pytest -q --durations=10 -m not slow\n") and machine.asked(
         "not slow tests/heads tests/layers"
     )
+
+
+def test_camvid_installs_the_weights_and_reads_folders_from_where_it_is_called(machine: Machine) -> None:
+    assert machine.run("tools/camvid.sh", "data", "--status").returncode == 0
+    assert machine.asked("-e .[cpu,demo]")
+    assert machine.asked(f"{ROOT} -m benchmarks.camvid data --status")
