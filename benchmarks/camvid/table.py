@@ -74,6 +74,7 @@ def _row(size: str, network: str, side: str, results: Sequence[dict[str, Any]]) 
         "mIoU of the last": f"{statistics.mean(100 * result['last']['miou'] for result in results):.2f}",
         "accuracy": f"{statistics.mean(100 * result['best']['accuracy'] for result in results):.2f}",
         "s/iteration": f"{min(result['seconds_per_iteration'] for result in results):.2f}",
+        "threads": "/".join(sorted({result["threads"] for result in results})),
         "peak GiB": f"{max(result['peak_memory_gib'] for result in results):.2f}",
     }
 

@@ -111,7 +111,8 @@ def _keep(work: Path, result: Path, arguments: list[str], data_root: Path) -> No
         for here, anywhere in places.items():
             text = text.replace(here, anywhere)
         (result / name).write_text(text, "utf-8")
-    summary = summarize(read_records(work / "metrics.jsonl"))
+    threads = os.environ.get("OMP_NUM_THREADS", "all")
+    summary = {**summarize(read_records(work / "metrics.jsonl")), "threads": threads}
     (result / RESULT).write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", "utf-8")
     for checkpoint in work.glob("iter_*"):
         shutil.rmtree(checkpoint)  # best_model stays

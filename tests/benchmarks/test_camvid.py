@@ -83,7 +83,7 @@ def finish(run: Run, output: Path, scores: list[float]) -> None:
     folder = output / "results" / run.name
     folder.mkdir(parents=True)
     (folder / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records(scores)))
-    (folder / RESULT).write_text(json.dumps(summarize(records(scores))))
+    (folder / RESULT).write_text(json.dumps({**summarize(records(scores)), "threads": "1"}))
 
 
 def test_tables_tell_means_and_spread(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_tables_tell_means_and_spread(tmp_path: Path) -> None:
     (tmp_path / "runs" / other.name).mkdir(parents=True)
     (tmp_path / "runs" / other.name / "metrics.jsonl").write_text(json.dumps(records([0.25])[1]) + "\n")
     table.write([first, second, other], tmp_path)
-    assert "| 240x180 | pspnet | ours | 2 | 55.00 | 10.00 | 50.00 | 50.00 | 1.00 | 2.00 |" in (
+    assert "| 240x180 | pspnet | ours | 2 | 55.00 | 10.00 | 50.00 | 50.00 | 1.00 | 1 | 2.00 |" in (
         tmp_path / "results" / "table.md"
     ).read_text("utf-8")
     assert "| 240x180 | pspnet | ours | 55.0 |" in (tmp_path / "results" / "classes.md").read_text("utf-8")
