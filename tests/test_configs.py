@@ -25,7 +25,7 @@ def tiny(**keywords: object) -> TinyBackbone:
 
 @pytest.fixture
 def tiny_backbones(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("ResNet18_vd", "ResNet50_vd", "ResNet101_vd", "ResNet50_v1c", "ResNet101_v1c"):
+    for name in ("ResNet18_vd", "ResNet50_vd", "ResNet101_vd", "ResNet50_v1c", "ResNet101_v1c", "EfficientNet_lite0"):
         monkeypatch.setitem(manager.BACKBONES.components_dict, name, tiny)
 
 
@@ -48,7 +48,7 @@ def test_leaf_is_short_and_named_for_what_it_holds(path: Path) -> None:
     config = load_config(path)
     backbone = config.model_cfg["backbone"]
     crop = next(t["crop_size"] for t in config.train_dataset_cfg["transforms"] if "crop_size" in t)
-    iters = f"{config.iters // 1000}k" if config.iters >= 1000 else str(config.iters)
+    iters = str(config.iters) if config.iters % 1000 else f"{config.iters // 1000}k"
     dataset = config.train_dataset_cfg["type"].lower()
     expected = f"{backbone['type'].lower()}_os{backbone['output_stride']}_{dataset}_{crop[0]}x{crop[1]}_{iters}"
     published = next((suffix for suffix in ("_paddleseg", "_official") if path.stem.endswith(suffix)), "")

@@ -78,7 +78,7 @@ def assert_fails(done: subprocess.CompletedProcess[str], *words: str) -> None:
 
 @pytest.mark.parametrize(
     "script",
-    ["tools/_env.sh", "tools/lint.sh", "tools/test.sh", "tools/quickstart.sh", "tools/gpu_check.sh", ".ci/run"],
+    [f"tools/{name}.sh" for name in ("_env", "lint", "test", "quickstart", "gpu_check", "camvid")] + [".ci/run"],
 )
 def test_syntax(script: str) -> None:
     subprocess.run(["bash", "-n", str(ROOT / script)], check=True)
@@ -209,3 +209,9 @@ def test_the_gpu_check_is_walked_through(machine: Machine) -> None:
     assert machine.run(".ci/run").returncode == 0 and machine.asked("-m benchmarks.gpu_check --device cpu\n")
     for script, status in (("tools/gpu_check.sh", 3), (".ci/run", 3)):
         assert machine.run(script, FAIL_AT="benchmarks.gpu_check", FAIL_WITH="1 failed").returncode == status
+
+
+def test_camvid_installs_the_weights_and_reads_folders_from_where_it_is_called(machine: Machine) -> None:
+    assert machine.run("tools/camvid.sh", "data", "--status").returncode == 0
+    assert machine.asked("-e .[cpu,demo]")
+    assert machine.asked(f"{ROOT} -m benchmarks.camvid data --status")

@@ -26,6 +26,7 @@ from paddleseg.utils import seg_env
 
 from paddleseg_ext.checkpoint.atomic import TEMPORARY, digest, write_file
 from paddleseg_ext.checkpoint.isolation import isolated
+from paddleseg_ext.checkpoint.packaged import weight_file
 from paddleseg_ext.errors import UserError, reason
 
 logger = logging.getLogger(__name__)
@@ -41,17 +42,22 @@ CHECKSUM = "sha256="  # what may follow an address after a #
 
 
 def local_file(source: str, key: str) -> str:
-    """The path of weights named by a path or an address; what was downloaded before is not downloaded again.
+    """The path of weights named by a path, an address, or a name of `packaged`.
+
+    What was downloaded before is not downloaded again.
 
     Args:
-        source: A path; or an address, after which ``#sha256=…`` may stand.
+        source: A path; an address, after which ``#sha256=…`` may stand; or a name.
         key: Of the configuration, for messages.
 
     Raises:
-        UserError: The address is none of https, the download fails or is too large, or the digest is another.
+        UserError: The address is none of https, the download fails or is too large, the digest is another, or the
+            package of that name is not installed.
     """
-    if not urlparse(source).netloc or Path(source).is_file():
+    if Path(source).is_file():
         return source
+    if not urlparse(source).netloc:
+        return weight_file(source, key)
     try:
         file, found = fetch(source)
     except UserError as error:

@@ -81,8 +81,9 @@ def load_weights(model: nn.Layer, path: str | Path, *, complete: bool = True) ->
     """Load a weight file into a model.
 
     Args:
-        model: The model, which is changed.
-        path: ``.pdparams``, ``.safetensors`` or, with the names of this package, ``.pth``; or a folder with one.
+        model: The model, which is changed. One with a method ``own_names(weights)`` turns the names in the file into
+            its own.
+        path: ``.pdparams``, ``.safetensors`` or, with names that the model knows, ``.pth``; or a folder with one.
         complete: Every weight of the model must be in the file, as for evaluation. Otherwise weights that are
             missing or have another shape keep their values and are listed in the result, as for fine-tuning; a vision
             transformer's positions are resized to its pictures.
@@ -96,6 +97,8 @@ def load_weights(model: nn.Layer, path: str | Path, *, complete: bool = True) ->
             model is unchanged then.
     """
     weights, own = read_weights(path), model.state_dict()
+    if hasattr(model, "own_names"):
+        weights = model.own_names(weights)
     if not complete:
         weights = fit_positions(weights, model)
     found = compare(weights, own)

@@ -1,0 +1,65 @@
+"""Which trainings there are, in the order in which they make the table useful."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SIDES = {"ours": ROOT / "configs" / "camvid", "paddleseg": Path(__file__).parent / "configs"}
+NETWORKS = {  # in the order of training; output stride of the backbone, and how many seeds
+    "deeplabv3plus": (16, 2),
+    "fastfcn": (32, 2),
+    "pspnet": (16, 3),
+    "ccnet": (16, 3),
+    "encnet": (16, 3),
+    "dmnet": (16, 2),
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training.
+
+    Attributes:
+        network: A name of `NETWORKS`.
+        side: ``ours`` or ``paddleseg``.
+        seed: Of the training.
+        full: At 480×360 instead of 240×180.
+    """
+
+    network: str
+    side: str
+    seed: int
+    full: bool = False
+
+    @property
+    def size(self) -> str:
+        """Width and height of the pictures."""
+        return "480x360" if self.full else "240x180"
+
+    @property
+    def name(self) -> str:
+        """Of its folder."""
+        return f"{self.network}_{self.side}_{self.size}_seed{self.seed}"
+
+    @property
+    def config(self) -> Path:
+        """Its configuration."""
+        if self.side == "paddleseg":
+            return SIDES[self.side] / f"{self.network}.yml"
+        stride, _ = NETWORKS[self.network]
+        iters = 1380 if self.full else 1150
+        return SIDES[self.side] / f"{self.network}_efficientnet_lite0_os{stride}_camvid_{self.size}_{iters}.yml"
+
+
+def plan() -> list[Run]:
+    """Every training at 240×180: all networks with the first seed, then with the second, then with the third."""
+    seeds = range(1, 1 + max(count for _, count in NETWORKS.values()))
+    return [
+        Run(network, side, seed)
+        for seed in seeds
+        for network, (_, count) in NETWORKS.items()
+        if seed <= count
+        for side in SIDES
+    ]
