@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import difflib
 import functools
-import inspect
 from collections.abc import Iterable
 from typing import Any, Callable, TypeVar
 
 from paddleseg.cvlibs import manager
 
 from paddleseg_ext.errors import UserError
+from paddleseg_ext.signatures import parameters
 
 PARENT_BOUND = {
     "in_channels": "the feature channels come from the backbone",
@@ -43,17 +43,9 @@ def unknown_argument(owner: str, key: str, allowed: Iterable[str]) -> str:
     return f"{owner}: unknown argument '{key}'{closest(key, allowed) or '.'}{hint}"
 
 
-def argument_names(cls: type) -> list[str]:
-    """Keyword arguments of a class's constructor, those it passes on through ``**kwargs`` included."""
-    names: list[str] = []
-    for base in cls.__mro__:
-        if "__init__" not in vars(base):
-            continue
-        parameters = list(inspect.signature(vars(base)["__init__"]).parameters.values())[1:]
-        names += [p.name for p in parameters if p.kind is not p.VAR_KEYWORD and p.name not in names]
-        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-            break
-    return names
+def argument_names(component: Callable[..., Any]) -> list[str]:
+    """Keyword arguments of a component; see `signatures.parameters`."""
+    return list(parameters(component)[0])
 
 
 def bind(cls: type, keywords: dict[str, Any]) -> Callable[..., Any]:

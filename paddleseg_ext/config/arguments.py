@@ -10,14 +10,13 @@ import datetime
 import inspect
 import math
 import re
-import typing
 from collections.abc import Mapping
 from typing import Any
 
 import paddle
-from paddle import nn
 from paddle.optimizer.lr import LRScheduler
 
+from paddleseg_ext import signatures
 from paddleseg_ext.config.kinds import Kinds, is_component
 from paddleseg_ext.config.values import Allowed, shown
 from paddleseg_ext.errors import UserError
@@ -83,7 +82,7 @@ def check_schedule(section: Mapping[str, Any], path: str = "lr_scheduler") -> No
     if not (inspect.isclass(schedule) and issubclass(schedule, LRScheduler)):
         known = [name for name, value in vars(paddle.optimizer.lr).items() if inspect.isclass(value)]
         raise UserError(f"{path}.type: Paddle has no schedule {name!r}{closest(name, known)}")
-    parameters, _ = _parameters(schedule)
+    parameters, _ = signatures.parameters(schedule)
     for key in WARM_UP:  # PaddleSeg's own
         parameters[key] = inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=None)
     given = {key: value for key, value in section.items() if key != "type"}
@@ -105,7 +104,7 @@ def _check_component(section: Mapping[str, Any], path: str) -> None:
         actual = next((kind for kind, registry in REGISTRIES.items() if name in registry.components_dict), expected)
         if actual != expected:
             raise UserError(f"{path}.type: {name!r} is a {actual}, but a {expected} belongs here")
-    parameters, is_open = _parameters(component)
+    parameters, is_open = signatures.parameters(component)
     if name in HEADS:
         for key in PARENT_BOUND:
             parameters.pop(key, None)
@@ -142,30 +141,6 @@ def _find(name: Any) -> Any:
         return HEADS[name]
     found = (registry.components_dict.get(name) for registry in REGISTRIES.values())
     return next((component for component in found if component is not None), None)
-
-
-def _parameters(component: Any) -> tuple[dict[str, inspect.Parameter], bool]:
-    """Arguments by name with their types resolved, and whether it takes others that it does not declare."""
-    found: dict[str, inspect.Parameter] = {}
-    if not inspect.isclass(component):
-        functions = [component]
-    else:
-        functions = [
-            vars(base)["__init__"] for base in component.__mro__ if base is not nn.Layer and "__init__" in vars(base)
-        ]
-    for function in functions:
-        try:
-            hints = typing.get_type_hints(function)
-        except Exception:  # names that exist for a type checker only
-            hints = {}
-        parameters = list(inspect.signature(function).parameters.values())[inspect.isclass(component) :]
-        for parameter in parameters:
-            if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-                annotation = hints.get(parameter.name, parameter.empty)
-                found.setdefault(parameter.name, parameter.replace(annotation=annotation))
-        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-            return found, False
-    return found, True
 
 
 def _problem(key: str, value: Any, parameter: inspect.Parameter | None) -> str | None:

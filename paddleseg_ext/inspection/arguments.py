@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import ast
 import functools
 import inspect
 import re
-import textwrap
 from collections.abc import Callable
 from typing import Any
 
 from paddle import nn
+
+from paddleseg_ext.signatures import constructed, parameters
 
 ENTRY = re.compile(r"^(\s*)\*{0,2}(\w+)\s*(?:\([^:]*\))?\s*:\s*(.*)$")
 SECTION = re.compile(r"^\s*(Args|Arguments|Parameters|Returns|Raises|Shape|Attributes|Examples?|Reference)\s*:")
@@ -34,65 +34,12 @@ def arguments(component: Callable[..., Any], hidden: tuple[str, ...] = ()) -> li
         component: A class, or a function whose keyword arguments go to the class that it constructs.
         hidden: Names that somebody else gives.
     """
-    owner = constructed(component)
-    given = _given(component, owner)
-    texts = _texts(component, owner)
-    found: dict[str, dict[str, str | None]] = {}
-    for parameter in _parameters(owner or component):
-        if parameter.name not in (*hidden, *given, *found):
+    texts = _texts(component, constructed(component))
+    found: list[dict[str, str | None]] = []
+    for name, parameter in parameters(component)[0].items():
+        if name not in hidden:
             default = None if parameter.default is parameter.empty else _value(parameter.default)
-            text = texts.get(parameter.name, "")
-            found[parameter.name] = {"name": parameter.name, "default": default, "text": text}
-    return list(found.values())
-
-
-def constructed(component: Callable[..., Any]) -> type | None:
-    """The class itself, or the one that a function constructs; None where that cannot be read from its source."""
-    if inspect.isclass(component):
-        return component
-    call = _call(component)
-    return None if call is None else component.__globals__[call.func.id]  # type: ignore[attr-defined]
-
-
-@functools.cache
-def _call(function: Callable[..., Any]) -> ast.Call | None:
-    """The call in a function that constructs a layer."""
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-    except (OSError, TypeError, SyntaxError):
-        return None
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            named = function.__globals__.get(node.func.id)  # type: ignore[attr-defined]
-            if inspect.isclass(named) and issubclass(named, nn.Layer):
-                return node
-    return None
-
-
-def _given(component: Callable[..., Any], owner: type | None) -> set[str]:
-    """Arguments that a function itself gives to the class."""
-    if owner is None or owner is component:
-        return set()
-    call = _call(component)
-    assert call is not None
-    positional = [p.name for p in _parameters(owner)][: len(call.args)]
-    return {*positional, *(keyword.arg for keyword in call.keywords if keyword.arg)}
-
-
-def _parameters(component: Callable[..., Any]) -> list[inspect.Parameter]:
-    """Parameters by name, those that a constructor passes on to its base included."""
-    if not inspect.isclass(component):
-        parameters = list(inspect.signature(component).parameters.values())
-        return [p for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
-    found: list[inspect.Parameter] = []
-    for base in component.__mro__:
-        if base in (nn.Layer, object):
-            break
-        if "__init__" in vars(base):
-            parameters = list(inspect.signature(vars(base)["__init__"]).parameters.values())[1:]
-            found += [p for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
-            if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-                break
+            found.append({"name": name, "default": default, "text": texts.get(name, "")})
     return found
 
 
