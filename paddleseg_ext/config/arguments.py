@@ -33,6 +33,7 @@ LISTS = (  # of arguments with these names, whatever component has them; of a li
 )
 SCALARS = (
     (r"embed_dim|num_codes", COUNT),
+    (r"in_channels|img_channels", COUNT),
     (r"num_classes", Allowed(int, at_least=1, at_most=1 << 16)),
     (r"output_stride", Allowed(int, choices=(8, 16, 32))),
     (r"(.*_)?prob|(.*_)?dropout", SHARE),
@@ -90,6 +91,18 @@ def check_schedule(section: Mapping[str, Any], path: str = "lr_scheduler") -> No
     _check_arguments(given, parameters, path, f"{path}: {name}", filled_in)
     if ("warmup_iters" in section) != ("warmup_start_lr" in section):
         raise UserError(f"{path}: {' and '.join(WARM_UP)} are given together or not at all")
+
+
+def check_kinds(section: Mapping[str, Any], component: Any, path: str) -> None:
+    """Check values alone, of a section whose keys are checked elsewhere.
+
+    Raises:
+        UserError: As `check_components`.
+    """
+    known, _ = signatures.parameters(component)
+    for key, value in section.items():
+        if key in known and (wrong := _problem(key, value, known[key])):
+            raise UserError(f"{path}.{key}: {wrong}")
 
 
 def _check_component(section: Mapping[str, Any], path: str) -> None:

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from paddleseg.cvlibs import manager
 
-from paddleseg_ext.config.arguments import DATASETS, check_components, check_schedule
+from paddleseg_ext.config.arguments import DATASETS, check_components, check_kinds, check_schedule
 from paddleseg_ext.config.values import Allowed
 from paddleseg_ext.errors import UserError
+from paddleseg_ext.evaluation.predictor import Predictor
 from paddleseg_ext.registry import unknown_argument
 
 SECTION, COUNT = Allowed(Mapping), Allowed(int, at_least=1)
@@ -59,7 +60,7 @@ def check_structure(config: dict[str, Any], known: tuple[str, ...]) -> None:
     for name, allowed in ENTRIES.items():
         section, _, key = name.rpartition(".")
         found = config.get(section, {}) if section else config
-        if found.get(key) is not None:
+        if found.get(key) is not None or (not section and key in found):
             _check(name, found[key], allowed)
     for name in DATASETS:
         if "transforms" in config.get(name, {}):
@@ -69,6 +70,7 @@ def check_structure(config: dict[str, Any], known: tuple[str, ...]) -> None:
             _check_losses(name, config[name])
     for name in (*DATASETS, *LOSSES, "model", "optimizer"):
         check_components(config.get(name), name)
+    check_kinds(config.get("test_config", {}), Predictor, "test_config")
     if "lr_scheduler" in config:
         check_schedule(config["lr_scheduler"])
 

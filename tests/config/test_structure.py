@@ -51,6 +51,10 @@ REFUSED = [
     # kinds
     ("batch_size", 0, "batch_size: 0 is not allowed; it is a whole number, at least 1"),
     ("batch_size", True, "batch_size: True"),
+    ("batch_size", None, "batch_size: None is not allowed; it is a whole number, at least 1"),
+    ("test_config", {"is_slide": "false"}, "test_config.is_slide: 'false' is not allowed; it is true or false"),
+    ("test_config", {"crop_size": [10**12, 3]}, "test_config.crop_size: [1000000000000, 3] is not allowed"),
+    ("model.in_channels", [3], "model.in_channels: [3] is not allowed; it is a whole number"),
     ("iters", 2.5, "iters: 2.5"),
     ("iters", "80k", "iters: '80k'"),
     ("model", None, "model: None is not allowed; it is a section of keys and values"),
