@@ -21,7 +21,8 @@ from paddleseg_ext.evaluation.predictor import Predictor
 from paddleseg_ext.registry import unknown_argument
 
 SECTION, COUNT = Allowed(Mapping), Allowed(int, at_least=1)
-FRACTION, RATE, FACTOR = Allowed(float, at_least=0, below=1), Allowed(float, above=0), Allowed(float, at_least=0)
+FRACTION, RATE = Allowed(float, at_least=0, below=1), Allowed(float, above=0, at_most=1000)
+FACTOR = Allowed(float, at_least=0, at_most=1e6)
 LOSSES = ("loss", "distill_loss")
 COMPONENTS = (*DATASETS, "model", "optimizer", "lr_scheduler")  # sections with a `type`
 OPTIONAL = ("val_dataset", "distill_loss", "test_config", "export")
