@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 
 import warnings  # noqa: E402
 
-from paddleseg_ext.compat.environment import raise_opencv_limit, tune_mkl  # noqa: E402
+from paddleseg_ext.compat.environment import interruptible, raise_opencv_limit, tune_mkl  # noqa: E402
 
 tune_mkl()  # counts only before Paddle is loaded, as the other does before OpenCV is
 raise_opencv_limit()
@@ -26,7 +26,8 @@ except ImportError as error:
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message="No ccache found")  # concerns those who compile operators
     try:
-        import paddle  # noqa: F401
+        with interruptible("PaddlePaddle"):
+            import paddle  # noqa: F401
     except ImportError as error:
         raise ImportError(
             f"paddleseg_ext needs PaddlePaddle, which could not be imported ({error}). For a CPU: pip install "

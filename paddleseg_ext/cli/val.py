@@ -11,6 +11,7 @@ from paddleseg_ext.cli.common import add_config_arguments
 from paddleseg_ext.cli.model_args import add_applying_arguments, model_of, predictor_settings
 from paddleseg_ext.data.checks import channels_of, check_channels, check_files, check_transforms
 from paddleseg_ext.data.classes import class_names, palette
+from paddleseg_ext.data.dataloader import LOADER_TIMEOUT
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.evaluation.evaluate import evaluate
 from paddleseg_ext.evaluation.predictor import Predictor
@@ -25,6 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_applying_arguments(parser, "aug_eval")
     parser.add_argument("--batch_size", type=int, default=1, help="images of one size that the network sees at once")
     parser.add_argument("--num_workers", type=int, help=f"processes that read data; {READERS}")
+    parser.add_argument(
+        "--loader_timeout", type=int, default=LOADER_TIMEOUT, help="seconds to wait for a batch; default %(default)s"
+    )
     parser.add_argument("--boundary", action="store_true", help="also compute boundary IoU")
     parser.add_argument("--json", metavar="FILE", help="write all numbers to this file")
     parser.add_argument("--pictures", metavar="DIR", help="write image | truth | prediction of some images")
@@ -36,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate, print the table and write what was asked for."""
     config = load_config(args.config, opts=args.opts)
     settings = predictor_settings(args, config, "aug_eval")
-    for key, least in (("batch_size", 1), ("num_pictures", 1), ("num_workers", 0)):
+    for key, least in (("batch_size", 1), ("num_pictures", 1), ("num_workers", 0), ("loader_timeout", 1)):
         if (value := getattr(args, key)) is not None and value < least:
             raise UserError(f"--{key} {value}: it is at least {least}")
     set_device(args.device)
@@ -47,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
     check_channels({"val_dataset": channels_of(dataset)}, config.dic["model"])
     model = model_of(args, builder)
     reading = {"batch_size": args.batch_size, "num_workers": reading_processes(args.num_workers)}
+    reading["loader_timeout"] = args.loader_timeout
     result = evaluate(model, dataset, boundary=args.boundary, **reading, **settings)
     if distributed.rank() > 0:
         return 0
