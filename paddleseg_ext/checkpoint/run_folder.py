@@ -99,6 +99,7 @@ class RunFolder:
         if broken := not_finite({**checkpoint.weights, **averages}):
             more = f" and {len(broken) - 1} others" if len(broken) > 1 else ""
             raise NonFiniteWeights(f"{broken[0]}{more}")
+        checkpoint.record["arrays"] = len(checkpoint.arrays)
         with told(f"the checkpoint of iteration {checkpoint.record['iteration']}", self.path, self.newest):
             self.newest = save.save_checkpoint(self.path, checkpoint, self.keep, self._start)
 
@@ -112,14 +113,14 @@ class RunFolder:
             save.save_best(self.path, weights, config, best)
 
     def update_record(self, record: dict) -> None:
-        """Replace the record of the newest checkpoint, unless it is in another folder, which is not this run's.
+        """Change entries in the newest checkpoint's record, unless it is in another folder, which is not this run's.
 
         Raises:
-            UserError: The system refuses.
+            UserError: The system refuses, or the record cannot be read any more.
         """
         if self.newest is not None and self._is_inside(self.newest):
             with told(f"the record of {self.newest.name}", self.path, self.newest):
-                save.update_record(self.newest, record)
+                save.update_record(self.newest, {**save.read_record(self.newest), **record})
 
     def _is_inside(self, checkpoint: Path | None) -> bool:
         return checkpoint is not None and checkpoint.resolve().parent == self.path.resolve()
