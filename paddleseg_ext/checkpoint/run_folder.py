@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from paddleseg_ext.checkpoint import save
+from paddleseg_ext.checkpoint.damage import AVERAGES
 from paddleseg_ext.checkpoint.finite import not_finite
 from paddleseg_ext.checkpoint.folders import set_aside, sweep
 from paddleseg_ext.checkpoint.lock import locked
@@ -95,13 +97,14 @@ class RunFolder:
             NonFiniteWeights: Its weights, or their averages, are not finite; nothing is written.
             UserError: The system refuses.
         """
-        averages = {name: value for name, value in checkpoint.arrays.items() if not name.startswith("optimizer/")}
-        if broken := not_finite({**checkpoint.weights, **averages}):
-            more = f" and {len(broken) - 1} others" if len(broken) > 1 else ""
-            raise NonFiniteWeights(f"{broken[0]}{more}")
+        averages = {name: value for name, value in checkpoint.arrays.items() if name.startswith(AVERAGES)}
         checkpoint.record["arrays"] = len(checkpoint.arrays)
-        with told(f"the checkpoint of iteration {checkpoint.record['iteration']}", self.path, self.newest):
-            self.newest = save.save_checkpoint(self.path, checkpoint, self.keep, self._start)
+        what = f"the checkpoint of iteration {checkpoint.record['iteration']}"
+        with ThreadPoolExecutor(1) as thread, told(what, self.path, self.newest):
+            look = thread.submit(not_finite, {**checkpoint.weights, **averages})  # while the disk is waited for
+            self.newest = save.save_checkpoint(
+                self.path, checkpoint, self.keep, self._start, lambda: _refuse(look.result())
+            )
 
     def save_best(self, weights: dict[str, np.ndarray], config: str, best: Mapping[str, object]) -> None:
         """Replace the best model.
@@ -142,3 +145,9 @@ class RunFolder:
         names = ", ".join(f"{path.name} is now {set_aside(path, why).name}" for path in reversed(found))
         save.point_last_to(start)
         logger.info(f"going on from {start.name}; what came later is kept under other names: {names}")
+
+
+def _refuse(broken: list[str]) -> None:
+    if broken:
+        more = f" and {len(broken) - 1} others" if len(broken) > 1 else ""
+        raise NonFiniteWeights(f"{broken[0]}{more}")

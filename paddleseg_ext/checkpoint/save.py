@@ -19,7 +19,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,7 +53,13 @@ class Checkpoint:
     config: str = ""
 
 
-def save_checkpoint(folder: str | Path, checkpoint: Checkpoint, keep: int = 0, start: Path | None = None) -> Path:
+def save_checkpoint(
+    folder: str | Path,
+    checkpoint: Checkpoint,
+    keep: int = 0,
+    start: Path | None = None,
+    approve: Callable[[], object] = lambda: None,
+) -> Path:
     """Write ``folder/iter_N``, point ``folder/last`` to it and remove earlier ones: all but `keep`, itself included.
 
     Args:
@@ -61,6 +67,7 @@ def save_checkpoint(folder: str | Path, checkpoint: Checkpoint, keep: int = 0, s
         checkpoint: What to write.
         keep: How many to keep; 0 keeps all.
         start: The checkpoint that the run started from, which is kept too.
+        approve: Called when all is written but nothing has the checkpoint's name yet; what it raises calls it off.
 
     Raises:
         OSError: The system refuses; earlier checkpoints stay, and nothing half written does.
@@ -76,10 +83,11 @@ def save_checkpoint(folder: str | Path, checkpoint: Checkpoint, keep: int = 0, s
         write_file(partial / ARRAYS, lambda path: save_file(checkpoint.arrays, path))
         write_file(partial / CONFIG, lambda path: path.write_text(checkpoint.config, encoding="utf-8"))
         write_json(partial / RECORD, checkpoint.record)
+        approve()
         if os.path.lexists(target):
             set_aside(target, "replaced")
         os.rename(partial, target)
-    except OSError:
+    except Exception:
         sweep(folder)  # gives the room back
         raise
     sync(folder)
