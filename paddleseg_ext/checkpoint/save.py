@@ -122,7 +122,7 @@ def save_best(
         write_file(partial / "model.safetensors", lambda path: save_file(weights, path))
         write_json(partial / BEST_RECORD, dict(best or {}))
         replace(partial, target)
-    except OSError:
+    except BaseException:  # a signal, too
         sweep(target.parent)
         raise
 

@@ -79,6 +79,24 @@ def interruptible(what: str) -> Iterator[None]:
         raise KeyboardInterrupt(f"interrupted while {what} was being imported")
 
 
+@contextmanager
+def keeping_sigterm() -> Iterator[None]:
+    """Within the block, an import, nobody takes over SIGTERM for good.
+
+    Paddle does, to print where it was hit. That takes memory, in the middle of whatever the process was doing: if that
+    was taking memory, too, both wait for each other for ever, and a training that is told to end while it starts hangs.
+    """
+    if threading.current_thread() is not threading.main_thread():  # Python forbids it elsewhere
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if before is not None:  # of C code, which Python cannot put back
+            signal.signal(signal.SIGTERM, before)
+
+
 def _without_traceback(usual: Any) -> Any:
     def hook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
         if isinstance(error, KeyboardInterrupt) and error.args:

@@ -1,4 +1,4 @@
-"""Ctrl-C while Paddle is imported is told as that, whatever Paddle makes of it."""
+"""Signals while Paddle is imported, and after it: Ctrl-C is told as that, SIGTERM stays with whom it was."""
 
 from __future__ import annotations
 
@@ -43,3 +43,18 @@ def test_a_missing_paddle_is_told_as_before(tmp_path: Path) -> None:
         text=True,
     )
     assert "paddleseg_ext needs PaddlePaddle, which could not be imported (no libpaddle.so)" in run.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_sigterm_is_whose_it_was() -> None:
+    """Paddle's handler prints where it was hit, and hangs where memory was being taken."""
+    lines = [
+        "import signal",
+        "find = lambda: [line for line in open('/proc/self/status') if line.startswith(('SigCgt', 'SigIgn'))]",
+        "state = lambda: [int(line.split()[1], 16) >> signal.SIGTERM - 1 & 1 for line in find()]",
+        "before = state()",
+        "import paddleseg_ext, paddle",
+        "paddle.ones([2]).sum()",
+        "assert state() == before, (before, state())",
+    ]
+    subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
