@@ -68,7 +68,7 @@ def sentence(run: subprocess.CompletedProcess) -> str:
     return line
 
 
-@pytest.mark.parametrize("left", [24, 40, 64, 100])
+@pytest.mark.parametrize("left", [24, 40, 64])
 def test_a_full_disk(data: Path, small_disk: Path, tmp_path: Path, left: int) -> None:
     """With so many KiB left, it is full while a checkpoint, the best model or something else is written."""
     folder = small_disk / "run"
