@@ -10,8 +10,8 @@ from typing import Any
 from paddleseg.cvlibs import Config
 
 from paddleseg_ext.builder import Builder
-from paddleseg_ext.checkpoint.damage import check_record
-from paddleseg_ext.checkpoint.lock import check_free
+from paddleseg_ext.checkpoint.run.damage import check_record
+from paddleseg_ext.checkpoint.run.lock import check_free
 from paddleseg_ext.checkpoint.save import latest_checkpoint, read_record
 from paddleseg_ext.config.load import train_config
 from paddleseg_ext.data.checks import channels_of, check_channels, check_class_weights, check_files, check_transforms

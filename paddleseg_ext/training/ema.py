@@ -9,7 +9,7 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from paddleseg_ext.checkpoint.damage import AVERAGES as EMA
+from paddleseg_ext.checkpoint.run.damage import AVERAGES as EMA
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.runtime.arrays import on_host
 from paddleseg_ext.training.param_groups import learnable

@@ -16,8 +16,8 @@ import numpy as np
 
 from paddleseg_ext.checkpoint.atomic import write_file
 from paddleseg_ext.checkpoint.folders import set_aside
-from paddleseg_ext.checkpoint.refusals import told
-from paddleseg_ext.checkpoint.run_folder import METRICS
+from paddleseg_ext.checkpoint.run.folder import METRICS
+from paddleseg_ext.checkpoint.run.refusals import told
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.runtime.device import peak_memory
 from paddleseg_ext.training.step import NORM

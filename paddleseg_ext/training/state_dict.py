@@ -12,8 +12,8 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from paddleseg_ext.checkpoint.damage import OPTIMIZER
 from paddleseg_ext.checkpoint.load import compare, set_weights
+from paddleseg_ext.checkpoint.run.damage import OPTIMIZER
 from paddleseg_ext.checkpoint.save import Checkpoint
 from paddleseg_ext.compat.paddle import lr_scheduler, master_weights
 from paddleseg_ext.errors import UserError, reason

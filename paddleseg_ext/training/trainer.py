@@ -12,8 +12,8 @@ from typing import Any
 import paddle
 from paddle import nn
 
-from paddleseg_ext.checkpoint.damage import read_whole
-from paddleseg_ext.checkpoint.run_folder import NonFiniteWeights, RunFolder
+from paddleseg_ext.checkpoint.run.damage import read_whole
+from paddleseg_ext.checkpoint.run.folder import NonFiniteWeights, RunFolder
 from paddleseg_ext.checkpoint.save import Checkpoint
 from paddleseg_ext.compat.paddle import lr_scheduler
 from paddleseg_ext.data.dataloader import load

@@ -11,7 +11,7 @@ import paddle
 from paddle import nn
 
 from paddleseg_ext.checkpoint.atomic import write_file
-from paddleseg_ext.checkpoint.run_folder import RunFolder
+from paddleseg_ext.checkpoint.run.folder import RunFolder
 from paddleseg_ext.data.classes import class_names, palette
 from paddleseg_ext.evaluation.evaluate import evaluate
 from paddleseg_ext.evaluation.predictor import Predictor

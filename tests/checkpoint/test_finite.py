@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from paddleseg_ext.checkpoint import run_folder, save
+from paddleseg_ext.checkpoint import save
 from paddleseg_ext.checkpoint.finite import not_finite
-from paddleseg_ext.checkpoint.run_folder import RunFolder
+from paddleseg_ext.checkpoint.run import folder as run_folder
+from paddleseg_ext.checkpoint.run.folder import RunFolder
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])

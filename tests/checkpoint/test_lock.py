@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from paddleseg_ext.checkpoint import lock
+from paddleseg_ext.checkpoint.run import lock
 from paddleseg_ext.errors import UserError
 
 HOLDER = """

@@ -47,31 +47,31 @@ def read(odd, workers: int, timeout: float) -> list[int]:
 def test_stopped_processes_are_told_and_ended() -> None:
     start = time.monotonic()
     with pytest.raises(
-        UserError, match=r"processes that read data \(.*\d+ is stopped.*\) delivered nothing for 1 s.*out`"
+        UserError, match=r"processes that read data \(.*\d+ is stopped.*\) delivered nothing for 0.4 s.*out`"
     ):
-        read(stop, 2, 1)
+        read(stop, 2, 0.4)
     assert time.monotonic() - start < 10
 
 
 def test_a_process_that_sleeps_is_told() -> None:
-    with pytest.raises(UserError, match=r"\(\d+ is sleeping\) delivered nothing for 1 s"):
-        read(lambda: time.sleep(600), 1, 1)
+    with pytest.raises(UserError, match=r"\(\d+ is sleeping\) delivered nothing for 0.4 s"):
+        read(lambda: time.sleep(600), 1, 0.4)
 
 
 def test_a_thread_that_hangs_is_told() -> None:
     released = threading.Event()
-    with pytest.raises(UserError, match="the thread that reads data delivered nothing for 1 s"):
-        read(lambda: released.wait(60), 0, 1)
+    with pytest.raises(UserError, match="the thread that reads data delivered nothing for 0.4 s"):
+        read(lambda: released.wait(60), 0, 0.4)
     released.set()
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_slow_ones_are_waited_for(workers: int) -> None:
-    assert read(lambda: time.sleep(0.5), workers, 5) == list(range(8))
+    assert read(lambda: time.sleep(0.2), workers, 5) == list(range(8))
 
 
 def test_leaving_does_not_wait_for_a_stopped_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dataloader, "shut_down_workers", partial(dataloader.shut_down_workers, seconds=0.5))
+    monkeypatch.setattr(dataloader, "shut_down_workers", partial(dataloader.shut_down_workers, seconds=0.2))
     reader = dataloader.read(Odd(stop), BATCHES, 2, dataloader.collate)
     next(reader)
     start = time.monotonic()

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from paddleseg_ext.checkpoint import save
-from paddleseg_ext.checkpoint.damage import AVERAGES
 from paddleseg_ext.checkpoint.finite import not_finite
 from paddleseg_ext.checkpoint.folders import set_aside, sweep
-from paddleseg_ext.checkpoint.lock import locked
-from paddleseg_ext.checkpoint.refusals import check_room, told
+from paddleseg_ext.checkpoint.run.damage import AVERAGES
+from paddleseg_ext.checkpoint.run.lock import locked
+from paddleseg_ext.checkpoint.run.refusals import check_room, told
 from paddleseg_ext.errors import UserError
 
 METRICS = "metrics.jsonl"
