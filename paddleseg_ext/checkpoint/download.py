@@ -24,7 +24,7 @@ import requests
 from filelock import FileLock
 from paddleseg.utils import seg_env
 
-from paddleseg_ext.checkpoint.atomic import TEMPORARY, digest, write_file
+from paddleseg_ext.checkpoint.atomic import digest, write_file
 from paddleseg_ext.checkpoint.isolation import isolated
 from paddleseg_ext.checkpoint.packaged import weight_file
 from paddleseg_ext.errors import UserError, reason
@@ -137,19 +137,9 @@ def _weights(file: Path) -> Path:
         return file
     weights = file.parent / "model.pdparams"
     if not _recorded(weights):
-        with _cleaned(weights):
-            write_file(weights, lambda path: isolated("archive", file, lambda content: _copy(content, path)))
+        write_file(weights, lambda path: isolated("archive", file, lambda content: _copy(content, path)))
         _record(weights)
     return weights
-
-
-@contextmanager
-def _cleaned(path: Path) -> Iterator[None]:
-    """Remove what `write_file` leaves behind when writing fails."""
-    try:
-        yield
-    finally:
-        path.with_name(path.name + TEMPORARY).unlink(missing_ok=True)
 
 
 def _copy(content: IO[bytes], path: Path) -> None:
@@ -159,7 +149,7 @@ def _copy(content: IO[bytes], path: Path) -> None:
 
 def _download(address: str, file: Path) -> None:
     try:
-        with _opened(address) as response, _cleaned(file):
+        with _opened(address) as response:
             logger.info(f"downloading {address}")
             write_file(file, lambda path: _receive(response, path))
     except requests.RequestException as error:

@@ -11,6 +11,7 @@ import numpy as np
 import paddle
 from paddle import nn
 
+from paddleseg_ext.checkpoint.finite import not_finite
 from paddleseg_ext.checkpoint.positions import fit_positions
 from paddleseg_ext.checkpoint.reader import read_weight_file
 from paddleseg_ext.errors import UserError
@@ -137,15 +138,6 @@ def check_numbers(weights: Mapping[str, np.ndarray], path: str | Path) -> None:
             f"{f', and so have {len(broken) - 1} others' if len(broken) > 1 else ''}; the training that wrote them had "
             "diverged, so take an earlier checkpoint."
         )
-
-
-def not_finite(weights: Mapping[str, np.ndarray]) -> list[str]:
-    """Names of arrays of floating-point numbers with one that is not finite."""
-    with np.errstate(over="ignore", invalid="ignore"):  # a sum shows it without an array of truth values
-        suspects = [
-            name for name, value in weights.items() if value.dtype.kind in "fc" and not np.isfinite(value.sum())
-        ]
-    return [name for name in suspects if not np.isfinite(weights[name]).all()]
 
 
 def set_weights(model: nn.Layer, weights: Mapping[str, np.ndarray]) -> None:

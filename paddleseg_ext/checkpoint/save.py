@@ -11,6 +11,7 @@ by `paddleseg_ext.checkpoint.load`, the rest as safetensors and JSON.
     iter_N/config.yml             the complete configuration
     last                          link to the newest checkpoint
     best_model/                   weights of the best evaluation, also as safetensors
+    best_model/best.json          which evaluation: metric, score, iteration
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,12 +28,14 @@ import numpy as np
 import paddle
 from safetensors.numpy import save_file
 
-from paddleseg_ext.checkpoint.atomic import TEMPORARY, sync, write_file, write_json
+from paddleseg_ext.checkpoint.atomic import sync, temporary, write_file, write_json
+from paddleseg_ext.checkpoint.folders import NUMBER, remove, replace, set_aside, sweep
 from paddleseg_ext.checkpoint.load import read_weights
 from paddleseg_ext.errors import UserError, reason
 
 WEIGHTS, TENSORS = "model.pdparams", "model.safetensors"
 ARRAYS, RECORD, CONFIG = "training.safetensors", "training.json", "config.yml"
+BEST, BEST_RECORD = "best_model", "best.json"
 
 
 @dataclass
@@ -51,27 +55,50 @@ class Checkpoint:
     config: str = ""
 
 
-def save_checkpoint(folder: str | Path, checkpoint: Checkpoint, keep: int = 0) -> Path:
-    """Write ``folder/iter_N``, point ``folder/last`` to it and remove all but the newest `keep` (0: keep all)."""
+def save_checkpoint(
+    folder: str | Path,
+    checkpoint: Checkpoint,
+    keep: int = 0,
+    start: Path | None = None,
+    approve: Callable[[], object] = lambda: None,
+) -> Path:
+    """Write ``folder/iter_N``, point ``folder/last`` to it and remove earlier ones: all but `keep`, itself included.
+
+    Args:
+        folder: Of the run.
+        checkpoint: What to write.
+        keep: How many to keep; 0 keeps all.
+        start: The checkpoint that the run started from, which is kept too.
+        approve: Called when all is written but nothing has the checkpoint's name yet; what it raises calls it off.
+
+    Raises:
+        OSError: The system refuses; earlier checkpoints stay, and nothing half written does.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(folder)
+    sweep(folder)
     target = folder / f"iter_{checkpoint.record['iteration']}"
-    partial = folder / (target.name + TEMPORARY)
-    partial.mkdir()
-    write_file(partial / WEIGHTS, lambda path: save_weights(checkpoint.weights, path))
-    write_file(partial / TENSORS, lambda path: save_file(checkpoint.weights, path))
-    write_file(partial / ARRAYS, lambda path: save_file(checkpoint.arrays, path))
-    write_file(partial / CONFIG, lambda path: path.write_text(checkpoint.config, encoding="utf-8"))
-    write_json(partial / RECORD, checkpoint.record)
-    if target.exists():  # the run was resumed from an earlier checkpoint, so this one exists already
-        _remove(target)
-    os.rename(partial, target)
+    partial = temporary(target)
+    try:
+        partial.mkdir()
+        write_file(partial / WEIGHTS, lambda path: save_weights(checkpoint.weights, path))
+        write_file(partial / TENSORS, lambda path: save_file(checkpoint.weights, path))
+        write_file(partial / ARRAYS, lambda path: save_file(checkpoint.arrays, path))
+        write_file(partial / CONFIG, lambda path: path.write_text(checkpoint.config, encoding="utf-8"))
+        write_json(partial / RECORD, checkpoint.record)
+        approve()
+        if os.path.lexists(target):
+            set_aside(target, "replaced")
+        os.rename(partial, target)
+    except Exception:
+        sweep(folder)  # gives the room back
+        raise
     sync(folder)
-    _update_link(folder / "last", target)
+    point_last_to(target)
     if keep > 0:
-        for old in list_checkpoints(folder)[:-keep]:
-            _remove(old)
+        earlier = [path for path in list_checkpoints(folder) if _number(path) < _number(target) and path != start]
+        for path in earlier[: max(0, len(earlier) - keep + 1)]:
+            remove(path)
     return target
 
 
@@ -80,14 +107,27 @@ def save_weights(weights: dict[str, np.ndarray], path: Path) -> None:
     paddle.save(weights, str(path))  # type: ignore[arg-type]  # it accepts arrays, too
 
 
-def save_best(folder: str | Path, weights: dict[str, np.ndarray], config: str) -> None:
-    """Write weights and configuration to ``folder/best_model``."""
-    best = Path(folder) / "best_model"
-    best.mkdir(exist_ok=True)
-    _remove_leftovers(best)
-    write_file(best / CONFIG, lambda path: path.write_text(config, encoding="utf-8"))
-    write_file(best / WEIGHTS, lambda path: save_weights(weights, path))
-    write_file(best / TENSORS, lambda path: save_file(weights, path))
+def save_best(
+    folder: str | Path, weights: dict[str, np.ndarray], config: str, best: Mapping[str, object] | None = None
+) -> None:
+    """Write weights, configuration and the evaluation's `metric`, `score` and `iteration` to ``folder/best_model``.
+
+    Raises:
+        OSError: The system refuses; the folder is as before.
+    """
+    target = Path(folder) / BEST
+    sweep(target.parent)
+    partial = temporary(target)
+    try:
+        partial.mkdir()
+        write_file(partial / CONFIG, lambda path: path.write_text(config, encoding="utf-8"))
+        write_file(partial / WEIGHTS, lambda path: save_weights(weights, path))
+        write_file(partial / TENSORS, lambda path: save_file(weights, path))
+        write_json(partial / BEST_RECORD, dict(best or {}))
+        replace(partial, target)
+    except BaseException:  # a signal, too
+        sweep(target.parent)
+        raise
 
 
 def update_record(checkpoint: Path, record: dict) -> None:
@@ -95,8 +135,8 @@ def update_record(checkpoint: Path, record: dict) -> None:
     write_json(checkpoint / RECORD, record)
 
 
-def load_checkpoint(path: str | Path) -> Checkpoint:
-    """Read a checkpoint folder.
+def load_checkpoint(path: str | Path, arrays_needed: bool = True) -> Checkpoint:
+    """Read a checkpoint folder; without `arrays_needed` one that lacks optimizer state and the like is read as well.
 
     Raises:
         UserError: It is not a folder, or lacks a file, or a file is damaged.
@@ -105,6 +145,8 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     if not path.is_dir():
         raise UserError(f"checkpoint {path}: there is no such folder; give one named iter_N, or auto for the newest")
     for name in (WEIGHTS, ARRAYS, RECORD):
+        if name == ARRAYS and not arrays_needed:
+            continue
         if not (path / name).is_file() and not (name == WEIGHTS and (path / TENSORS).is_file()):
             raise UserError(
                 f"checkpoint {path}: it has no {name}, so training cannot go on from it; "
@@ -115,7 +157,8 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         config = (path / CONFIG).read_text(encoding="utf-8") if (path / CONFIG).is_file() else ""
     except (OSError, ValueError) as error:
         raise UserError(f"checkpoint {path}: {CONFIG} cannot be read: {reason(error)}") from error
-    return Checkpoint(read_weights(path), read_weights(path / ARRAYS), record, config)
+    arrays = read_weights(path / ARRAYS) if (path / ARRAYS).exists() else {}
+    return Checkpoint(read_weights(path), arrays, record, config)
 
 
 def read_record(path: str | Path) -> dict:
@@ -135,8 +178,8 @@ def read_record(path: str | Path) -> dict:
 
 def list_checkpoints(folder: str | Path) -> list[Path]:
     """Complete checkpoints in a folder, oldest first."""
-    found = {int(match[1]): path for path in Path(folder).glob("iter_*") if (match := _match_checkpoint(path))}
-    return [found[number] for number in sorted(found) if (found[number] / RECORD).is_file()]
+    found = [path for path in Path(folder).glob("iter_*") if re.fullmatch(rf"iter_{NUMBER}", path.name)]
+    return sorted((path for path in found if (path / RECORD).is_file()), key=_number)
 
 
 def latest_checkpoint(folder: str | Path) -> Path | None:
@@ -144,39 +187,22 @@ def latest_checkpoint(folder: str | Path) -> Path | None:
     return next(reversed(list_checkpoints(folder)), None)
 
 
-def _update_link(link: Path, target: Path) -> None:
-    """Make `link` a symbolic link to its sibling `target`, or a copy of it where links are not supported."""
-    temporary = link.with_name(link.name + TEMPORARY)
+def point_last_to(target: Path) -> None:
+    """Make the link ``last`` beside a checkpoint lead to it, or a copy of it where links are not supported."""
+    link = target.with_name("last")
+    partial = temporary(link)
     if link.is_dir() and not link.is_symlink():
-        _remove(link)
+        remove(link)
     try:
-        os.symlink(target.name, temporary, target_is_directory=True)
+        os.symlink(target.name, partial, target_is_directory=True)
     except (OSError, NotImplementedError):
-        temporary.mkdir()
+        partial.mkdir()
         for file in target.iterdir():
-            shutil.copyfile(file, temporary / file.name)
-    os.replace(temporary, link)
+            if file.is_file():
+                shutil.copyfile(file, partial / file.name)
+    os.replace(partial, link)
     sync(link.parent)
 
 
-def _remove(folder: Path) -> None:
-    """Remove a checkpoint, after renaming it, so that no incomplete folder has a checkpoint's name."""
-    old = folder.with_name(f"removed_{folder.name}{TEMPORARY}")
-    os.rename(folder, old)
-    _remove_path(old)
-
-
-def _remove_leftovers(folder: Path) -> None:
-    for path in folder.glob(f"*{TEMPORARY}"):
-        _remove_path(path)
-
-
-def _remove_path(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink()
-
-
-def _match_checkpoint(path: Path) -> re.Match | None:
-    return re.fullmatch(r"iter_(\d+)", path.name)
+def _number(path: Path) -> int:
+    return int(path.name[len("iter_") :])

@@ -42,7 +42,7 @@ def dry_run(config: Config, run: RunConfig) -> None:
         trainer = build_trainer(copy.deepcopy(config), once)
         if trainer.val_dataset is not None:
             trainer.val_dataset = shortened(trainer.val_dataset)
-            trainer.validator = Validator(trainer.model, trainer.val_dataset, trainer.losses, once)
+            trainer.validator = Validator(trainer.model, trainer.val_dataset, trainer.losses, once, trainer.folder)
         trainer.run()
         logger.info("dry run: trained, saved" + (" and evaluated" if trainer.val_dataset is not None else ""))
         again = replace(once, iters=2, train=replace(brief, do_eval=False, early_stop_intervals=None))

@@ -11,6 +11,7 @@ from paddleseg_ext.cli.common import add_config_arguments, output_file, output_f
 from paddleseg_ext.cli.model_args import add_applying_arguments, model_of, predictor_settings
 from paddleseg_ext.data.checks import channels_of, check_channels, check_files, check_transforms
 from paddleseg_ext.data.classes import class_names, palette
+from paddleseg_ext.data.dataloader import LOADER_TIMEOUT
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.evaluation.evaluate import evaluate
 from paddleseg_ext.evaluation.predictor import Predictor
@@ -29,6 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--batch_size", type=whole(1), default=1, help="images of one size that the network sees at once"
     )
     parser.add_argument("--num_workers", type=whole(0, 256), help=f"processes that read data; {READERS}")
+    parser.add_argument(
+        "--loader_timeout",
+        type=whole(1),
+        default=LOADER_TIMEOUT,
+        help="seconds to wait for a batch; default %(default)s",
+    )
     parser.add_argument("--boundary", action="store_true", help="also compute boundary IoU")
     parser.add_argument("--json", type=output_file, metavar="FILE", help="write all numbers to this file")
     parser.add_argument(
@@ -54,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
     check_channels({"val_dataset": channels_of(dataset)}, config.dic["model"])
     model = model_of(args, builder)
     reading = {"batch_size": args.batch_size, "num_workers": reading_processes(args.num_workers)}
+    reading["loader_timeout"] = args.loader_timeout
     result = evaluate(model, dataset, boundary=args.boundary, **reading, **settings)
     if distributed.rank() > 0:
         return 0

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
 
 PIXELS_VARIABLE = "PADDLESEG_EXT_MAX_PIXELS"
 
@@ -38,3 +44,64 @@ def tune_mkl() -> None:
     """
     if "paddle" not in sys.modules and processor_vendor() == "AuthenticAMD":
         os.environ.setdefault("MKL_DEBUG_CPU_TYPE", "5")
+
+
+@contextmanager
+def interruptible(what: str) -> Iterator[None]:
+    """Within the block, an import, Ctrl-C is told as what it is, whatever the imported package makes of it.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C was pressed. Left to itself Python shows the message without a traceback.
+    """
+    pressed: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        pressed.append(number)
+        raise KeyboardInterrupt
+
+    usual = threading.current_thread() is threading.main_thread() and (
+        signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
+    if usual:  # a program's own handler knows better
+        signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    except BaseException as error:
+        if not pressed and not isinstance(error, KeyboardInterrupt):
+            raise
+        sys.excepthook = _without_traceback(sys.excepthook)
+        raise KeyboardInterrupt(f"interrupted while {what} was being imported") from error
+    finally:
+        if usual:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+    if pressed:  # and swallowed
+        sys.excepthook = _without_traceback(sys.excepthook)
+        raise KeyboardInterrupt(f"interrupted while {what} was being imported")
+
+
+@contextmanager
+def keeping_sigterm() -> Iterator[None]:
+    """Within the block, an import, nobody takes over SIGTERM for good.
+
+    Paddle does, to print where it was hit. That takes memory, in the middle of whatever the process was doing: if that
+    was taking memory, too, both wait for each other for ever, and a training that is told to end while it starts hangs.
+    """
+    if threading.current_thread() is not threading.main_thread():  # Python forbids it elsewhere
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if before is not None:  # of C code, which Python cannot put back
+            signal.signal(signal.SIGTERM, before)
+
+
+def _without_traceback(usual: Any) -> Any:
+    def hook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        if isinstance(error, KeyboardInterrupt) and error.args:
+            print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        else:
+            usual(kind, error, traceback)
+
+    return hook

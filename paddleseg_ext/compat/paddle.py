@@ -96,14 +96,27 @@ class exact_float32:  # noqa: N801 - used as a function, and no generator, which
         return all(hasattr(paddle.base.core, f"{verb}_{name}_switch") for verb in ("get", "set"))
 
 
-def shut_down_workers(iterator: Any) -> None:
-    """End the worker processes of a `paddle.io.DataLoader`'s iterator, which else live until it is collected."""
-    iterator._try_shutdown_all()  # 2.6 to 3.3
+def shut_down_workers(iterator: Any, seconds: float = 5.0) -> None:
+    """End the worker processes of a `paddle.io.DataLoader`'s iterator, which else live until it is collected.
+
+    Those that do not end of themselves within so many seconds each, because they were stopped, say, are killed.
+    """
+    iterator._try_shutdown_all(seconds)  # 2.6 to 3.3
+    for worker in workers_of(iterator):
+        if worker.exitcode is None:
+            worker.kill()
 
 
-def worker_exit_codes(iterator: Any) -> list[int | None]:
-    """Exit status of each worker process of a `paddle.io.DataLoader`'s iterator; None while it runs."""
-    return [worker.exitcode for worker in getattr(iterator, "_workers", [])]  # 2.6 to 3.3
+def workers_of(iterator: Any) -> list[Any]:
+    """The worker processes of a `paddle.io.DataLoader`'s iterator, as `multiprocessing` has them; [] without any."""
+    return list(getattr(iterator, "_workers", []))  # 2.6 to 3.3
+
+
+def abandon(iterator: Any) -> None:
+    """Have whoever waits for the next batch of a `paddle.io.DataLoader`'s iterator get a SystemError instead."""
+    iterator._exit_thread_unexpectedly()  # 2.6 to 3.3
+    if not workers_of(iterator):
+        iterator._thread = None  # 2.6 to 3.3; a thread that hangs would be waited for
 
 
 def disable_onednn(config: paddle.inference.Config) -> None:

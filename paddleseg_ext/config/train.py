@@ -11,6 +11,7 @@ from dataclasses import Field, asdict, dataclass, field, fields
 from typing import Any
 
 from paddleseg_ext.config.values import Allowed
+from paddleseg_ext.data.dataloader import LOADER_TIMEOUT
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.evaluation.metrics import Metrics
 from paddleseg_ext.registry import unknown_argument
@@ -84,6 +85,9 @@ class TrainConfig:
         at_least=1,
     )
     num_workers: int | None = _entry(int, None, f"processes that read data; {READERS}", "data", at_least=0)
+    loader_timeout: int = _entry(
+        int, LOADER_TIMEOUT, "seconds to wait for a batch before a run ends for want of data", "data", at_least=1
+    )
     val_batch_size: int = _entry(
         int, 1, "images of one size that the network sees at once in evaluations", "data", at_least=1
     )

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import shutil
 import signal
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import cv2
 import numpy as np
 import paddle
 
-from paddleseg_ext.compat.paddle import shut_down_workers, worker_exit_codes
+from paddleseg_ext.compat.paddle import abandon, shut_down_workers, workers_of
 from paddleseg_ext.data.sampler import Batches, SampleStream
 from paddleseg_ext.errors import UserError
+from paddleseg_ext.runtime.watchdog import limited, process_state
 
 ERROR = "error"  # key of a sample or batch that could not be made; it holds the message
+LOADER_TIMEOUT = 300  # seconds to wait for a batch
 PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 KILLERS = {
     "SIGBUS": "/dev/shm is full ({shm} MiB); enlarge it (docker run --shm-size) or lower `num_workers` or `batch_size`",
@@ -29,17 +33,20 @@ KILLERS = {
 Collate = Callable[[list[dict]], Any]
 
 
-def load(stream: SampleStream, batches: Batches, num_workers: int = 0) -> Iterator[dict]:
+def load(
+    stream: SampleStream, batches: Batches, num_workers: int = 0, timeout: float = LOADER_TIMEOUT
+) -> Iterator[dict]:
     """Yield batches: dicts of tensors, ``img`` (N, C, H, W) and ``label`` (N, H, W) among them.
 
     With no workers the samples are read here, in the calling thread: Paddle's loader would use a second thread, whose
     draws from the global generators interleave with the model's.
 
     Raises:
-        UserError: A file cannot be read, or the images of one batch differ in size.
+        UserError: A file cannot be read, the images of one batch differ in size, or worker processes deliver nothing
+            for `timeout` seconds.
     """
     if num_workers > 0:
-        yield from read(stream, batches, num_workers, collate)
+        yield from read(stream, batches, num_workers, collate, timeout)
         return
     for positions in batches:
         batch = collate([stream[position] for position in positions])
@@ -47,7 +54,11 @@ def load(stream: SampleStream, batches: Batches, num_workers: int = 0) -> Iterat
 
 
 def read(
-    dataset: paddle.io.Dataset, batches: Iterable[list[int]], num_workers: int, collate_fn: Collate
+    dataset: paddle.io.Dataset,
+    batches: Iterable[list[int]],
+    num_workers: int,
+    collate_fn: Collate,
+    timeout: float = LOADER_TIMEOUT,
 ) -> Generator[Any, None, None]:
     """Yield what `collate_fn` makes of the samples at the given indices, read ahead by worker processes or a thread.
 
@@ -58,10 +69,12 @@ def read(
         batches: Lists of indices.
         num_workers: Processes; with 0, one thread reads ahead.
         collate_fn: Makes a batch of samples; it may raise a `UserError`.
+        timeout: Seconds to wait for a batch.
 
     Raises:
-        UserError: As `dataset` and `collate_fn` do, or a worker process died.
+        UserError: As `dataset` and `collate_fn` do, or a worker process died, or nothing came in time.
     """
+    late: list[str] = []
     iterator = _start(_Guarded(dataset), batches, num_workers, _guarded_collate(collate_fn))
     if num_workers > 0 and threading.current_thread() is threading.main_thread():
         # Paddle raises a dead worker's error from a SIGCHLD handler: anywhere, in the middle of saving too. Its reader
@@ -70,11 +83,12 @@ def read(
     try:
         while True:
             try:
-                batch = next(iterator)
+                with limited(timeout, partial(_give_up, iterator, timeout, late)):
+                    batch = next(iterator)
             except StopIteration:
                 return
             except SystemError as error:
-                raise UserError(_cause_of_death(iterator)) from error
+                raise UserError(late[0] if late else _cause_of_death(iterator)) from error
             if isinstance(batch, dict) and ERROR in batch:
                 raise UserError(np.asarray(batch[ERROR]).tobytes().decode())
             yield batch
@@ -178,9 +192,24 @@ def _die_with_parent(worker: int) -> None:
 
 def _cause_of_death(iterator: Iterator) -> str:
     """Why the loader's workers no longer deliver, from how they ended."""
-    codes = worker_exit_codes(iterator)
+    codes = [worker.exitcode for worker in workers_of(iterator)]
     names = sorted({signal.Signals(-code).name for code in codes if code is not None and code < 0})
     if not names:
         return "the processes that read data ended; their message is above; `num_workers` 0 reads without them"
     hint = KILLERS.get(names[0], "see above").format(shm=shutil.disk_usage("/dev/shm").total >> 20)
     return f"a process that reads data was killed by {names[0]}: {hint}"
+
+
+def _give_up(iterator: Iterator, timeout: float, told: list[str]) -> None:
+    """Have the wait for a loader's next batch end in a `SystemError`; `told` gets the sentence that takes its place."""
+    workers = workers_of(iterator)
+    states = ", ".join(f"{worker.pid} is {process_state(worker.pid)}" for worker in workers)
+    who = f"the processes that read data ({states})" if workers else "the thread that reads data"
+    told.append(
+        f"{who} delivered nothing for {timeout:g} s: is a disk or a network drive away, or a process stopped? "
+        "`loader_timeout` says how long to wait"
+    )
+    for worker in workers:
+        if worker.exitcode is None:
+            os.kill(worker.pid, signal.SIGKILL)  # which a stopped process obeys, too
+    abandon(iterator)

@@ -57,7 +57,9 @@ def plan(dataset: Any, batch_size: int, rank: int = 0, world_size: int = 1) -> l
     return batches[rank::world_size]
 
 
-def read(dataset: Any, batches: list[list[int]], num_workers: int = 0) -> Generator[Batch, None, None]:
+def read(
+    dataset: Any, batches: list[list[int]], num_workers: int = 0, timeout: float = dataloader.LOADER_TIMEOUT
+) -> Generator[Batch, None, None]:
     """Yield the planned batches; one whose images come out of the transforms in several sizes is split by size.
 
     Close the iterator (`contextlib.closing`) where it may be left before its end.
@@ -66,11 +68,12 @@ def read(dataset: Any, batches: list[list[int]], num_workers: int = 0) -> Genera
         dataset: In PaddleSeg's form: `dataset[i]` is a dict with `img` (C, H, W), `label` and `trans_info`.
         batches: Of `plan`.
         num_workers: Processes that read ahead; with 0, one thread does.
+        timeout: Seconds to wait for a batch.
 
     Raises:
-        UserError: A file cannot be read; the message names it. Or a worker process died.
+        UserError: A file cannot be read; the message names it. Or a worker process died, or nothing came in time.
     """
-    with closing(dataloader.read(_Explained(dataset), batches, num_workers, _group)) as reader:
+    with closing(dataloader.read(_Explained(dataset), batches, num_workers, _group, timeout)) as reader:
         for groups in reader:
             for group in groups:
                 labels = [to_array(label) if on_host(label) else label for label in group.pop("labels")]

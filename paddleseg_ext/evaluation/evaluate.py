@@ -14,6 +14,7 @@ import paddle
 from paddle import nn
 from tqdm import tqdm
 
+from paddleseg_ext.data.dataloader import LOADER_TIMEOUT
 from paddleseg_ext.data.eval_loader import plan, read
 from paddleseg_ext.data.label_io import odd_counts
 from paddleseg_ext.data.sampler import files_of
@@ -92,6 +93,7 @@ def evaluate(
     *,
     batch_size: int = 1,
     num_workers: int = 0,
+    loader_timeout: float = LOADER_TIMEOUT,
     boundary: bool = False,
     progress: bool = True,
     loss: Callable[[paddle.Tensor, paddle.Tensor], paddle.Tensor] | None = None,
@@ -107,6 +109,7 @@ def evaluate(
         dataset: A PaddleSeg data set in mode `val`.
         batch_size: Images of one size that the network sees at once.
         num_workers: Processes that read ahead.
+        loader_timeout: Seconds to wait for a batch of theirs.
         boundary: Also compute boundary IoU.
         progress: Show a bar.
         loss: Of logits (1, K, H, W) and a label (1, H, W) at the label's size: also take its mean over the images.
@@ -131,7 +134,7 @@ def evaluate(
     batches = plan(dataset, batch_size, rank, world_size)
     images = sum(map(len, batches))
     bar = tqdm(total=images, unit="image", disable=None if progress and rank == 0 else True, leave=False)
-    with evaluating(model), bar, closing(read(dataset, batches, num_workers)) as reader:
+    with evaluating(model), bar, closing(read(dataset, batches, num_workers, loader_timeout)) as reader:
         for batch in reader:
             results: Iterator[tuple[Map, Any]]
             if image_loss is None:

@@ -87,9 +87,15 @@ class Precision:
             return {}
         return {key: np.asarray(value).item() for key, value in self.scaler.state_dict().items()}
 
-    def restore(self, record: dict) -> None:
-        """Put back what `record` gave."""
+    def restore(self, record: dict, source: str = "the checkpoint") -> None:
+        """Put back what `record` gave.
+
+        Raises:
+            UserError: It has other entries.
+        """
         if self.scaler and record:
+            if wrong := [key for key, value in self.record().items() if type(record.get(key)) is not type(value)]:
+                raise UserError(f"{source}: scaler.{wrong[0]} is {record.get(wrong[0])!r:.60}, which it cannot be")
             state: Any = {**record, "scale": np.array([record["scale"]], dtype="float32")}
             self.scaler.load_state_dict(state)
 

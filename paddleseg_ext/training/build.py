@@ -10,6 +10,8 @@ from typing import Any
 from paddleseg.cvlibs import Config
 
 from paddleseg_ext.builder import Builder
+from paddleseg_ext.checkpoint.run.damage import check_record
+from paddleseg_ext.checkpoint.run.lock import check_free
 from paddleseg_ext.checkpoint.save import latest_checkpoint, read_record
 from paddleseg_ext.config.load import train_config
 from paddleseg_ext.data.checks import channels_of, check_channels, check_class_weights, check_files, check_transforms
@@ -78,9 +80,11 @@ def build_trainer(config: Config, run: RunConfig, resume: str | Path | None = No
     train_dataset: Any = builder.train_dataset
     val_dataset: Any = builder.val_dataset if train.do_eval else None
     _check_data(config, [("train_dataset", train_dataset), ("val_dataset", val_dataset)])
+    if distributed.rank() == 0:
+        check_free(Path(run.save_dir))
     checkpoint = _checkpoint(resume, run.save_dir)
     if distributed.world_size() > 1:  # before anything else that the processes do together
-        distributed.check_same_start(read_record(checkpoint)["iteration"] if checkpoint else 0)
+        distributed.check_same_start(_iteration(checkpoint) if checkpoint else 0)
     if train.seed is None and checkpoint is None:
         run = run.with_seed(distributed.all_reduce_max(secrets.randbits(32)))
     seed_all(ITERATION, run.train.seed or 0, 0)  # the initial weights; iterations count from 1
@@ -123,7 +127,21 @@ def _check_data(config: Config, sections: list[tuple[str, Any]]) -> None:
 
 def _checkpoint(resume: str | Path | None, save_dir: str | Path) -> Path | None:
     if str(resume) != "auto":
-        return Path(resume) if resume else None
+        return _behind_last(Path(resume)) if resume else None
     found = latest_checkpoint(save_dir)
     logger.info(f"resuming from {found}" if found else f"resume auto: no checkpoint in {save_dir}, starting anew")
     return found
+
+
+def _behind_last(path: Path) -> Path:
+    """The checkpoint that ``last`` stands for, be it a link or a copy; others stand for themselves."""
+    if path.name != "last" or not path.is_dir():
+        return path
+    found = path.with_name(path.resolve().name if path.is_symlink() else f"iter_{_iteration(path)}")
+    return found if found.is_dir() else path
+
+
+def _iteration(checkpoint: Path) -> int:
+    record = read_record(checkpoint)
+    check_record(record, checkpoint)
+    return record["iteration"]

@@ -9,10 +9,10 @@ import numpy as np
 import paddle
 from paddle import nn
 
+from paddleseg_ext.checkpoint.run.damage import AVERAGES as EMA
+from paddleseg_ext.errors import UserError
 from paddleseg_ext.runtime.arrays import on_host
 from paddleseg_ext.training.param_groups import learnable
-
-EMA = "ema/"
 
 
 class Ema:
@@ -85,8 +85,17 @@ class Ema:
         """The averages by name, for a checkpoint."""
         return {EMA + name: value.numpy() for name, value in self.averages.items()}
 
-    def restore(self, arrays: dict[str, np.ndarray], steps: int) -> None:
-        """Put back what `arrays` gave after so many steps."""
+    def restore(self, arrays: dict[str, np.ndarray], steps: int, source: str = "the checkpoint") -> None:
+        """Put back what `arrays` gave after so many steps.
+
+        Raises:
+            UserError: There is no average of a parameter.
+        """
+        lacking = [name for name in self._averages if EMA + name not in arrays]
+        if lacking and len(lacking) == len(self._averages):
+            raise UserError(f"checkpoint {source}: it was saved without `ema`, so there is no average to go on with")
+        if lacking:
+            raise UserError(f"checkpoint {source}: it has no average of {lacking[0]}, which learns now")
         self.steps, self._due = steps, False
         for name, value in self._averages.items():
             value.set_value(arrays[EMA + name])

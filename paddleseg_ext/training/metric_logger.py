@@ -15,11 +15,14 @@ from typing import Any
 import numpy as np
 
 from paddleseg_ext.checkpoint.atomic import write_file
+from paddleseg_ext.checkpoint.folders import set_aside
+from paddleseg_ext.checkpoint.run.folder import METRICS
+from paddleseg_ext.checkpoint.run.refusals import told
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.runtime.device import peak_memory
 from paddleseg_ext.training.step import NORM
 
-METRICS = "metrics.jsonl"
+LISTED = 5  # numbers of damaged lines in a warning
 logger = logging.getLogger(__name__)
 
 
@@ -32,18 +35,30 @@ class AverageMeter:
     def reset(self) -> None:
         """Start a new interval."""
         self.iterations = 0
-        self.reader_seconds = 0.0
         self.sums: dict[str, float] = {}
+        self.start()
+
+    def start(self) -> None:
+        """Take times from here on."""
+        self._timed, self._paused, self._waited = 0, 0.0, 0.0
         self._start = time.perf_counter()
-        self._paused = 0.0
+
+    def record(self) -> dict[str, Any]:
+        """The interval so far, without times, as plain values."""
+        return {"iterations": self.iterations, "sums": dict(self.sums)}
+
+    def restore(self, record: dict[str, Any]) -> None:
+        """Go on with the interval that `record` gave."""
+        self.iterations, self.sums = record.get("iterations", 0), dict(record.get("sums", {}))
 
     def waited(self, seconds: float) -> None:
         """Count seconds that an iteration waited for data."""
-        self.reader_seconds += seconds
+        self._waited += seconds
 
     def add(self, losses: dict[str, float]) -> None:
         """Count one iteration and its loss by name; one that was skipped has none and does not count."""
         self.iterations += bool(losses)
+        self._timed += bool(losses)
         for name, value in losses.items():
             if not math.isfinite(value):  # the norm of float16 gradients that overflowed
                 continue
@@ -58,8 +73,12 @@ class AverageMeter:
         return {name: value / self.iterations for name, value in self.sums.items()}
 
     def seconds(self) -> float:
-        """Mean seconds per iteration."""
-        return (time.perf_counter() - self._start - self._paused) / self.iterations
+        """Mean seconds per iteration of those since `start`."""
+        return (time.perf_counter() - self._start - self._paused) / max(self._timed, 1)
+
+    def reader_seconds(self) -> float:
+        """Mean seconds that these waited for data."""
+        return self._waited / max(self._timed, 1)
 
 
 class MetricLogger:
@@ -75,21 +94,27 @@ class MetricLogger:
         self.use_vdl = use_vdl
         self.history: list[dict] = []
         self.vdl: Any = None
+        self._whole = True  # the file has all of the history
 
     @contextmanager
-    def opened(self, iteration: int = 0) -> Iterator[None]:
+    def opened(self, iteration: int = 0, evaluated: bool = True) -> Iterator[None]:
         """Within the block records are written.
 
         Args:
             iteration: Records of later iterations, left by a run that was killed after its checkpoint, are dropped.
+            evaluated: Whether that iteration's evaluation is done; otherwise its record, too, is dropped.
 
         Raises:
-            UserError: VisualDL is asked for but cannot be imported.
+            UserError: VisualDL is asked for but cannot be imported, or the system refuses to write.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.history = [record for record in read_history(self.path) if record["iter"] <= iteration]
-        lines = "".join(json.dumps(record) + "\n" for record in self.history)
-        write_file(self.path, lambda path: path.write_text(lines, encoding="utf-8"))
+        self.history = [
+            record
+            for record in read_history(self.path)
+            if record["iter"] < iteration or (record["iter"] == iteration and (evaluated or "loss" in record))
+        ]
+        with told(METRICS, self.path.parent, None):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._write_all()
         self.vdl = _log_writer(self.path.parent) if self.use_vdl else None
         try:
             yield
@@ -134,9 +159,23 @@ class MetricLogger:
             self.vdl.add_image(tag, image, iteration)
 
     def _keep(self, record: dict) -> None:
+        """Append to the file; where the system refuses, a checkpoint that fails, too, will end the run, not this."""
         self.history.append(record)
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        try:
+            if self._whole:
+                with open(self.path, "a", encoding="utf-8") as file:
+                    file.write(json.dumps(record) + "\n")
+            else:
+                self._write_all()
+            self._whole = True
+        except OSError as error:
+            if self._whole:
+                logger.warning(f"warning: {self.path} cannot be written ({error.strerror}); it is made up for later")
+            self._whole = False
+
+    def _write_all(self) -> None:
+        lines = "".join(json.dumps(record) + "\n" for record in self.history)
+        write_file(self.path, lambda path: path.write_text(lines, encoding="utf-8"))
 
     def _scalars(self, iteration: int, values: dict[str, float]) -> None:
         if self.vdl:
@@ -165,24 +204,43 @@ def training_record(iteration: int, epoch: int, lr: float, samples: int, meter: 
         "lr": lr,
         "seconds": seconds,
         "samples_per_second": samples / seconds,
-        "reader_seconds": meter.reader_seconds / meter.iterations,
+        "reader_seconds": meter.reader_seconds(),
         "memory_gib": peak_memory() / 2**30,
     }
 
 
 def read_history(path: str | Path) -> list[dict]:
-    """The records of a ``metrics.jsonl``; a last line cut short by a kill is left out."""
-    records = []
+    """The records of a ``metrics.jsonl``; a last line cut short by a kill is left out.
+
+    Other lines that are no records are told and left out, too; a copy of the file then stays under another name.
+    """
+    path = Path(path)
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = path.read_bytes().splitlines()
     except FileNotFoundError:
         return []
-    for line in lines:
-        try:
-            records.append(json.loads(line))
-        except ValueError:
-            break
-    return records
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror})") from error
+    found = [_parsed(line) for line in lines]
+    damaged = [number for number, record in enumerate(found, start=1) if record is None]
+    if damaged and damaged != [len(lines)]:
+        aside = set_aside(path, "damaged")
+        listed = ", ".join(map(str, damaged[:LISTED])) + (", …" if len(damaged) > LISTED else "")
+        logger.warning(f"warning: {path}: not a record in line {listed}; left out, the whole is kept as {aside.name}")
+    return [record for record in found if record is not None]
+
+
+def _parsed(line: bytes) -> dict | None:
+    """A record of training or of an evaluation, or None."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(record, dict) or type(record.get("iter")) is not int:
+        return None
+    numbers = [record.get(key) for key in ("loss", "val_loss", "miou")]
+    right = all(value is None or type(value) in (int, float) for value in numbers)
+    return record if right and ("loss" in record or "miou" in record) else None
 
 
 def _log_writer(folder: str | Path) -> object:

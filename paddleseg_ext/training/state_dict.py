@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,11 +13,13 @@ import paddle
 from paddle import nn
 
 from paddleseg_ext.checkpoint.load import compare, set_weights
+from paddleseg_ext.checkpoint.run.damage import OPTIMIZER
+from paddleseg_ext.checkpoint.save import Checkpoint
 from paddleseg_ext.compat.paddle import lr_scheduler, master_weights
-from paddleseg_ext.errors import UserError
+from paddleseg_ext.errors import UserError, reason
 
 MASTER = "master"  # float32 copies that an optimizer keeps of half-precision parameters
-OPTIMIZER = "optimizer/"
+logger = logging.getLogger(__name__)
 
 
 def model_arrays(model: nn.Layer, exact: Mapping[str, paddle.Tensor] | None = None) -> dict[str, np.ndarray]:
@@ -76,8 +80,10 @@ def load_optimizer(
     """Put back what `optimizer_arrays` gave, and the schedule's state.
 
     Raises:
-        UserError: A parameter of the checkpoint is not in the model.
+        UserError: A parameter of the checkpoint is not in the model, or what is there is no state of the optimizer.
     """
+    if wrong := _misfit(schedule, schedule_record(optimizer), "schedule"):
+        raise UserError(f"{source}: {wrong}")
     parameters = {name: parameter.name for name, parameter in model.named_parameters()}
     state: dict[str, Any] = {"LR_Scheduler": schedule}
     master: dict[str, paddle.Tensor] = {}
@@ -98,7 +104,43 @@ def load_optimizer(
         for parameter, copy in master.items():
             copy.name = f"{parameter}_{suffixes.get(parameter, 'fp32_master_0')}"
         state["master_weights"] = master
-    optimizer.set_state_dict(state)
+    try:
+        optimizer.set_state_dict(state)
+    except (AssertionError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"{source}: the optimizer's state does not fit: {reason(error)}") from error
+
+
+def check_optimizer(optimizer: paddle.optimizer.Optimizer, saved: Checkpoint, source: Path, anyway: bool) -> None:
+    """Tell that a checkpoint has no optimizer state, where the optimizer keeps some: training would go on otherwise.
+
+    Args:
+        optimizer: Of the run.
+        saved: The checkpoint's content; one of before the first step has none.
+        source: Its folder.
+        anyway: Warn only.
+
+    Raises:
+        UserError: There is none.
+    """
+    stepped = saved.record["iteration"] > saved.record["skipped"]
+    if not stepped or any(name.startswith(OPTIMIZER) for name in saved.arrays):
+        return
+    if type(optimizer) is paddle.optimizer.SGD:  # the one that keeps none
+        return
+    told = f"checkpoint {source} has no optimizer state: {type(optimizer).__name__} would start with none"
+    if not anyway:
+        raise UserError(f"{told}, which gives other weights; resume from another, or add `resume_anyway`")
+    logger.warning(f"warning: {told}, as `resume_anyway` asks for")
+
+
+def _misfit(found: Any, own: Any, name: str) -> str | None:
+    """Where plain values differ in kind from those that they are to replace, as a sentence, or None."""
+    if isinstance(own, dict) and isinstance(found, dict):
+        if missing := sorted(own.keys() - found.keys()):
+            return f"{name}.{missing[0]} is missing"
+        return next((wrong for key in own if (wrong := _misfit(found[key], own[key], f"{name}.{key}"))), None)
+    kinds = (int, float) if type(own) in (int, float) else type(own)
+    return None if own is None or isinstance(found, kinds) else f"{name} is {found!r:.60}, not as {own!r:.60}"
 
 
 def schedule_record(optimizer: paddle.optimizer.Optimizer) -> dict:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
 import paddle
 from paddle import nn
 
-from paddleseg_ext.checkpoint import save
+from paddleseg_ext.checkpoint.run.damage import read_whole
+from paddleseg_ext.checkpoint.run.folder import NonFiniteWeights, RunFolder
+from paddleseg_ext.checkpoint.save import Checkpoint
 from paddleseg_ext.compat.paddle import lr_scheduler
 from paddleseg_ext.data.dataloader import load
 from paddleseg_ext.data.sampler import COUNTS, Batches, SampleStream
@@ -62,10 +64,10 @@ class Trainer:
         self.model, self.losses, self.optimizer, self.config = model, losses, optimizer, run
         self.train_dataset, self.val_dataset = train_dataset, val_dataset
         self.state = TrainState(seed=run.train.seed or 0)
-        self.newest: Path | None = None  # checkpoint
+        self.folder = RunFolder(run.save_dir, run.train.keep_checkpoint_max)
         self.precision = Precision(run.train.precision, run.train.amp_level)
         self.ema = Ema(model, run.train.ema_decay, self._masters) if run.train.ema else None
-        self.validator = Validator(model, val_dataset, losses, run) if val_dataset is not None else None
+        self.validator = Validator(model, val_dataset, losses, run, self.folder) if val_dataset is not None else None
         self.metrics = MetricLogger(run.save_dir, run.use_vdl) if distributed.rank() == 0 else None
         self.meter = AverageMeter()
         self.labels = LabelWatch(train_dataset)
@@ -80,26 +82,28 @@ class Trainer:
 
         Args:
             path: Its folder.
-            anyway: Also where it was trained with other settings.
+            anyway: Also where it was trained with other settings, or has no optimizer state.
 
         Raises:
             UserError: It cannot be read, is of another model, or was trained with settings that give other weights.
         """
-        saved = save.load_checkpoint(path)
+        saved = read_whole(path, without_optimizer=anyway)
         if not anyway:
             checks.check_same_settings(path, saved, self.config.config)
         record = saved.record
         state_dict.load_model(self.model, saved.weights, str(path))
         if self.ema:
-            if not record["ema_steps"]:
-                raise UserError(f"checkpoint {path}: it was saved without `ema`, so there is no average to go on with")
-            self.ema.restore(saved.arrays, record["ema_steps"])
+            self.ema.restore(saved.arrays, record["ema_steps"], str(path))
         self.precision.prepare(self.model, self.optimizer)  # casts the weights, so after they are loaded
-        self.precision.restore(record["scaler"])
-        state_dict.load_optimizer(self.optimizer, self.model, saved.arrays, record["schedule"], str(path))
+        self.precision.restore(record["scaler"], str(path))
         self.state.restore(record)
+        state_dict.check_optimizer(self.optimizer, saved, path, anyway)
+        state_dict.load_optimizer(self.optimizer, self.model, saved.arrays, record["schedule"], str(path))
+        self.meter.restore(record.get("meter", {}))
         self.config = self.config.with_seed(self.state.seed)
-        self.newest = path
+        self.folder.newest = path
+        if self.state.best and self.folder.best_is_newer(self.state.iteration):
+            self.state.best, self.state.stale = {}, 0  # its weights were replaced since
 
     def run(self) -> TrainResult:
         """Train to the last iteration, or until SIGINT or SIGTERM, and return how it ended.
@@ -108,12 +112,15 @@ class Trainer:
             UserError: What `checks` finds wrong, a file that cannot be read, or a loss that is not finite.
         """
         self._check()
-        if self.newest is None:
+        if self.folder.newest is None:
             self.precision.prepare(self.model, self.optimizer)
         self.stream = SampleStream(self.train_dataset, self.state.seed)
         train_mode(self.model)
-        opened = self.metrics.opened(self.state.iteration) if self.metrics else nullcontext()
-        with Interrupt(lingers=distributed.launched()) as interrupt, opened:
+        with Interrupt(lingers=distributed.launched()) as interrupt, ExitStack() as opened:
+            if self.metrics:
+                size = sum(value.size for value in self.model.state_dict().values()) * 4  # bytes of a float32
+                opened.enter_context(self.folder.opened(self.state.iteration, size))
+                opened.enter_context(self.metrics.opened(self.state.iteration, self.state.evaluated))
             self.step = self._make_step(interrupt)
             try:
                 if not self.state.evaluated:  # an evaluation was cut short
@@ -121,7 +128,7 @@ class Trainer:
                 self._iterate(interrupt)
             except Interrupted:
                 pass  # in an evaluation, which is repeated after a resume
-        return TrainResult(self.state.iteration, self.newest, self.state.best, interrupt.signal)
+        return TrainResult(self.state.iteration, self.folder.newest, self.state.best, interrupt.signal)
 
     def _make_step(self, interrupt: Interrupt) -> Step:
         train = self.config.train
@@ -144,14 +151,14 @@ class Trainer:
             return
         rank, world_size = distributed.rank(), distributed.world_size()
         batches = Batches(state.position, len(todo) * train.accumulate, run.batch_size, rank, world_size)
-        loaded = load(self.stream, batches, reading_processes(train.num_workers))
-        self.meter.reset()
+        loaded = load(self.stream, batches, reading_processes(train.num_workers), train.loader_timeout)
+        self.meter.start()
         for iteration in todo:
             seed_all(ITERATION, state.seed, iteration, rank)
-            lr = self.optimizer.get_lr()
+            self.lr = self.optimizer.get_lr()
             try:
                 with checks.watch_batch_norm(self.model) if iteration == todo[0] else nullcontext():
-                    losses = self._guarded_step(loaded, iteration, lr)
+                    losses = self._guarded_step(loaded, iteration)
             except UserError:
                 if interrupt.signal is None:
                     raise
@@ -164,7 +171,7 @@ class Trainer:
             self.meter.add(losses)
             last = iteration == run.iters
             if iteration % train.log_iters == 0 or last:
-                self._log(lr)
+                self._log()
             if iteration % train.save_interval == 0 or last:
                 self._save_and_evaluate(interrupt)
             if self._leaves(interrupt, last):
@@ -194,7 +201,7 @@ class Trainer:
             self.labels.add(batch.pop(COUNTS))
             yield batch
 
-    def _guarded_step(self, loaded: Iterator[dict], iteration: int, lr: float) -> dict[str, float]:
+    def _guarded_step(self, loaded: Iterator[dict], iteration: int) -> dict[str, float]:
         """Take a step; {} if it was skipped because something was not finite.
 
         Raises:
@@ -204,25 +211,27 @@ class Trainer:
         try:
             losses = self.step(self._fetch(loaded))
         except NonFinite as error:
-            images = self.stream.images(list(range(state.position, state.position + self.samples)))
-            message = (
-                f"not finite at iteration {iteration}: {error}; learning rate {lr:.3g}, images {', '.join(images)}"
-            )
+            message = f"not finite at iteration {iteration}: {error}; {self._circumstances(state.position)}"
             state.skipped += 1
             if state.skipped > allowed:
-                raise UserError(f"{message}; the newest checkpoint is {self.newest}") from error
+                raise UserError(f"{message}; the newest checkpoint is {self.folder.newest}") from error
             logger.warning(f"warning: skipped ({state.skipped} of {allowed}), {message}")
             return {}
         if self.ema:
             self.ema.stepped()
         return losses
 
-    def _log(self, lr: float) -> None:
+    def _circumstances(self, position: int) -> str:
+        """Of the iteration whose first sample is at `position` in the stream."""
+        images = self.stream.images(list(range(position, position + self.samples)))
+        return f"learning rate {self.lr:.3g}, images {', '.join(images)}"
+
+    def _log(self) -> None:
         self.labels.check(self.state.position)
         if self.metrics and self.meter.iterations:
             epoch = (self.state.position - 1) // len(self.stream) + 1
             self.labels.warn()
-            record = training_record(self.state.iteration, epoch, lr, self.samples, self.meter)
+            record = training_record(self.state.iteration, epoch, self.lr, self.samples, self.meter)
             self.metrics.training(record, self.config.iters)
         self.meter.reset()
 
@@ -240,15 +249,15 @@ class Trainer:
             return
         with interrupt.immediate(), self.ema.applied(self.model) if self.ema else nullcontext():
             self.validator(self.state, self.metrics, self.ema.averages if self.ema else self._masters())
-            if self.metrics and self.newest:
-                save.update_record(self.newest, self._record())
+            if self.metrics:
+                self.folder.update_record(self._record())
 
     def _gave_up(self) -> bool:
         return self.validator is not None and self.validator.gave_up(self.state)
 
     def _unsaved(self) -> bool:
-        iteration = self.state.iteration
-        return iteration > 0 and (self.newest is None or self.newest.name != f"iter_{iteration}")
+        iteration, newest = self.state.iteration, self.folder.newest
+        return iteration > 0 and (newest is None or newest.name != f"iter_{iteration}")
 
     def _record(self) -> dict:
         return {
@@ -257,18 +266,23 @@ class Trainer:
             "schedule": state_dict.schedule_record(self.optimizer),
             "scaler": self.precision.record(),
             "ema_steps": self.ema.steps if self.ema else 0,
+            "meter": self.meter.record(),
         }
 
     def _save(self) -> None:
-        self.newest = Path(self.config.save_dir) / f"iter_{self.state.iteration}"
         if distributed.rank() > 0:
+            self.folder.newest = self.folder.path / f"iter_{self.state.iteration}"
             return
         arrays = state_dict.optimizer_arrays(self.optimizer, self.model)
         if self.ema:
             arrays.update(self.ema.arrays())
         weights = state_dict.model_arrays(self.model, self._masters())
-        whole = save.Checkpoint(weights, arrays, self._record(), self.config.to_yaml())
-        save.save_checkpoint(self.config.save_dir, whole, self.config.train.keep_checkpoint_max)
+        try:
+            self.folder.save(Checkpoint(weights, arrays, self._record(), self.config.to_yaml()))
+        except NonFiniteWeights as error:
+            where = f"{error}; {self._circumstances(self.state.position - self.samples)}"
+            told = f"not finite after iteration {self.state.iteration}, so not saved: {where}"
+            raise UserError(f"{told}; the newest checkpoint is {self.folder.newest}") from error
 
     def _masters(self) -> dict[str, paddle.Tensor]:
         return state_dict.masters(self.optimizer, self.model)
@@ -281,8 +295,5 @@ class Trainer:
         if self.val_dataset is not None:
             checks.check_size(self.val_dataset, 1, key="val_dataset")
             checks.check_labels(self.val_dataset, key="val_dataset")
-        if self.newest is None and (found := save.latest_checkpoint(self.config.save_dir)) is not None:
-            raise UserError(
-                f"`save_dir` {self.config.save_dir} holds checkpoints of an earlier run ({found.name}); go on with it "
-                "by `resume` auto, choose another `save_dir`, or delete it"
-            )
+        self.folder.check()
+        distributed.barrier()  # all have looked at the folder before it changes

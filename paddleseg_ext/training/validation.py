@@ -10,7 +10,8 @@ from typing import Any
 import paddle
 from paddle import nn
 
-from paddleseg_ext.checkpoint.save import save_best
+from paddleseg_ext.checkpoint.atomic import write_file
+from paddleseg_ext.checkpoint.run.folder import RunFolder
 from paddleseg_ext.data.classes import class_names, palette
 from paddleseg_ext.evaluation.evaluate import evaluate
 from paddleseg_ext.evaluation.predictor import Predictor
@@ -36,11 +37,12 @@ class Validator:
         dataset: Of validation images.
         losses: Those of training; the first gives the validation loss.
         run: See `RunConfig`.
+        folder: Where the best model goes.
     """
 
-    def __init__(self, model: nn.Layer, dataset: Any, losses: dict, run: RunConfig) -> None:
+    def __init__(self, model: nn.Layer, dataset: Any, losses: dict, run: RunConfig, folder: RunFolder) -> None:
         self.model, self.dataset, self.run = model, dataset, run
-        self.losses = losses
+        self.losses, self.folder = losses, folder
 
     def __call__(
         self, state: TrainState, metrics: MetricLogger | None, exact: Mapping[str, paddle.Tensor] | None = None
@@ -60,6 +62,7 @@ class Validator:
             self.dataset,
             batch_size=train.val_batch_size,
             num_workers=reading_processes(train.num_workers),
+            loader_timeout=train.loader_timeout,
             progress=False,
             loss=loss,
             **settings,
@@ -72,12 +75,12 @@ class Validator:
         if better:
             state.best = {"metric": train.metric, "score": score, "iteration": state.iteration}
             if distributed.rank() == 0:
-                save_best(self.run.save_dir, model_arrays(self.model, exact), self.run.to_yaml())
+                self.folder.save_best(model_arrays(self.model, exact), self.run.to_yaml(), state.best)
         if metrics:
             if self.run.use_vdl:
                 self._show(metrics, state.iteration, Predictor(**settings))
             metrics.evaluation(record)
-            plot_history(metrics.history, Path(self.run.save_dir) / "curve.png")
+            self._draw(metrics)
         if doubts := result.doubts(class_names(self.dataset)):
             logger.warning(f"warning: validation labels: {doubts}")
         best = f"best {train.metric} {state.best['score']:.4f} at iter {state.best['iteration']}"
@@ -87,6 +90,14 @@ class Validator:
         """Whether too many evaluations in a row were not better than the best."""
         patience = self.run.train.early_stop_intervals
         return patience is not None and state.stale >= patience
+
+    def _draw(self, metrics: MetricLogger) -> None:
+        """Draw the curve; a run does not end for want of it."""
+        path = Path(self.run.save_dir) / "curve.png"
+        try:
+            write_file(path, lambda partial: plot_history(metrics.history, partial))
+        except OSError as error:
+            logger.warning(f"warning: {path} cannot be written ({error.strerror})")
 
     def _show(self, metrics: MetricLogger, iteration: int, predictor: Predictor) -> None:
         chosen = evenly_spaced(len(self.dataset), IMAGES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,11 +11,16 @@ import numpy as np
 import paddle
 import pytest
 
+from paddleseg_ext.checkpoint import folders
 from paddleseg_ext.checkpoint import save as checkpoint
 from paddleseg_ext.errors import UserError
 
 KILLED, FINISHED = 9, 0
-STEPS = {os: ["fsync", "replace", "rename", "mkdir", "symlink", "unlink", "rmdir"], checkpoint.paddle: ["save"]}
+STEPS = {
+    os: ["fsync", "replace", "rename", "mkdir", "symlink", "unlink", "rmdir"],
+    checkpoint.paddle: ["save"],
+    folders: ["exchange"],
+}
 
 
 def make(iteration: int) -> checkpoint.Checkpoint:
@@ -62,35 +68,52 @@ def killed_at(step: int, work: Callable[[], None]) -> bool:
 
 
 @pytest.mark.usefixtures("inside")
-def test_a_checkpoint_remains_whenever_a_save_is_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("exchanging", [True, False])
+def test_a_checkpoint_remains_whenever_a_save_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchanging: bool
+) -> None:
     keep = 1
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # which matters to machines that lose power, not to a kill
+    if not exchanging:
+        monkeypatch.setattr(folders, "exchange", lambda *_: False)
 
     def work() -> None:
-        newest = checkpoint.save_checkpoint(tmp_path, make(30), keep)
-        checkpoint.save_best(tmp_path, make(30).weights, "")
-        checkpoint.update_record(newest, {"iteration": 30})
+        newest = checkpoint.save_checkpoint(tmp_path, make(30), keep) if exchanging else tmp_path / "iter_20"
+        checkpoint.save_best(tmp_path, make(30).weights, "", {"iteration": 30})
+        if exchanging:
+            checkpoint.update_record(newest, {"iteration": 30})
 
     steps = 0
     while True:
         for iteration in (10, 20):
             checkpoint.save_checkpoint(tmp_path, make(iteration), keep)
-        checkpoint.save_best(tmp_path, make(20).weights, "")
+        checkpoint.save_best(tmp_path, make(20).weights, "", {"iteration": 20})
+        (tmp_path / "best_model" / "notes.txt").write_text("mine")
         killed = killed_at(steps, work)
+        if not exchanging:
+            folders.sweep(tmp_path)  # as the next run does
         newest = checkpoint.latest_checkpoint(tmp_path)
         assert newest.name in ("iter_20", "iter_30")
         assert_is(checkpoint.load_checkpoint(newest), int(newest.name[5:]))
-        best = checkpoint.read_weights(tmp_path / "best_model" / checkpoint.WEIGHTS)["conv.weight"]
-        assert best[0, 0] in (20, 30)
+        assert len(best_iterations(tmp_path)) == 1
         if not killed:
             break
         # Files of the killed run do not affect the next one.
         checkpoint.save_checkpoint(tmp_path, make(40), keep)
         assert_is(checkpoint.load_checkpoint(tmp_path / "last"), 40)
-        assert not list(tmp_path.glob("*~"))
+        assert not list(tmp_path.glob(".*~")) and (tmp_path / "best_model" / "notes.txt").read_text() == "mine"
         for path in checkpoint.list_checkpoints(tmp_path):
-            checkpoint._remove(path)
+            folders.remove(path)
         steps += 1
-    assert newest.name == "iter_30" and steps > 20
+    assert newest.name == ("iter_30" if exchanging else "iter_20") and steps > 20
+
+
+def best_iterations(folder: Path) -> set[int]:
+    """What the files of the best model are of: one network if it is whole."""
+    best = folder / "best_model"
+    names = (checkpoint.WEIGHTS, "model.safetensors")
+    found = {int(checkpoint.read_weights(best / name)["conv.weight"][0, 0]) for name in names}
+    return found | {json.loads((best / "best.json").read_text())["iteration"]}
 
 
 def test_round_trip(tmp_path: Path) -> None:
@@ -104,7 +127,7 @@ def test_round_trip(tmp_path: Path) -> None:
 
 
 def test_checkpoints_are_sorted_by_number(tmp_path: Path) -> None:
-    for iteration in (9, 100, 20):
+    for iteration in (9, 20, 100):
         checkpoint.save_checkpoint(tmp_path, make(iteration), keep=2)
     assert [path.name for path in checkpoint.list_checkpoints(tmp_path)] == ["iter_20", "iter_100"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -49,3 +50,9 @@ def before_step(monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(Step, "__call__", step)
 
     return install
+
+
+@pytest.fixture(autouse=True)
+def _without_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It matters to machines that lose power, and takes most of the time of small trainings on a busy disk."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)

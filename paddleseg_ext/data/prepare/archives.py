@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
-from paddleseg_ext.checkpoint.atomic import TEMPORARY, write_file
+from paddleseg_ext.checkpoint.atomic import write_file
 from paddleseg_ext.errors import UserError, reason
 
 MOST_BYTES = 64 << 30  # the largest of the published archives unpacks to 12 GiB
@@ -95,7 +95,4 @@ def _extract(opened: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> 
         if left:
             raise zipfile.BadZipFile(f"'{member.filename}' is smaller than declared")
 
-    try:
-        write_file(path, write)
-    finally:
-        path.with_name(path.name + TEMPORARY).unlink(missing_ok=True)
+    write_file(path, write)

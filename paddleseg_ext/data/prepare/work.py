@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from paddleseg_ext.checkpoint.atomic import TEMPORARY, write_file
+from paddleseg_ext.checkpoint.atomic import write_file
 from paddleseg_ext.data.label_io import read_label
 from paddleseg_ext.errors import UserError, reason
 
@@ -142,10 +142,7 @@ def write_label(path: Path, ids: np.ndarray) -> None:
 def _write(path: Path, write: Callable[[Path], object]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            write_file(path, write)
-        finally:
-            path.with_name(path.name + TEMPORARY).unlink(missing_ok=True)
+        write_file(path, write)
     except OSError as error:
         raise UserError(f"{path}: it cannot be written ({reason(error)})") from error
 
