@@ -76,7 +76,11 @@ REFUSED = [
     ("loss.coef", [1, -0.4], "loss.coef.1: -0.4 is not allowed; it is a number, at least 0"),
     ("loss.coef", [0, 0], "loss.coef: [0, 0] is not allowed; one of them at least is above 0"),
     ("loss.coef", [float("nan"), 1], "loss.coef.0: nan"),
-    ("loss.coef", ["1", 1], "loss.coef.0: '1' is not allowed; it is a number, at least 0, at most 1e+06 (YAML takes 1 for text"),
+    (
+        "loss.coef",
+        ["1", 1],
+        "loss.coef.0: '1' is not allowed; it is a number, at least 0, at most 1e+06 (YAML takes",
+    ),
     ("loss.types.0.weight", [1, -1, 1], "loss.types.0.weight.1: -1"),
     ("loss.types.0.weight", [0, 0, 0], "loss.types.0.weight: [0, 0, 0]"),
     (
