@@ -14,6 +14,7 @@ from paddle import nn
 
 from paddleseg_ext.checkpoint import save
 from paddleseg_ext.compat.paddle import lr_scheduler
+from paddleseg_ext.data.classes import entries_of
 from paddleseg_ext.data.dataloader import load
 from paddleseg_ext.data.sampler import COUNTS, Batches, SampleStream
 from paddleseg_ext.errors import UserError
@@ -267,7 +268,8 @@ class Trainer:
         if self.ema:
             arrays.update(self.ema.arrays())
         weights = state_dict.model_arrays(self.model, self._masters())
-        whole = save.Checkpoint(weights, arrays, self._record(), self.config.to_yaml())
+        classes = entries_of(self.train_dataset)
+        whole = save.Checkpoint(weights, arrays, self._record(), self.config.to_yaml(), classes)
         save.save_checkpoint(self.config.save_dir, whole, self.config.train.keep_checkpoint_max)
 
     def _masters(self) -> dict[str, paddle.Tensor]:

@@ -11,7 +11,7 @@ import paddle
 from paddle import nn
 
 from paddleseg_ext.checkpoint.save import save_best
-from paddleseg_ext.data.classes import class_names, palette
+from paddleseg_ext.data.classes import class_names, entries_of, palette
 from paddleseg_ext.evaluation.evaluate import evaluate
 from paddleseg_ext.evaluation.predictor import Predictor
 from paddleseg_ext.runtime import distributed
@@ -72,7 +72,8 @@ class Validator:
         if better:
             state.best = {"metric": train.metric, "score": score, "iteration": state.iteration}
             if distributed.rank() == 0:
-                save_best(self.run.save_dir, model_arrays(self.model, exact), self.run.to_yaml())
+                weights = model_arrays(self.model, exact)
+                save_best(self.run.save_dir, weights, self.run.to_yaml(), entries_of(self.dataset))
         if metrics:
             if self.run.use_vdl:
                 self._show(metrics, state.iteration, Predictor(**settings))
