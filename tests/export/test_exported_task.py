@@ -7,19 +7,31 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import paddle
 import pytest
 from PIL import Image
 
+from paddleseg_ext.builder import Builder
 from paddleseg_ext.cli.main import main
 from paddleseg_ext.config.load import load_config
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.export.exported_model import exported_task
 from paddleseg_ext.export.exporter import REPORT
-from tests.cli.test_export import RESIZING, command, export, root  # noqa: F401
-from tests.tiny_run import CLASSES, write_config
+from tests.cli.test_export import RESIZING, command, export
+from tests.export.test_fuse_bn import with_statistics
+from tests.tiny_run import CLASSES, write_config, write_samples
 
 
-def predict(root: Path, *arguments: str) -> int:  # noqa: F811
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A network, its configuration and images."""
+    write_samples(tmp_path, 3)
+    model = with_statistics(Builder(load_config(write_config(tmp_path))).model)
+    paddle.save(model.state_dict(), str(tmp_path / "model.pdparams"))
+    return tmp_path
+
+
+def predict(root: Path, *arguments: str) -> int:
     target = ["--image_path", str(root / "image0.png"), "--save_dir", str(root / "found"), "--device", "cpu"]
     return main(["predict", *target, *arguments])
 
@@ -35,7 +47,7 @@ WINDOWS = {"is_slide": True, "crop_size": [16, 24], "stride": [8, 16]}
 
 
 @pytest.mark.parametrize("option", ["", "--with_normalize"])
-def test_no_configuration_is_needed(root: Path, option: str) -> None:  # noqa: F811
+def test_no_configuration_is_needed(root: Path, option: str) -> None:
     # With colors inside, the network takes 8 bits, so that nothing can be resized exactly before it.
     transforms, settings = (RESIZING[1:], WINDOWS) if option else (RESIZING, SCALES)
     section = {**load_config(root / "config.yml").dic["val_dataset"], "transforms": transforms}
@@ -66,14 +78,14 @@ def test_mistakes_are_told(
     root: Path,
     arguments: list[str],
     words: str,
-    capsys: pytest.CaptureFixture,  # noqa: F811
+    capsys: pytest.CaptureFixture,
 ) -> None:
     assert export(root, "--no_verify") == 0
     assert predict(root, *(str(root / "out") if word == "OUT" else word for word in arguments)) == 2
     assert words in capsys.readouterr().err
 
 
-def test_a_report_is_not_trusted(root: Path) -> None:  # noqa: F811
+def test_a_report_is_not_trusted(root: Path) -> None:
     assert export(root, "--no_verify") == 0
     folder = root / "out"
     assert len(exported_task(folder).classes) == CLASSES
