@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import copy
 import io
 import json
+import pickle
 import shutil
 import warnings
 from pathlib import Path
@@ -158,6 +160,7 @@ def test_pictures_in_a_notebook(root: Path) -> None:
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(pred[3:9]._repr_png_()))), shown[3:9])
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(drawn._repr_png_()))), drawn)
     assert type(pred == 1) is np.ndarray and (pred == 1).dtype == bool and np.isscalar(pred.max() + 0)
+    assert pickle.loads(pickle.dumps(pred))._repr_png_() == copy.deepcopy(pred)._repr_png_() == pred._repr_png_()
     assert pred.reshape(-1)._repr_png_() is None and drawn[..., 0]._repr_png_() is None
     rgb = np.asarray(Image.open(path))
     assert (model.overlay(path, opacity=0) == rgb).all() and (model.overlay(path, opacity=1) == shown).all()

@@ -57,17 +57,24 @@ class LabelMap(_Shown):
     @classmethod
     def of(cls, pred: np.ndarray, classes: Sequence[str], palette: np.ndarray) -> LabelMap:
         """Class ids, in the smallest type that holds those of all classes."""
-        found = np.asarray(pred).astype(np.uint8 if len(classes) <= 256 else np.uint16, copy=False).view(cls)
-        found.classes, found.palette = classes, palette
-        return found
+        return _labeled(np.asarray(pred).astype(np.uint8 if len(classes) <= 256 else np.uint16), classes, palette)
 
     def __array_finalize__(self, source: Any) -> None:
         self.classes = getattr(source, "classes", ())
         self.palette = getattr(source, "palette", generic_palette(256))
 
+    def __reduce__(self) -> Any:  # for pickle, which keeps of an array nothing but its numbers
+        return _labeled, (_plain(self), self.classes, self.palette)
+
     def _picture(self) -> np.ndarray | None:
         is_map = self.ndim == 2 and self.dtype.kind == "u" and self.size
         return color(_plain(self), self.palette) if is_map else None
+
+
+def _labeled(pred: np.ndarray, classes: Sequence[str], palette: np.ndarray) -> LabelMap:
+    found = pred.view(LabelMap)
+    found.classes, found.palette = classes, palette
+    return found
 
 
 def _plain(value: Any) -> Any:

@@ -11,6 +11,7 @@ import paddle
 import pytest
 from PIL import Image
 
+import paddleseg_ext
 from paddleseg_ext.builder import Builder
 from paddleseg_ext.cli.main import main
 from paddleseg_ext.config.load import load_config
@@ -108,3 +109,20 @@ def test_a_report_is_not_trusted(root: Path) -> None:
             exported_task(folder)
         assert str(folder / REPORT) in str(error.value)
     assert not (root / "drawn").exists()
+
+
+def test_class_ids_alone_in_python(root: Path) -> None:
+    weights = paddleseg_ext.load(root / "model.pdparams", root / "config.yml", device="cpu")
+    assert export(root, "--no_verify") == 0
+    model = paddleseg_ext.load(root / "out", device="cpu", backend="paddle")
+    pred = model.predict(root / "image0.png")
+    assert pred.dtype == np.uint8 and len(np.unique(pred)) > 1
+    np.testing.assert_array_equal(pred, weights.predict(root / "image0.png"))
+    for call, words in [
+        (lambda: model.logits(root / "image0.png"), "exported with output_op argmax and gives class ids only"),
+        (lambda: model.predict(root / "image0.png", **WINDOWS), "export it with output_op none"),
+        (lambda: weights.save(root / "out"), "it holds an exported network; choose another"),
+        (lambda: paddleseg_ext.load(root / "out", backend="onnx"), "it holds paddle, not onnx"),
+    ]:
+        with pytest.raises(UserError, match=words):
+            call()
