@@ -68,7 +68,7 @@ def load(
             return _untrained(place, device, settings, pretrained)
         found = load_config(_config_of(place, config))
         builder = Builder(found, pretrained=False)
-        task = _with_classes(builder.task, place)
+        task = with_classes_of(place, builder.task)
         return Segmentor(builder.model_with(place), task, found, device, str(source), settings)
 
 
@@ -103,9 +103,13 @@ def _config_of(place: Path, config: str | Path | None) -> Path:
     return beside
 
 
-def _with_classes(task: Task, place: Path) -> Task:
-    """The classes that stand beside the weights, which were trained on them, before those of the configuration."""
-    found = read_class_entries(read_classes(place))
+def with_classes_of(weights: str | Path | None, task: Task) -> Task:
+    """A task with the classes that stand beside the weights, which were trained on them, if there are as many.
+
+    Raises:
+        UserError: What stands there is damaged.
+    """
+    found = read_class_entries(read_classes(Path(weights))) if weights is not None else None
     return replace(task, classes=found[0], palette=found[1]) if found and len(found[0]) == len(task.classes) else task
 
 

@@ -7,6 +7,7 @@ import copy
 import sys
 from typing import Any
 
+from paddleseg_ext.api import with_classes_of
 from paddleseg_ext.builder import Builder, load_config
 from paddleseg_ext.cli.common import add_config_arguments, output_folder, whole
 from paddleseg_ext.cli.model_args import load_model
@@ -50,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("--opset: without --format onnx or both there is no effect; add it or leave it out")
     set_device(args.device)
     builder = Builder(config)
-    task = builder.task
+    task = with_classes_of(args.model_path, builder.task)
     export = Export(
         formats=FORMATS[args.format],
         output_op=args.output_op,

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from paddleseg_ext.api import with_classes_of
 from paddleseg_ext.builder import Builder, load_config
 from paddleseg_ext.cli.common import add_config_arguments, output_folder, whole
 from paddleseg_ext.cli.model_args import add_applying_arguments, model_of, predictor_settings
@@ -104,7 +105,7 @@ def _task_of(args: argparse.Namespace) -> tuple[Builder | None, Task]:
     if args.config is not None:
         builder = Builder(load_config(args.config, opts=args.opts))
         set_device(args.device)
-        return builder, builder.task
+        return builder, with_classes_of(args.model_path, builder.task)
     if args.exported is None:
         raise UserError("--config: give the YAML file, or by --exported a folder that `export` wrote")
     if args.opts:
