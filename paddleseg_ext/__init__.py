@@ -8,7 +8,9 @@ from __future__ import annotations
 
 __version__ = "0.1.0"
 
+import importlib  # noqa: E402
 import warnings  # noqa: E402
+from typing import TYPE_CHECKING, Any  # noqa: E402
 
 from paddleseg_ext.compat.environment import (  # noqa: E402
     interruptible,
@@ -64,4 +66,20 @@ speed_up_normalize()
 read_files_by(read_image, read_label, check_pair)
 read_weights_by(read_weights, local_file)
 
-__all__ = ["Builder", "EncoderDecoder", "UserError", "build_model", "load_config", "load_weights"]
+if TYPE_CHECKING:
+    from paddleseg_ext.api import load
+    from paddleseg_ext.inference import Segmentor
+
+__all__ = ["Builder", "EncoderDecoder", "Segmentor", "UserError", "build_model", "load", "load_config", "load_weights"]
+
+LATER = {"load": "api", "Segmentor": "inference"}  # with what they draw and export by, they take time to import
+
+
+def __getattr__(name: str) -> Any:
+    if name in LATER:
+        return getattr(importlib.import_module(f"paddleseg_ext.{LATER[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *LATER})

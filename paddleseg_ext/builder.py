@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Callable
 
 import paddle
@@ -19,9 +20,13 @@ from paddleseg_ext.checkpoint.download import local_file
 from paddleseg_ext.checkpoint.load import load_weights
 from paddleseg_ext.compat.paddleseg import quiet
 from paddleseg_ext.config.load import load_config
+from paddleseg_ext.data.checks import check_preprocessing
+from paddleseg_ext.data.classes import class_names, palette
 from paddleseg_ext.data.description import describe
+from paddleseg_ext.data.image_decoding import check_range
 from paddleseg_ext.data.pairs import read_pairs
 from paddleseg_ext.errors import UserError, reason
+from paddleseg_ext.evaluation.task import Task
 from paddleseg_ext.registry import argument_names, closest, unknown_argument
 
 CHANNELS_LAST = "Of PaddleSeg's backbones ResNet18_vd to ResNet152_vd have it."
@@ -105,6 +110,16 @@ class Builder(SegBuilder):
                 load_weights(model, local_file(whole, "model.pretrained"), complete=False)
         return model
 
+    def model_with(self, weights: str | Path) -> nn.Layer:
+        """The model with trained weights, all of it; those for the start of a training are not fetched.
+
+        Raises:
+            UserError: As `load_weights`.
+        """
+        self.pretrained = False
+        load_weights(self.model, weights)
+        return self.model
+
     @cached_property
     def loss(self) -> dict[str, list]:
         return self._in_section("loss", SegBuilder.loss.func)
@@ -141,6 +156,20 @@ class Builder(SegBuilder):
     def val_transforms(self) -> list:
         return self._in_section("val_dataset.transforms", SegBuilder.val_transforms.func)
 
+    @cached_property
+    def task(self) -> Task:
+        """What the section `val_dataset` says of images and classes; the data need not be there."""
+        section, known = self.config.val_dataset_cfg, self.val_dataset_class
+        if not hasattr(known, "NUM_CLASSES"):
+            if not section.get("num_classes"):
+                raise UserError("val_dataset: num_classes is missing, the number of classes")
+            known = SimpleNamespace(num_classes=section["num_classes"])
+        channels, image_range = int(section.get("img_channels", 3)), section.get("image_range")
+        check_range(image_range)
+        check_preprocessing(self.val_transforms, channels, self.config.dic["model"])
+        test_config = self.config.test_config
+        return Task(class_names(known), palette(known), self.val_transforms, channels, image_range, test_config)
+
     def _in_section(self, name: str, build: Callable[[SegBuilder], Any]) -> Any:
         """Build a section as PaddleSeg does, and name it and its folder when that fails."""
         try:
@@ -166,6 +195,21 @@ def _wrong_in_list(section: Mapping[str, Any]) -> str | None:
     except UserError as error:
         return str(error)
     return None
+
+
+def build_transforms(entries: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """PaddleSeg's transforms from entries as a configuration has them; nothing but transforms is built.
+
+    Raises:
+        UserError: An entry is none of a registered transform, or its constructor refuses it.
+    """
+    for entry in entries:
+        if not isinstance(entry, Mapping) or entry.get("type") not in list(manager.TRANSFORMS.components_dict):
+            kind = entry.get("type") if isinstance(entry, Mapping) else entry
+            raise UserError(f"transforms: {kind!r} is no known transform; one of your own has to be imported before")
+    builder = Builder(SimpleNamespace())
+    builder.comp_list = [manager.TRANSFORMS]
+    return [builder.build_component(dict(entry)) for entry in entries]
 
 
 def build_model(path: str | Path, *, pretrained: bool = True, **overrides: Any) -> nn.Layer:

@@ -11,7 +11,7 @@ from pathlib import Path
 from paddleseg_ext.checkpoint.atomic import sync, temporary
 
 OWN_FILES = frozenset(
-    {"model.pdparams", "model.safetensors", "training.safetensors", "training.json", "config.yml", "best.json"}
+    "model.pdparams model.safetensors training.safetensors training.json config.yml classes.json best.json".split()
 )
 """Files of a checkpoint and of the best model; what else a user keeps among them stays."""
 

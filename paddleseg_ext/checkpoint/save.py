@@ -9,8 +9,9 @@ by `paddleseg_ext.checkpoint.load`, the rest as safetensors and JSON.
     iter_N/training.safetensors   optimizer state and other arrays of the training state, by name
     iter_N/training.json          iteration, position in the data, best evaluation, schedule
     iter_N/config.yml             the complete configuration
+    iter_N/classes.json           names and colors of the classes
     last                          link to the newest checkpoint
-    best_model/                   weights of the best evaluation, also as safetensors
+    best_model/                   weights of the best evaluation, also as safetensors, with configuration and classes
     best_model/best.json          which evaluation: metric, score, iteration
 """
 
@@ -20,9 +21,10 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import paddle
@@ -36,6 +38,7 @@ from paddleseg_ext.errors import UserError, reason
 WEIGHTS, TENSORS = "model.pdparams", "model.safetensors"
 ARRAYS, RECORD, CONFIG = "training.safetensors", "training.json", "config.yml"
 BEST, BEST_RECORD = "best_model", "best.json"
+CLASSES = "classes.json"
 
 
 @dataclass
@@ -47,12 +50,14 @@ class Checkpoint:
         arrays: Optimizer state and other arrays, by name.
         record: Values for JSON; ``record["iteration"]`` is the number of finished iterations.
         config: The configuration as YAML text.
+        classes: Names and colors, see `data.classes.class_entries`; written, but not read for resuming.
     """
 
     weights: dict[str, np.ndarray]
     arrays: dict[str, np.ndarray]
     record: dict
     config: str = ""
+    classes: Sequence[dict] = ()
 
 
 def save_checkpoint(
@@ -85,6 +90,7 @@ def save_checkpoint(
         write_file(partial / TENSORS, lambda path: save_file(checkpoint.weights, path))
         write_file(partial / ARRAYS, lambda path: save_file(checkpoint.arrays, path))
         write_file(partial / CONFIG, lambda path: path.write_text(checkpoint.config, encoding="utf-8"))
+        _write_classes(partial, checkpoint.classes)
         write_json(partial / RECORD, checkpoint.record)
         approve()
         if os.path.lexists(target):
@@ -108,9 +114,13 @@ def save_weights(weights: dict[str, np.ndarray], path: Path) -> None:
 
 
 def save_best(
-    folder: str | Path, weights: dict[str, np.ndarray], config: str, best: Mapping[str, object] | None = None
+    folder: str | Path,
+    weights: dict[str, np.ndarray],
+    config: str,
+    best: Mapping[str, object] | None = None,
+    classes: Sequence[dict] = (),
 ) -> None:
-    """Write weights, configuration and the evaluation's `metric`, `score` and `iteration` to ``folder/best_model``.
+    """Write weights, configuration, classes and the evaluation (metric, score, iteration) to ``folder/best_model``.
 
     Raises:
         OSError: The system refuses; the folder is as before.
@@ -120,14 +130,52 @@ def save_best(
     partial = temporary(target)
     try:
         partial.mkdir()
-        write_file(partial / CONFIG, lambda path: path.write_text(config, encoding="utf-8"))
-        write_file(partial / WEIGHTS, lambda path: save_weights(weights, path))
-        write_file(partial / TENSORS, lambda path: save_file(weights, path))
+        save_model(partial, weights, config, classes)
         write_json(partial / BEST_RECORD, dict(best or {}))
         replace(partial, target)
     except BaseException:  # a signal, too
         sweep(target.parent)
         raise
+
+
+def save_model(folder: Path, weights: dict[str, np.ndarray], config: str, classes: Sequence[dict] = ()) -> None:
+    """Write weights, configuration and classes (see `Checkpoint`) into a folder, each file atomically."""
+    write_file(folder / CONFIG, lambda path: path.write_text(config, encoding="utf-8"))
+    _write_classes(folder, classes)
+    write_file(folder / WEIGHTS, lambda path: save_weights(weights, path))
+    write_file(folder / TENSORS, lambda path: save_file(weights, path))
+
+
+def read_classes(place: Path) -> Any:
+    """What stands beside weights about their classes, in the form of `Checkpoint.classes`, unchecked; or None.
+
+    Args:
+        place: A folder, whose ``classes.json`` is meant; or a file, for which it may also be in the record that
+            `convert` wrote: ``NAME.json`` with ``classes`` and ``palette``.
+
+    Raises:
+        UserError: The file is damaged.
+    """
+    folder = place if place.is_dir() else place.parent
+    if place.is_file() and place.with_suffix(".json").is_file():
+        record = _read_json(place.with_suffix(".json"))
+        names, colors = (record.get(key) if isinstance(record, dict) else None for key in ("classes", "palette"))
+        if isinstance(names, list) and isinstance(colors, list):
+            return [{"name": name, "color": color} for name, color in zip(names, colors)]
+    return _read_json(folder / CLASSES) if (folder / CLASSES).is_file() else None
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} cannot be read: {reason(error)}") from error
+
+
+def _write_classes(folder: Path, classes: Sequence[dict]) -> None:
+    if classes:
+        text = json.dumps(list(classes), indent=1, ensure_ascii=False)
+        write_file(folder / CLASSES, lambda path: path.write_text(text, encoding="utf-8"))
 
 
 def update_record(checkpoint: Path, record: dict) -> None:

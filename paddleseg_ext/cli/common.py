@@ -17,9 +17,9 @@ from paddleseg_ext.config.values import Allowed
 from paddleseg_ext.runtime.device import DEVICES
 
 
-def add_config_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add ``--config`` (required), ``--opts`` and ``--device``."""
-    parser.add_argument("--config", required=True, help="the YAML file")
+def add_config_arguments(parser: argparse.ArgumentParser, required: bool = True) -> None:
+    """Add ``--config``, ``--opts`` and ``--device``."""
+    parser.add_argument("--config", required=required, help="the YAML file")
     parser.add_argument(
         "--opts",
         nargs="+",

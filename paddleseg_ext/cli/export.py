@@ -7,11 +7,11 @@ import copy
 import sys
 from typing import Any
 
+from paddleseg_ext.api import with_classes_of
 from paddleseg_ext.builder import Builder, load_config
 from paddleseg_ext.cli.common import add_config_arguments, output_folder, whole
-from paddleseg_ext.cli.model_args import class_source, load_model
-from paddleseg_ext.data.checks import check_preprocessing
-from paddleseg_ext.data.classes import class_names, palette
+from paddleseg_ext.cli.model_args import load_model
+from paddleseg_ext.data.classes import class_entries
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.export.exporter import FORMATS, Export, VerificationError
 from paddleseg_ext.export.formats import OPSETS
@@ -46,22 +46,27 @@ def run(args: argparse.Namespace) -> int:
     """Export, verify and tell what was written."""
     config = load_config(args.config, opts=args.opts)
     transforms = copy.deepcopy(config.val_dataset_cfg.get("transforms") or [])
-    channels = int(config.val_dataset_cfg.get("img_channels", 3))
-    shape = _shape(args.input_shape, channels)
+    shape = _shape(args.input_shape, int(config.val_dataset_cfg.get("img_channels", 3)))
     if args.opset and "onnx" not in FORMATS[args.format]:
         raise UserError("--opset: without --format onnx or both there is no effect; add it or leave it out")
     set_device(args.device)
     builder = Builder(config)
-    check_preprocessing(builder.val_transforms, channels, config.dic["model"])
+    task = with_classes_of(args.model_path, builder.task)
     export = Export(
         formats=FORMATS[args.format],
         output_op=args.output_op,
         shape=shape,
         opset=args.opset or OPSET,
-        colors=Colors.of(builder.val_transforms, channels) if args.with_normalize else None,
+        colors=Colors.of(task.transforms, task.channels) if args.with_normalize else None,
         verify=not args.no_verify,
         transforms=transforms,
-        about={"config": args.config, "model_path": args.model_path, "classes": _classes(builder)},
+        about={
+            "config": args.config,
+            "model_path": args.model_path,
+            "classes": class_entries(task.classes, task.palette),
+            "preprocessing": {"transforms": transforms, "image_range": task.image_range},
+            "test_config": task.settings({}),
+        },
     )
     model = load_model(builder, args.model_path)
     model.eval()
@@ -97,9 +102,3 @@ def _shape(given: list[int] | None, channels: int) -> InputShape:
         )
     count, height, width = (None if n == -1 else n for n in (shape[0], *shape[2:]))
     return count, channels, height, width
-
-
-def _classes(builder: Builder) -> list[dict]:
-    """Names and colors by class id, so that whoever has the exported folder can draw its masks."""
-    source = class_source(builder)
-    return [{"name": name, "color": color} for name, color in zip(class_names(source), palette(source).tolist())]

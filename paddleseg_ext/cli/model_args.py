@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import argparse
-from types import SimpleNamespace
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from paddle import nn
-from paddleseg.cvlibs import Config
 
 from paddleseg_ext.builder import Builder
-from paddleseg_ext.checkpoint.load import load_weights
 from paddleseg_ext.cli.common import number, whole
 from paddleseg_ext.config.arguments import LARGEST_MAP
 from paddleseg_ext.errors import UserError
-from paddleseg_ext.evaluation.predictor import read_test_config
+from paddleseg_ext.evaluation.task import AUGMENTED, SLIDING, merged_settings
 from paddleseg_ext.export.exported_model import ExportedModel
 from paddleseg_ext.export.runtimes import BACKENDS
 from paddleseg_ext.runtime.amp import TYPES
-
-AUGMENTED = ("scales", "flip_horizontal", "flip_vertical")
-SLIDING = ("crop_size", "stride", "window_batch")
 
 
 def add_applying_arguments(parser: argparse.ArgumentParser, aug_flag: str) -> None:
@@ -50,20 +45,14 @@ def add_applying_arguments(parser: argparse.ArgumentParser, aug_flag: str) -> No
     parser.add_argument("--precision", choices=list(TYPES), help="fp16 or bf16: mixed precision on a GPU")
 
 
-def predictor_settings(args: argparse.Namespace, config: Config, aug_flag: str) -> dict[str, Any]:
-    """The arguments of `Predictor`: the configuration's `test_config`, replaced by the flags that are given.
+def predictor_settings(args: argparse.Namespace, test_config: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of `Predictor`: those of `test_config`, replaced by the flags that are given.
 
     Raises:
         UserError: A value is not allowed, or a flag is given that has no effect without another.
     """
     given = {key: getattr(args, key) for key in ("aug_eval", "is_slide", *AUGMENTED, *SLIDING, "precision")}
-    given = {key: value for key, value in given.items() if value not in (None, False)}
-    settings = {**config.test_config, **given}
-    for switch, flag, keys in (("aug_eval", aug_flag, AUGMENTED), ("is_slide", "is_slide", SLIDING)):
-        idle = [f"--{key}" for key in keys if key in given]
-        if idle and not settings.get(switch):
-            raise UserError(f"{', '.join(idle)}: without --{flag} there is no effect; add it or leave them out")
-    return read_test_config(settings)
+    return merged_settings(test_config, {key: value for key, value in given.items() if value is not False})
 
 
 def load_model(builder: Builder, model_path: str | None) -> nn.Layer:
@@ -76,19 +65,18 @@ def load_model(builder: Builder, model_path: str | None) -> nn.Layer:
     Raises:
         UserError: There are no weights, or they do not fit.
     """
-    config = builder.config.dic["model"]
-    if model_path is None:
-        if not config.get("pretrained"):
-            raise UserError("--model_path: give the trained weights, e.g. output/best_model/model.pdparams")
-        return builder.model
-    builder.pretrained = False
-    model = builder.model
-    load_weights(model, model_path)
-    return model
+    if model_path is None and not builder.config.dic["model"].get("pretrained"):
+        raise UserError("--model_path: give the trained weights, e.g. output/best_model/model.pdparams")
+    return builder.model if model_path is None else builder.model_with(model_path)
 
 
-def model_of(args: argparse.Namespace, builder: Builder) -> nn.Layer:
+def model_of(args: argparse.Namespace, builder: Builder | None, transforms: Sequence[Any]) -> nn.Layer:
     """The network that ``--exported`` or ``--model_path`` names.
+
+    Args:
+        args: Of `add_applying_arguments`.
+        builder: Of the configuration, which ``--exported`` can do without.
+        transforms: What prepares the images.
 
     Raises:
         UserError: As `load_model` and `ExportedModel`; or flags that exclude each other.
@@ -96,17 +84,10 @@ def model_of(args: argparse.Namespace, builder: Builder) -> nn.Layer:
     if args.exported is None:
         if args.backend:
             raise UserError("--backend: without --exported there is no effect; add it or leave it out")
+        assert builder is not None  # only --exported does without
         return load_model(builder, args.model_path)
     if args.model_path:
         raise UserError("--exported and --model_path: give one of them")
     if args.precision not in (None, "fp32"):
         raise UserError(f"--precision {args.precision}: an exported network keeps the precision it was exported in")
-    return ExportedModel(args.exported, args.backend, builder.val_transforms)
-
-
-def class_source(builder: Builder) -> Any:
-    """What `class_names` and `palette` take, without the data: the class, or a stand-in that knows `num_classes`."""
-    dataset = builder.val_dataset_class
-    if hasattr(dataset, "NUM_CLASSES"):
-        return dataset
-    return SimpleNamespace(num_classes=builder.config.val_dataset_cfg["num_classes"])
+    return ExportedModel(args.exported, args.backend, transforms)

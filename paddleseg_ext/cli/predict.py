@@ -3,33 +3,32 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
-from paddleseg.transforms import Compose
 from tqdm import tqdm
 
+from paddleseg_ext.api import with_classes_of
 from paddleseg_ext.builder import Builder, load_config
 from paddleseg_ext.cli.common import add_config_arguments, output_folder, whole
-from paddleseg_ext.cli.model_args import add_applying_arguments, class_source, model_of, predictor_settings
-from paddleseg_ext.data.checks import check_preprocessing
-from paddleseg_ext.data.classes import class_names, palette
-from paddleseg_ext.data.image_decoding import check_range
+from paddleseg_ext.cli.model_args import add_applying_arguments, model_of, predictor_settings
 from paddleseg_ext.data.image_io import (
     Source,
     Video,
     find_images,
     is_video,
-    read_image,
     save_image,
     save_pred,
     to_rgb,
 )
 from paddleseg_ext.errors import UserError
-from paddleseg_ext.evaluation.predictor import Predictor, evaluating
 from paddleseg_ext.evaluation.submission import BENCHMARKS, Submission
+from paddleseg_ext.evaluation.task import Task
+from paddleseg_ext.export.exported_model import exported_task
+from paddleseg_ext.inference import Segmentor
 from paddleseg_ext.runtime import distributed
 from paddleseg_ext.runtime.device import set_device
 from paddleseg_ext.visualization.draw import add_legend, color, overlay, save_color
@@ -40,7 +39,7 @@ Predict = Callable[[np.ndarray], np.ndarray]  # image as read, BGR, to (H, W) cl
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments, under PaddleSeg's names where it has them."""
-    add_config_arguments(parser)
+    add_config_arguments(parser, required=False)
     add_applying_arguments(parser, "aug_pred")
     parser.add_argument("--image_path", required=True, help="image, folder, list of images (.txt) or video")
     parser.add_argument(
@@ -60,15 +59,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Predict everything under ``--image_path``."""
-    config = load_config(args.config, opts=args.opts)
-    settings = predictor_settings(args, config, "aug_pred")
-    set_device(args.device)
-    builder = Builder(config)
+    builder, task = _task_of(args)
+    settings = predictor_settings(args, task.test_config)
     save_dir, video = Path(args.save_dir), is_video(args.image_path)
     sources = [] if video else find_images(args.image_path)
     _refuse_overwriting([source.path for source in sources], [source.target for source in sources], save_dir)
-    classes = class_source(builder)
-    names, colors = class_names(classes), _custom(palette(classes), args.custom_color)
+    names, colors = task.classes, _custom(task.palette, args.custom_color)
     submission = None
     if args.submission_count and not args.submission:
         raise UserError("--submission_count: without --submission there is no effect; add it or leave it out")
@@ -78,31 +74,24 @@ def run(args: argparse.Namespace) -> int:
         folder = save_dir / f"submission_{args.submission}"
         images = [source.path for source in sources]
         submission = Submission(BENCHMARKS[args.submission], images, len(names), folder, args.submission_count)
-
-    channels = int(config.val_dataset_cfg.get("img_channels", 3))
-    image_range = config.val_dataset_cfg.get("image_range")
-    check_range(image_range)
-    if video and channels not in (1, 3):
-        raise UserError(f"{args.image_path}: a video has 3 channels, and val_dataset.img_channels is {channels}")
-    check_preprocessing(builder.val_transforms, channels, config.dic["model"])
-    model = model_of(args, builder)
-    predictor, transforms = Predictor(**settings), Compose(builder.val_transforms, img_channels=channels)
+    if video and task.channels not in (1, 3):
+        raise UserError(f"{args.image_path}: a video has 3 channels, and val_dataset.img_channels is {task.channels}")
+    model = Segmentor(model_of(args, builder, task.transforms), replace(task, test_config=settings), device=args.device)
 
     def predict(image: np.ndarray) -> np.ndarray:
-        return predictor.predict_picture(model, transforms, image)
+        return np.asarray(model.label_maps([image])[0])
 
-    with evaluating(model):
-        if video:
-            _predict_video(Path(args.image_path), save_dir, predict, colors, channels)
-            return 0
-        distributed.init()
-        rank, world_size = distributed.rank(), distributed.world_size()
-        for source in tqdm(sources[rank::world_size], unit="image", disable=True if rank > 0 else None, leave=False):
-            image = read_image(source.path, channels, image_range)
-            pred = predict(image)
-            _save(source, save_dir, image, pred, colors, names)
-            if submission:
-                submission.write(source.path, pred)
+    if video:
+        _predict_video(Path(args.image_path), save_dir, predict, colors, task.channels)
+        return 0
+    distributed.init()
+    rank, world_size = distributed.rank(), distributed.world_size()
+    for source in tqdm(sources[rank::world_size], unit="image", disable=True if rank > 0 else None, leave=False):
+        image = task.read(source.path)
+        pred = predict(image)
+        _save(source, save_dir, image, pred, colors, names)
+        if submission:
+            submission.write(source.path, pred)
     distributed.barrier()
     if rank == 0:
         print(f"{len(sources)} images: {', '.join(str(save_dir / kind) for kind in KINDS)}")
@@ -111,8 +100,22 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _task_of(args: argparse.Namespace) -> tuple[Builder | None, Task]:
+    """What the network was trained for, and the builder of its configuration unless an export stands alone."""
+    if args.config is not None:
+        builder = Builder(load_config(args.config, opts=args.opts))
+        set_device(args.device)
+        return builder, with_classes_of(args.model_path, builder.task)
+    if args.exported is None:
+        raise UserError("--config: give the YAML file, or by --exported a folder that `export` wrote")
+    if args.opts:
+        raise UserError("--opts: without --config there is no effect; add it or leave it out")
+    set_device(args.device)
+    return None, exported_task(args.exported)
+
+
 def _save(
-    source: Source, save_dir: Path, image: np.ndarray, pred: np.ndarray, colors: np.ndarray, names: list[str]
+    source: Source, save_dir: Path, image: np.ndarray, pred: np.ndarray, colors: np.ndarray, names: Sequence[str]
 ) -> None:
     rgb = to_rgb(image)
     save_pred(save_dir / "ids" / source.target, pred)

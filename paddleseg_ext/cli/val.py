@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Evaluate, print the table and write what was asked for."""
     config = load_config(args.config, opts=args.opts)
-    settings = predictor_settings(args, config, "aug_eval")
+    settings = predictor_settings(args, config.test_config)
     if args.num_pictures and not args.pictures:
         raise UserError("--num_pictures: without --pictures there is no effect; add it or leave it out")
     set_device(args.device)
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     check_files(dataset, "val_dataset")
     check_transforms(dataset, "val_dataset", evaluated=True)
     check_channels({"val_dataset": channels_of(dataset)}, config.dic["model"])
-    model = model_of(args, builder)
+    model = model_of(args, builder, builder.val_transforms)
     reading = {"batch_size": args.batch_size, "num_workers": reading_processes(args.num_workers)}
     reading["loader_timeout"] = args.loader_timeout
     result = evaluate(model, dataset, boundary=args.boundary, **reading, **settings)

@@ -7,6 +7,7 @@ and the CamVid database (its colors for the 11 classes of the SegNet split).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,31 @@ def palette(dataset: Any) -> np.ndarray:
     if colors is None:
         colors = generic_palette(_num_classes(dataset))
     return np.array(colors, np.uint8)
+
+
+def class_entries(names: Sequence[str], colors: np.ndarray) -> list[dict[str, Any]]:
+    """Names and (K, 3) colors as files for others keep them: ``[{"name": "road", "color": [128, 64, 128]}, …]``."""
+    return [{"name": name, "color": color} for name, color in zip(names, np.asarray(colors).tolist())]
+
+
+def entries_of(dataset: Any) -> list[dict[str, Any]]:
+    """`class_entries` of a data set's classes, or none where it has no number of them."""
+    if not (getattr(dataset, "num_classes", None) or getattr(dataset, "NUM_CLASSES", None)):
+        return []
+    return class_entries(class_names(dataset), palette(dataset))
+
+
+def read_class_entries(entries: Any) -> tuple[list[str], np.ndarray] | None:
+    """The inverse of `class_entries`; None where it is something else, as a file may hold anything."""
+    try:
+        names, colors = [entry["name"] for entry in entries], [entry["color"] for entry in entries]
+    except (TypeError, KeyError):
+        return None
+    numbers = [number for color in colors if isinstance(color, list) and len(color) == 3 for number in color]
+    fits = len(numbers) == 3 * len(names) > 0 and all(isinstance(name, str) for name in names)
+    if not fits or not all(isinstance(number, int) and 0 <= number <= 255 for number in numbers):
+        return None
+    return names, np.array(numbers, np.uint8).reshape(-1, 3)
 
 
 @cache

@@ -117,7 +117,7 @@ def check_range(image_range: object) -> None:
         )
 
 
-def from_range(image: np.ndarray, path: Path, image_range: Sequence[float]) -> np.ndarray:
+def from_range(image: np.ndarray, path: Path | str, image_range: Sequence[float]) -> np.ndarray:
     """Scale `image_range` to 0 … 255.
 
     Raises:
@@ -132,7 +132,7 @@ def from_range(image: np.ndarray, path: Path, image_range: Sequence[float]) -> n
     return np.rint((image.astype(np.float64) - low) * (255 / (high - low))).astype(np.uint8)
 
 
-def to_8_bits(image: np.ndarray, path: Path) -> np.ndarray:
+def to_8_bits(image: np.ndarray, path: Path | str) -> np.ndarray:
     """Scale 16 bits to 8; what uses a small part of the range was recorded with fewer bits and would come out black.
 
     Raises:

@@ -7,11 +7,10 @@ the original image), except that windows are summed in float32 instead of float6
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-import numpy as np
 import paddle
 from paddle import nn
 
@@ -104,15 +103,6 @@ class Predictor:
                 preds = [score_maps.concat(of_one_image) for of_one_image in zip(*parts)]
                 return [_restore(pred, info) for pred, info in zip(preds, trans_infos)]
             return [score_maps.argmax(logits[0]) for logits in self._original_logits(model, images, trans_infos)]
-
-    def predict_picture(self, model: nn.Layer, transforms: Callable[[dict], dict], picture: np.ndarray) -> np.ndarray:
-        """Class ids (H, W) of a picture as OpenCV reads it: (H, W, 3) BGR or (H, W) gray.
-
-        `transforms` is PaddleSeg's `Compose`; otherwise as `predict`.
-        """
-        sample = transforms({"img": picture.astype("float32"), "trans_info": []})
-        (pred,) = self.predict(model, paddle.to_tensor(sample["img"][None]), [sample["trans_info"]])
-        return np.asarray(pred)
 
     def predict_whole(
         self, model: nn.Layer, images: paddle.Tensor, trans_infos: Sequence[TransInfo]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,14 @@ import numpy as np
 import paddle
 from paddle import nn
 
+from paddleseg_ext.builder import build_transforms
 from paddleseg_ext.checkpoint.atomic import digest
+from paddleseg_ext.data.checks import refuse_random
+from paddleseg_ext.data.classes import read_class_entries
+from paddleseg_ext.data.image_decoding import check_range
 from paddleseg_ext.errors import UserError, reason
-from paddleseg_ext.export.exporter import REPORT
+from paddleseg_ext.evaluation.task import Task
+from paddleseg_ext.export.exporter import DEPLOY, REPORT
 from paddleseg_ext.export.formats import ONNX_NAME
 from paddleseg_ext.export.runtimes import open_runner
 from paddleseg_ext.export.wrapper import OUTPUTS, Colors
@@ -43,7 +49,7 @@ class ExportedModel(nn.Layer):
     def __init__(self, folder: str | Path, backend: str | None = None, transforms: Sequence[Any] = ()) -> None:
         super().__init__()
         folder = Path(folder)
-        report = _read_report(folder)
+        report = read_report(folder)
         self.output_op, self.sizes = report["output_op"], report["input"]["shape"]
         self.outputs_labels = self.output_op == "argmax"
         there = [name for name, file in FILES.items() if file in report["files"]]
@@ -58,6 +64,12 @@ class ExportedModel(nn.Layer):
                 raise UserError(f"{folder / name}: damaged, or not what was exported; export again")
         self.runner = open_runner(folder, backend)
         self.folder = folder
+
+    def copy_to(self, folder: Path) -> None:
+        """Copy the folder's files, those that `export` wrote, into another one."""
+        for name in (*read_report(self.folder)["files"], DEPLOY, REPORT):
+            if (self.folder / name).is_file() and self.folder.resolve() != folder.resolve():
+                shutil.copyfile(self.folder / name, folder / name)
 
     def forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
         if any(fixed not in (-1, given) for fixed, given in zip(self.sizes, x.shape)):
@@ -76,7 +88,39 @@ class ExportedModel(nn.Layer):
         return [result]
 
 
-def _read_report(folder: Path) -> dict[str, Any]:
+def exported_task(folder: str | Path) -> Task:
+    """What an exported network was trained for, from its own folder.
+
+    Raises:
+        UserError: As `ExportedModel`; the folder is of a version that did not write it down; or it takes a transform
+            that is not registered.
+    """
+    folder = Path(folder)
+    report = read_report(folder)
+    classes, pictures = read_class_entries(report.get("classes")), report.get("preprocessing")
+    if classes is None or not isinstance(pictures, dict) or not isinstance(report.get("test_config"), dict):
+        raise UserError(
+            f"{folder / REPORT}: it does not tell how images are prepared, as an earlier version of this package wrote "
+            "it; give `config`, or export again"
+        )
+    try:
+        if not isinstance(pictures.get("transforms"), list):
+            raise UserError("transforms: a list is needed")
+        transforms = build_transforms(pictures["transforms"])
+        check_range(pictures.get("image_range"))
+        refuse_random(transforms)
+    except UserError as error:
+        raise UserError(f"{folder / REPORT}: {error}") from error
+    channels = report["input"]["shape"][1]
+    return Task(*classes, transforms, channels, pictures.get("image_range"), report["test_config"])
+
+
+def read_report(folder: Path) -> dict[str, Any]:
+    """The report in an exported folder; only bare names of files are in it.
+
+    Raises:
+        UserError: There is none, or it is damaged.
+    """
     path = folder / REPORT
     if not path.is_file():
         raise UserError(f"`exported` {folder}: there is no {REPORT}; name a folder that `paddleseg-ext export` wrote")

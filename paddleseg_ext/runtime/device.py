@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import paddle
@@ -45,6 +47,20 @@ def set_device(name: str = "auto") -> str:
     except (ValueError, RuntimeError, OSError) as error:
         raise UserError(f"`device` {name}: Paddle cannot use it: {reason(error)}") from error
     return str(paddle.get_device())
+
+
+@contextlib.contextmanager
+def computing_on(name: str = "auto") -> Iterator[str]:
+    """Within the block Paddle computes on a device, whose name it gets; afterwards on that of before.
+
+    Raises:
+        UserError: As `set_device`.
+    """
+    before = paddle.get_device()
+    try:
+        yield before if name == before else set_device(name)
+    finally:
+        paddle.set_device(before)
 
 
 def search_kernels() -> bool:

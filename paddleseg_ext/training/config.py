@@ -7,8 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from paddleseg_ext.config.text import to_yaml
 from paddleseg_ext.config.train import TrainConfig
 
 
@@ -42,14 +41,7 @@ class RunConfig:
 
     def to_yaml(self) -> str:
         """The configuration as a checkpoint keeps it."""
-        return yaml.dump(dict(self.config), Dumper=_NoAliases, allow_unicode=True) if self.config else ""
-
-
-class _NoAliases(yaml.Dumper):
-    """Writes what stands twice in a configuration twice, not as an alias."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
+        return to_yaml(self.config) if self.config else ""
 
 
 @dataclass(frozen=True)

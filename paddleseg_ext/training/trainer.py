@@ -16,6 +16,7 @@ from paddleseg_ext.checkpoint.run.damage import read_whole
 from paddleseg_ext.checkpoint.run.folder import NonFiniteWeights, RunFolder
 from paddleseg_ext.checkpoint.save import Checkpoint
 from paddleseg_ext.compat.paddle import lr_scheduler
+from paddleseg_ext.data.classes import entries_of
 from paddleseg_ext.data.dataloader import load
 from paddleseg_ext.data.sampler import COUNTS, Batches, SampleStream
 from paddleseg_ext.errors import UserError
@@ -276,9 +277,9 @@ class Trainer:
         arrays = state_dict.optimizer_arrays(self.optimizer, self.model)
         if self.ema:
             arrays.update(self.ema.arrays())
-        weights = state_dict.model_arrays(self.model, self._masters())
+        weights, classes = state_dict.model_arrays(self.model, self._masters()), entries_of(self.train_dataset)
         try:
-            self.folder.save(Checkpoint(weights, arrays, self._record(), self.config.to_yaml()))
+            self.folder.save(Checkpoint(weights, arrays, self._record(), self.config.to_yaml(), classes))
         except NonFiniteWeights as error:
             where = f"{error}; {self._circumstances(self.state.position - self.samples)}"
             told = f"not finite after iteration {self.state.iteration}, so not saved: {where}"

@@ -12,7 +12,7 @@ from paddle import nn
 
 from paddleseg_ext.checkpoint.atomic import write_file
 from paddleseg_ext.checkpoint.run.folder import RunFolder
-from paddleseg_ext.data.classes import class_names, palette
+from paddleseg_ext.data.classes import class_names, entries_of, palette
 from paddleseg_ext.evaluation.evaluate import evaluate
 from paddleseg_ext.evaluation.predictor import Predictor
 from paddleseg_ext.runtime import distributed
@@ -75,7 +75,8 @@ class Validator:
         if better:
             state.best = {"metric": train.metric, "score": score, "iteration": state.iteration}
             if distributed.rank() == 0:
-                self.folder.save_best(model_arrays(self.model, exact), self.run.to_yaml(), state.best)
+                weights = model_arrays(self.model, exact)
+                self.folder.save_best(weights, self.run.to_yaml(), state.best, entries_of(self.dataset))
         if metrics:
             if self.run.use_vdl:
                 self._show(metrics, state.iteration, Predictor(**settings))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -106,14 +106,16 @@ class RunFolder:
                 self.path, checkpoint, self.keep, self._start, lambda: _refuse(look.result())
             )
 
-    def save_best(self, weights: dict[str, np.ndarray], config: str, best: Mapping[str, object]) -> None:
+    def save_best(
+        self, weights: dict[str, np.ndarray], config: str, best: Mapping[str, object], classes: Sequence[dict] = ()
+    ) -> None:
         """Replace the best model.
 
         Raises:
             UserError: The system refuses.
         """
         with told("the best model", self.path, self.newest):
-            save.save_best(self.path, weights, config, best)
+            save.save_best(self.path, weights, config, best, classes)
 
     def update_record(self, record: dict) -> None:
         """Change entries in the newest checkpoint's record, unless it is in another folder, which is not this run's.

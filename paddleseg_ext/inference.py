@@ -1,0 +1,211 @@
+"""A trained network applied to images: label maps, logits and overlays from files, arrays and pictures of Pillow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar, Union
+
+import numpy as np
+import paddle
+from paddle import nn
+from paddleseg.cvlibs import Config
+
+from paddleseg_ext.checkpoint.save import save_model
+from paddleseg_ext.config.text import to_yaml
+from paddleseg_ext.data.classes import class_entries
+from paddleseg_ext.data.image_io import to_rgb
+from paddleseg_ext.errors import UserError
+from paddleseg_ext.evaluation.predictor import Predictor, evaluating
+from paddleseg_ext.evaluation.task import ImageLike, Task
+from paddleseg_ext.export.exported_model import ExportedModel
+from paddleseg_ext.export.exporter import REPORT
+from paddleseg_ext.runtime.device import computing_on
+from paddleseg_ext.visualization.draw import overlay
+from paddleseg_ext.visualization.notebook import LabelMap, Picture
+
+Images = Union[ImageLike, Sequence[ImageLike]]
+Result = TypeVar("Result")
+
+
+class Segmentor:
+    """A network together with its classes, and with how images are read, prepared and tested for it.
+
+    Each method takes an image or a list of images, and gives a result or a list of them. An image is a path, an array
+    (H, W, 3) in RGB or (H, W) in gray, uint8, or a picture of Pillow; see `Task.read`.
+
+    Args:
+        network: Gives a list with the mask's logits first.
+        task: What it was trained for.
+        config: Of the network, if it can be saved.
+        device: What the network computes on: auto, cpu, gpu, gpu:N, …
+        name: Where it is from, for messages.
+        settings: Arguments of `Predictor` that replace those of `task`.
+
+    Attributes:
+        network: The `paddle.nn.Layer`, which is only in evaluation mode while it is applied.
+        device: Its name as Paddle spells it.
+
+    Raises:
+        UserError: The device is not there, or a setting is not allowed.
+    """
+
+    def __init__(
+        self,
+        network: nn.Layer,
+        task: Task,
+        config: Config | None = None,
+        device: str = "auto",
+        name: str = "",
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        with computing_on(device) as self.device:
+            self.task = replace(task, test_config=task.settings(settings or {}))
+        self.network, self.config, self.name = network, config, name
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the K classes, in the order of their ids."""
+        return list(self.task.classes)
+
+    @property
+    def palette(self) -> np.ndarray:
+        """(K, 3) uint8 RGB, the classes' colors."""
+        return self.task.palette
+
+    def predict(self, image: Images, *, batch: int = 1, **settings: Any) -> Any:
+        """Class ids of each pixel, as the command `predict` finds them.
+
+        Args:
+            image: An image, or a list of them.
+            batch: Images of a list that the network sees at once, where they follow each other in one size.
+            **settings: Arguments of `Predictor` for this call, such as ``is_slide=True, crop_size=[1024, 512],
+                stride=[768, 384]``, ``window_batch=4`` or ``precision="fp16"``; others are the configuration's.
+
+        Returns:
+            A `LabelMap` (H, W) at the image's own size, uint8, above 256 classes uint16; or a list of them.
+
+        Raises:
+            UserError: An image cannot be read, a setting is not allowed, or memory does not suffice.
+        """
+        pictures = (self.task.read(item) for item in _listed(image))
+        return _as_given(image, self.label_maps(pictures, batch, **settings))
+
+    def logits(self, image: Images, **settings: Any) -> Any:
+        """The network's output before the largest of each pixel is chosen.
+
+        Args:
+            image: An image, or a list of them.
+            **settings: As for `predict`.
+
+        Returns:
+            (K, H, W) float32 at the image's own size; or a list of them. Of a network that was exported with softmax,
+            the logarithms of the probabilities.
+
+        Raises:
+            UserError: As `predict`; or the network was exported with argmax, so that it has none.
+        """
+        if getattr(self.network, "outputs_labels", False):
+            raise UserError(
+                f"{self.name}: the network was exported with output_op argmax and gives class ids only; export it with "
+                "output_op none"
+            )
+        found = []
+        with self._ready(settings) as predictor:
+            for picture in map(self.task.read, _listed(image)):
+                sample = self.task.prepared(picture)
+                images = paddle.to_tensor(sample["img"][None])
+                ((_, logits),) = predictor.predict_whole(self.network, images, [sample["trans_info"]])
+                found.append(np.asarray(logits)[0])
+        return _as_given(image, found)
+
+    def overlay(self, image: Images, opacity: float = 0.5, **settings: Any) -> Any:
+        """The image under the colors of the classes that are predicted.
+
+        Args:
+            image: An image, or a list of them.
+            opacity: Of the colors, 0…1.
+            **settings: As for `predict`.
+
+        Returns:
+            A `Picture` (H, W, 3) uint8 RGB, of the image's own size; or a list of them.
+
+        Raises:
+            UserError: As `predict`; or `opacity` is not allowed.
+        """
+        if not 0 <= opacity <= 1:
+            raise UserError(f"`opacity`: {opacity} is not allowed; it is 0…1")
+        found = []
+        for picture in map(self.task.read, _listed(image)):
+            (pred,) = self.label_maps([picture], **settings)
+            found.append(overlay(to_rgb(picture), np.asarray(pred), self.palette, opacity).view(Picture))
+        return _as_given(image, found)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write everything that `load` needs into a folder: weights, configuration and classes, or the export.
+
+        Raises:
+            UserError: The folder cannot be written.
+        """
+        folder = Path(folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if isinstance(self.network, ExportedModel):
+                self.network.copy_to(folder)
+            elif self.config is None:
+                raise UserError("`save`: the network was made without a configuration, so it cannot be made again")
+            elif (folder / REPORT).is_file():
+                raise UserError(f"`folder` {folder}: it holds an exported network; choose another")
+            else:
+                weights = {name: value.numpy() for name, value in self.network.state_dict().items()}
+                save_model(folder, weights, to_yaml(self.config.dic), class_entries(self.classes, self.palette))
+        except OSError as error:
+            raise UserError(f"`folder` {folder}: nothing can be written there ({error.strerror})") from error
+        return folder
+
+    def label_maps(self, pictures: Iterable[np.ndarray], batch: int = 1, **settings: Any) -> list:
+        """`predict` of pictures as `Task.read` and OpenCV give them, (H, W, 3) in BGR."""
+        if not isinstance(batch, int) or batch < 1:
+            raise UserError(f"`batch`: {batch!r} is not allowed; it is a whole number, at least 1")
+        found: list[LabelMap] = []
+        with self._ready(settings) as predictor:
+            for samples in _batches(map(self.task.prepared, pictures), batch):
+                images = paddle.to_tensor(np.stack([sample["img"] for sample in samples]))
+                preds = predictor.predict(self.network, images, [sample["trans_info"] for sample in samples])
+                found += [LabelMap.of(np.asarray(pred), self.task.classes, self.palette) for pred in preds]
+        return found
+
+    @contextmanager
+    def _ready(self, settings: Mapping[str, Any]) -> Iterator[Predictor]:
+        """The device chosen, the network in evaluation mode, and how to apply it."""
+        with computing_on(self.device):
+            chosen = self.task.settings(settings)
+            if isinstance(self.network, ExportedModel) and chosen.get("precision", "fp32") != "fp32":
+                raise UserError("`precision`: an exported network keeps the precision it was exported in")
+            with evaluating(self.network):
+                yield Predictor(**chosen)
+
+    def __repr__(self) -> str:
+        return f"Segmentor({self.name or type(self.network).__name__}: {len(self.classes)} classes, {self.device})"
+
+
+def _listed(image: Images) -> Sequence[ImageLike]:
+    return image if isinstance(image, (list, tuple)) else [image]  # type: ignore[list-item]
+
+
+def _as_given(image: Images, found: list[Result]) -> Result | list[Result]:
+    return found if isinstance(image, (list, tuple)) else found[0]
+
+
+def _batches(samples: Iterator[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
+    """Samples that follow each other in one shape, at most `size` at once."""
+    held: list[dict[str, Any]] = []
+    for sample in samples:
+        if held and (len(held) == size or held[0]["img"].shape != sample["img"].shape):
+            yield held
+            held = []
+        held.append(sample)
+    if held:
+        yield held
