@@ -29,7 +29,6 @@ from paddleseg_ext.errors import UserError, reason
 from paddleseg_ext.evaluation.task import Task
 from paddleseg_ext.registry import argument_names, closest, unknown_argument
 
-CHANNELS_LAST = "Of PaddleSeg's backbones ResNet18_vd to ResNet152_vd have it."
 logger = logging.getLogger(__name__)
 
 
@@ -81,8 +80,7 @@ class Builder(SegBuilder):
             key = text.rsplit("'", 2)[1]
             component = self.load_component_class(name)
             allowed = argument_names(component) if inspect.isclass(component) else []
-            hint = f" {CHANNELS_LAST}" if key == "data_format" else ""
-            return unknown_argument(name, key, allowed) + hint
+            return unknown_argument(name, key, allowed)
         return text if text.startswith(name) else f"{name}: {text}"
 
     @cached_property

@@ -23,6 +23,9 @@ PARENT_BOUND = {
     "num_classes": "write it under `model` or leave it to the data set",
 }
 
+HINTS = {"data_format": "Of PaddleSeg's backbones ResNet18_vd to ResNet152_vd have it."}
+"""What can be done, by an argument that few components take."""
+
 HEADS: dict[str, type] = {}
 """Registered heads by name; tests and listings walk over it."""
 
@@ -40,6 +43,8 @@ def unknown_argument(owner: str, key: str, allowed: Iterable[str]) -> str:
     """The sentence for a key that a component does not take; without ``allowed`` it cannot propose another."""
     allowed = list(allowed)
     hint = f" Allowed: {', '.join(allowed)}." if allowed else ""
+    if key in HINTS:
+        hint += f" {HINTS[key]}"
     return f"{owner}: unknown argument '{key}'{closest(key, allowed) or '.'}{hint}"
 
 
