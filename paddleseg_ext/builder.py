@@ -175,11 +175,19 @@ class Builder(SegBuilder):
                 return build(self)
         except (AssertionError, UserError, RuntimeError, KeyError, ValueError, OSError) as error:
             section = self.config.dic.get(name, {}) if name.endswith("_dataset") else {}
-            text = _wrong_in_list(section) or reason(error)
+            text = _wrong_in_list(section) or _no_folder(section, error) or reason(error)
             root = section.get("dataset_root")
             if root and str(root) not in text:
                 text += f" (dataset_root: {root})"
             raise UserError(f"{name}: {text}") from error
+
+
+def _no_folder(section: Mapping[str, Any], error: Exception) -> str | None:
+    """That the data's folder is not there, where PaddleSeg says only that something is wrong with it; or None."""
+    root, told = section.get("dataset_root"), getattr(error.__cause__, "__context__", None)
+    if not isinstance(root, str) or not root or Path(root).is_dir() or isinstance(told, UserError):
+        return None
+    return f"{section.get('type')}: there is no folder {root}; dataset_root says where the data are, or a link to them"
 
 
 def _wrong_in_list(section: Mapping[str, Any]) -> str | None:

@@ -131,6 +131,15 @@ def test_mistakes_are_told_in_a_sentence(
     assert not (root / "out").exists()
 
 
+@pytest.mark.parametrize("kind", ["Cityscapes", "ADE20K", "PascalContext"])
+def test_a_folder_of_data_that_is_not_there_is_told(root: Path, kind: str, capsys: pytest.CaptureFixture) -> None:
+    """PaddleSeg's own words name neither folder nor key."""
+    section = {"type": kind, "dataset_root": "data/nowhere", "transforms": [{"type": "Normalize"}]}
+    assert train(root, train_dataset=section, val_dataset={**section, "mode": "val"}, model={"type": "TwoOutputs"}) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"error: train_dataset: {kind}: there is no folder data/nowhere; dataset_root")
+
+
 def test_bad_numbers_are_refused(root: Path, capsys: pytest.CaptureFixture) -> None:
     for flag, value in [("--iters", "0"), ("--batch_size", "-1"), ("--num_workers", "-1"), ("--seed", "x")]:
         assert train(root, flag, value) == 2
