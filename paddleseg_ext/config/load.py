@@ -42,13 +42,12 @@ class _Config(Config):
         cls,
         dic: dict,
         learning_rate: float | None = None,
-        batch_size: int | None = None,
-        iters: int | None = None,
         opts: list[str] | None = None,
+        **others: Any,  # each version of PaddleSeg has its own
     ) -> dict:
         if learning_rate is not None:  # 0 too, which PaddleSeg takes for none
             dic = {**dic, "lr_scheduler": {**(dic.get("lr_scheduler") or {}), "learning_rate": learning_rate}}
-        dic = super().update_config_dict(dic, batch_size=batch_size, iters=iters)
+        dic = super().update_config_dict(dic, **others)
         dic = replaced(dic, opts or ())
         check_structure(dic, (*PADDLESEGS, *OURS))
         check_same_normalization(dic)

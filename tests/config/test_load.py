@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from paddleseg.cvlibs import Config
 
-from paddleseg_ext.config.load import load_config, train_config
+from paddleseg_ext.config.load import _Config, load_config, train_config
 from paddleseg_ext.config.train import TrainConfig
 from paddleseg_ext.errors import UserError
 from tests.tiny_run import write_config, write_samples
@@ -105,3 +107,13 @@ def test_what_cannot_be_imported_is_a_sentence(root: Path, imports: object, mess
     with pytest.raises(UserError, match=message) as info:
         load_config(write_config(root, imports=imports))
     assert "config.yml" in str(info.value) and "\n" not in str(info.value)
+
+
+def test_what_other_versions_of_paddleseg_replace_is_passed_on(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def update(cls: type, dic: dict, **replacements: object) -> dict:
+        return {**dic, **{key: value for key, value in replacements.items() if value is not None}}
+
+    monkeypatch.setattr(Config, "update_config_dict", classmethod(update))
+    config: Any = yaml.safe_load(write_config(root).read_text())
+    changed = _Config.update_config_dict(config, iters=3, to_static_training=True, opts=["batch_size=5"])
+    assert (changed["iters"], changed["to_static_training"], changed["batch_size"]) == (3, True, 5)
