@@ -6,6 +6,7 @@ package names what begins with an underscore, and only this room patches.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -130,6 +131,20 @@ def disable_onednn(config: paddle.inference.Config) -> None:
             getattr(config, name)()
             return
     raise RuntimeError(f"Paddle {paddle.__version__} has no switch for oneDNN that this package knows.")
+
+
+@contextmanager
+def threads_kept() -> Iterator[None]:
+    """Behind the block Paddle's products have as many threads as the environment gives them.
+
+    Paddle Inference sets a number of its own for the whole process when it loads a network, and one when it has run it;
+    sums of another number of threads differ in their last bits.
+    """
+    try:
+        yield
+    finally:
+        first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+        paddle.base.core.set_num_threads(int(first) if first.isdigit() and int(first) else 1)
 
 
 def allocated_memory(peak: bool = False) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import paddle
 
-from paddleseg_ext.compat.paddle import disable_onednn
+from paddleseg_ext.compat.paddle import disable_onednn, threads_kept
 from paddleseg_ext.errors import UserError, reason
 from paddleseg_ext.export.formats import ONNX_NAME, check_onnx_packages, graph_file
 from paddleseg_ext.runtime.arrays import on_host, to_array
@@ -41,7 +41,8 @@ class PaddleRunner:
             disable_onednn(config)  # on by default in 3.3, where it refuses resizing and overruns memory when padding
             config.set_cpu_math_library_num_threads(threads or cpu_threads())
         try:
-            self.predictor = paddle.inference.create_predictor(config)
+            with threads_kept():
+                self.predictor = paddle.inference.create_predictor(config)
         except Exception as error:  # Paddle's own kinds, with a page of C++ frames
             raise UserError(f"{folder}: Paddle Inference cannot load the model: {reason(error)}") from error
         self.input = self.predictor.get_input_handle(self.predictor.get_input_names()[0])
@@ -51,6 +52,7 @@ class PaddleRunner:
         result = self.run_tensor(paddle.to_tensor(images))
         return to_array(result) if on_host(result) else result.numpy()
 
+    @threads_kept()
     def run_tensor(self, images: paddle.Tensor) -> paddle.Tensor:
         """The same of a tensor, which the network reads where it lies; the result lies there too, in its own memory."""
         images = images.contiguous()

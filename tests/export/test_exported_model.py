@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +20,7 @@ from paddleseg_ext.export.runtimes import CUDA, OnnxRunner, gpu_number, open_run
 from paddleseg_ext.export.wrapper import Colors
 from tests.export.test_exporter import FORMATS, needs_onnx
 
+MKL = Path(paddle.__file__).parent / "libs" / "libmklml_intel.so"
 NORMALIZE = FastNormalize([0.5], [0.25])
 
 
@@ -63,6 +65,18 @@ def test_tensors_give_what_arrays_give(exported: Path, backend: str) -> None:
         assert result.numpy().dtype == wanted.dtype
         np.testing.assert_array_equal(result.numpy(), wanted)
     assert not np.array_equal(expected[0], expected[2])
+
+
+@pytest.mark.skipif(not MKL.is_file(), reason="this Paddle has another library of products")
+def test_threads_are_those_of_before(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Products of another number of threads differ in their last bits, so that a training would go otherwise."""
+    threads = ctypes.CDLL(str(MKL)).MKL_Get_Max_Threads
+    for count, asked in ((2, 1), (1, 2)):  # more than there are processors MKL does not take
+        monkeypatch.setenv("OMP_NUM_THREADS", str(count))
+        runner = runtimes.PaddleRunner(exported, asked)
+        assert threads() == count
+        runner(np.zeros((1, 3, 8, 8), np.float32))
+        assert threads() == count
 
 
 def test_nothing_passes_through_the_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
