@@ -129,5 +129,5 @@ def test_an_export_holds_no_synchronized_norm(computing: None, tmp_path: Path) -
     images = np.random.default_rng(0).normal(size=(2, 3, 19, 23)).astype(np.float32)
     plain, found = (open_runner(tmp_path / name, "paddle")(images) for name in ("plain", "synchronized"))
     np.testing.assert_array_equal(found, plain)
-    graph = graph_file(tmp_path / "synchronized").read_bytes()
+    graph = graph_file(tmp_path / "synchronized").read_bytes().replace(Path(__file__).name.encode(), b"")
     assert b"batch_norm" in graph and b"sync_batch_norm" not in graph
