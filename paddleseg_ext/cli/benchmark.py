@@ -45,6 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure a subject, print its table and write it."""
+    if Path(args.name).name != args.name:
+        raise UserError(f"--name {args.name}: it is the name of a file, without a folder")
     set_device(args.device)
     tables, estimated = _benchmark("tables"), bool(getattr(args, "estimate", None))
     args.output = args.output or str(tables.default_folder(estimated))

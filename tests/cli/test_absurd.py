@@ -52,6 +52,7 @@ def test_absurd_calls(count: int, root: Path, capsys: pytest.CaptureFixture) -> 
         ("check", ["--page", "config.yml/x.html"], "error: --page: config.yml/x.html: nothing can be written there"),
         ("predict", ["--submission_count", "3"], "error: --submission_count: without --submission"),
         ("predict", ["--scales", "inf"], "error: --scales: inf is not allowed; it is a number, above 0, at most 16"),
+        ("benchmark", ["--name", "config.yml/x"], "error: --name config.yml/x: it is the name of a file"),
         ("export", ["--opset", "13"], "error: --opset: without --format onnx"),
         ("train", ["--opts", "model.typ.x=3"], "--opts model.typ.x=3: model has no typ; did you mean 'type'?"),
         (
