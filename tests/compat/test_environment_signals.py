@@ -19,29 +19,27 @@ FAKES = {
 }
 
 
-@pytest.mark.parametrize("name", FAKES)
-def test_it_is_told(tmp_path: Path, name: str) -> None:
-    (tmp_path / "paddle.py").write_text(FAKES[name])
-    (tmp_path / "cv2.py").write_text("")
-    run = subprocess.run(
+def imported(folder: Path, paddle: str) -> subprocess.CompletedProcess:
+    """Our package imported by a Python of its own, with a module of this text for Paddle."""
+    (folder / "paddle.py").write_text(paddle)
+    (folder / "cv2.py").write_text("")
+    return subprocess.run(
         [sys.executable, "-c", "import paddleseg_ext"],
-        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+        env={**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"},
         capture_output=True,
         text=True,
     )
+
+
+@pytest.mark.parametrize("name", FAKES)
+def test_it_is_told(tmp_path: Path, name: str) -> None:
+    run = imported(tmp_path, FAKES[name])
     assert run.stderr == "error: interrupted while PaddlePaddle was being imported\n"
     assert run.returncode in (-signal.SIGINT, 130)
 
 
 def test_a_missing_paddle_is_told_as_before(tmp_path: Path) -> None:
-    (tmp_path / "paddle.py").write_text("raise ImportError('no libpaddle.so')")
-    (tmp_path / "cv2.py").write_text("")
-    run = subprocess.run(
-        [sys.executable, "-c", "import paddleseg_ext"],
-        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
-        capture_output=True,
-        text=True,
-    )
+    run = imported(tmp_path, "raise ImportError('no libpaddle.so')")
     assert "paddleseg_ext needs PaddlePaddle, which could not be imported (no libpaddle.so)" in run.stderr
 
 

@@ -7,29 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import paddle
 import pytest
 from PIL import Image
 
 import paddleseg_ext
-from paddleseg_ext.builder import Builder
 from paddleseg_ext.cli.main import main
 from paddleseg_ext.config.load import load_config
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.export.exported_model import exported_task
 from paddleseg_ext.export.exporter import REPORT
-from tests.cli.test_export import RESIZING, command, export
-from tests.export.test_fuse_bn import with_statistics
-from tests.tiny_run import CLASSES, write_config, write_samples
+from tests.cli.test_export import RESIZING, command, export, write_network
+from tests.tiny_run import CLASSES, write_config
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A network, its configuration and images."""
-    write_samples(tmp_path, 3)
-    model = with_statistics(Builder(load_config(write_config(tmp_path))).model)
-    paddle.save(model.state_dict(), str(tmp_path / "model.pdparams"))
-    return tmp_path
+    return write_network(tmp_path)
 
 
 def predict(root: Path, *arguments: str) -> int:

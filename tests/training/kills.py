@@ -22,7 +22,7 @@ from collections import Counter
 from pathlib import Path
 
 from paddleseg_ext.checkpoint.load import read_weights
-from paddleseg_ext.checkpoint.save import latest_checkpoint, list_checkpoints, load_checkpoint
+from paddleseg_ext.checkpoint.save import iteration_of, latest_checkpoint, list_checkpoints, load_checkpoint
 from paddleseg_ext.cli.main import main as command
 from tests.tiny_run import assert_same, write_config, write_samples
 
@@ -95,7 +95,7 @@ def wait_for(moment: str, folder: Path, run: Run, dice: random.Random, duration:
 
 def _newest(folder: Path) -> int:
     found = latest_checkpoint(folder)
-    return int(found.name[5:]) if found else 0
+    return iteration_of(found) if found else 0
 
 
 def _is_at(moment: str, folder: Path) -> bool:

@@ -135,7 +135,7 @@ class RunFolder:
         found = [
             path
             for path in save.list_checkpoints(self.path)
-            if int(path.name[5:]) >= iteration and path.resolve() != start.resolve()
+            if save.iteration_of(path) >= iteration and path.resolve() != start.resolve()
         ]
         if self.best_is_newer(iteration):
             found.append(self.path / save.BEST)
