@@ -21,12 +21,20 @@ CASES = [  # k, dilation
 
 @pytest.mark.parametrize("k, dilation", CASES)
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (8, 3), (13, 17), (37, 24)])
+@pytest.mark.parametrize("pictures, chunk, large_map", [(2, 2000, 1), (3, 2000, 2**30), (5, 700, 2**30)])
 def test_equals_paddle_with_gradients(
-    size: tuple[int, int], k: int, dilation: int, monkeypatch: pytest.MonkeyPatch
+    size: tuple[int, int],
+    k: int,
+    dilation: int,
+    pictures: int,
+    chunk: int,
+    large_map: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(depthwise, "SMALLEST_MAP", 1)
-    monkeypatch.setattr(depthwise, "CHUNK", 2000)  # several chunks, the last one smaller
-    x, kernels, grad_out = paddle.randn([2, 5, *size]), paddle.randn([5, 1, k, k]), paddle.randn([2, 5, *size])
+    # chunks of several channels and of several pictures, the last one smaller
+    for name, value in {"SMALLEST_MAP": 1, "CHUNK": chunk, "LARGE_MAP": large_map}.items():
+        monkeypatch.setattr(depthwise, name, value)
+    x, kernels, grad_out = (paddle.randn(shape) for shape in ([pictures, 5, *size], [5, 1, k, k], [pictures, 5, *size]))
     x.stop_gradient = kernels.stop_gradient = False
     after = (k - 1) // 2 * dilation
     before = (k - 1) * dilation - after
@@ -45,13 +53,14 @@ def test_gradients_only_where_needed() -> None:
 
 
 @pytest.mark.parametrize(
-    "size, k, dilation, accepted",
+    "pictures, size, k, dilation, accepted",
     [
-        ((32, 32), 3, 1, True),
-        ((8, 8), 3, 1, False),
-        ((32, 32), 9, 1, False),
-        ((32, 32), 2, 2, False),
+        (1, (32, 32), 3, 1, True),
+        (1, (8, 8), 3, 1, False),
+        (8, (8, 8), 3, 1, True),
+        (1, (32, 32), 9, 1, False),
+        (1, (32, 32), 2, 2, False),
     ],
 )
-def test_kernel_is_chosen_by_size(size: tuple[int, int], k: int, dilation: int, accepted: bool) -> None:
-    assert depthwise.accepts(paddle.zeros([1, 4, *size]), paddle.zeros([4, 1, k, k]), dilation) == accepted
+def test_kernel_is_chosen_by_size(pictures: int, size: tuple[int, int], k: int, dilation: int, accepted: bool) -> None:
+    assert depthwise.accepts(paddle.zeros([pictures, 4, *size]), paddle.zeros([4, 1, k, k]), dilation) == accepted
