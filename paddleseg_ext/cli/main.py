@@ -16,7 +16,7 @@ from typing import NoReturn
 from paddleseg_ext.cli.common import setup_logging
 from paddleseg_ext.errors import UserError, reason
 
-# name -> help. A command lives in paddleseg_ext/cli/NAME.py, which is imported only when it is asked for.
+# name -> help. A command lives in paddleseg_ext/cli/commands/NAME.py, which is imported only when it is asked for.
 COMMANDS = {
     "prepare": "check a data set and turn it into lists, labels of class ids and a configuration",
     "check": "look at environment, configuration and every pair of the data before a training",
@@ -136,4 +136,4 @@ def _overview() -> _Parser:
 
 
 def _load(command: str) -> ModuleType:
-    return importlib.import_module(f"paddleseg_ext.cli.{command}")
+    return importlib.import_module(f"paddleseg_ext.cli.commands.{command}")

@@ -208,7 +208,7 @@ def test_every_command_is_one_that_the_command_line_takes(machine: Machine, room
         tool = next(index for index, argument in enumerate(arguments) if argument.startswith("tools/"))
         command = Path(arguments[tool]).stem
         parser = argparse.ArgumentParser()
-        importlib.import_module(f"paddleseg_ext.cli.{command}").add_arguments(parser)
+        importlib.import_module(f"paddleseg_ext.cli.commands.{command}").add_arguments(parser)
         parsed = parser.parse_args(arguments[tool + 1 :])
         assert parsed.device.startswith(machine.device) or (command, parsed.device) == ("val", "cpu")
         assert not hasattr(parsed, "config") or (ROOT / parsed.config).is_file()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from paddleseg_ext.cli import check as command
+from paddleseg_ext.cli.commands import check as command
 from paddleseg_ext.cli.main import main
 from tests.tiny_run import CLASSES, SIZE, write_config, write_samples
 

@@ -18,7 +18,7 @@ from safetensors.numpy import load_file
 
 from paddleseg_ext import build_model, load_weights
 from paddleseg_ext.checkpoint.load import read_weights
-from paddleseg_ext.cli.convert import _untrained
+from paddleseg_ext.cli.commands.convert import _untrained
 from paddleseg_ext.cli.main import main
 from paddleseg_ext.errors import UserError
 from tests.importers import test_originals

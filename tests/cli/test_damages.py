@@ -16,7 +16,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from paddleseg_ext.cli import check as check_command
+from paddleseg_ext.cli.commands import check as check_command
 from paddleseg_ext.cli.main import main
 from tests import tiny_run  # noqa: F401 - registers TwoOutputs
 

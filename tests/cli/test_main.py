@@ -21,7 +21,7 @@ def command(monkeypatch: pytest.MonkeyPatch):
         module = SimpleNamespace(
             __doc__="A command.", run=run, add_arguments=lambda p: p.add_argument("--number", type=int)
         )
-        monkeypatch.setitem(sys.modules, "paddleseg_ext.cli.train", module)
+        monkeypatch.setitem(sys.modules, "paddleseg_ext.cli.commands.train", module)
 
     return install
 

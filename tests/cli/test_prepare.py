@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from paddleseg_ext.cli import main, prepare
+from paddleseg_ext.cli import main
+from paddleseg_ext.cli.commands import prepare
 from tests.data.prepare.trees import contents, photo, save
 
 

@@ -7,7 +7,7 @@ from dataclasses import fields
 
 import pytest
 
-from paddleseg_ext.cli import train as command
+from paddleseg_ext.cli.commands import train as command
 from paddleseg_ext.config.train import CHANGES_WEIGHTS, TrainConfig
 from paddleseg_ext.errors import UserError
 
