@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from paddleseg_ext.visualization.curve import MARKED, History, broken, finite, label_iterations, save
-from paddleseg_ext.visualization.fonts import chart_fonts, drawable
+from paddleseg_ext.visualization.fonts import chart_fonts, chart_names
 
 ALL = 24  # classes up to which all are drawn in one chart
 FEW = 10  # of more classes so many in each of three charts
@@ -35,7 +35,7 @@ def plot_classes(history: History, path: str | Path, palette: np.ndarray | None 
             if finite(value := record["classes"].get(name, {}).get("iou")):
                 row[place] = 100 * value
     there = np.flatnonzero(np.isfinite(iou).any(0))
-    shown = drawable(names)
+    shown = chart_names(names)
     with chart_fonts(shown):
         if len(there) <= ALL:
             figure = Figure(figsize=(9, max(4.5, 1.5 + 0.22 * len(there))), layout="constrained")

@@ -130,7 +130,7 @@ def _text_size(width: int) -> int:
 
 def _row(size: int) -> int:
     """Pixels from one line of text to the next."""
-    return round(1.6 * size)
+    return round(1.55 * size)
 
 
 def _entry(canvas: Image.Image, place: tuple[int, int], swatch: np.ndarray, text: str, size: int) -> None:

@@ -51,13 +51,18 @@ def drawable(names: Sequence[str]) -> list[str]:
     """The names as they can be drawn: ``class 3`` in the place of one whose characters no font has, told once."""
     lacking = [name for name in names if font_file(name) is None]
     if lacking:
-        others = f" and {len(lacking) - 1} other class names" if len(lacking) > 1 else ""
+        others = f" (and {len(lacking) - 1} more)" if len(lacking) > 1 else ""
         _warn_once(
-            f"no font here has the characters of '{lacking[0]}'{others}, so pictures show their numbers instead; "
-            "install one (apt-get install fonts-noto-cjk, or pip install 'paddleseg-ext[cjk]'), or name a font file "
-            f"by {VARIABLE}"
+            f"no font here has the characters of the class name '{lacking[0]}'{others}, so pictures show numbers "
+            "instead; install one (apt-get install fonts-noto-cjk, or pip install 'paddleseg-ext[cjk]'), or name a "
+            f"font file by {VARIABLE}"
         )
     return [f"class {i}" if name in lacking else name for i, name in enumerate(names)]
+
+
+def chart_names(names: Sequence[str]) -> list[str]:
+    """`drawable` names with which matplotlib does not start a formula."""
+    return [name.replace("$", r"\$") for name in drawable(names)]
 
 
 @contextmanager
@@ -65,7 +70,7 @@ def chart_fonts(texts: Sequence[str]) -> Iterator[None]:
     """Within the block, in which they are made and written, charts of matplotlib have the characters of all `texts`.
 
     Args:
-        texts: As `drawable` gives them.
+        texts: As `chart_names` gives them.
     """
     files = {DEJAVU, *(path for path in map(font_file, texts) if path)}
     manager = logging.getLogger("matplotlib.font_manager")  # tells of each font of another weight than the first
@@ -85,7 +90,7 @@ def with_fonts(draw: Draw) -> Draw:
     @wraps(draw)
     def drawing(*args: Any, **kwargs: Any) -> Any:
         given = signature.bind(*args, **kwargs)
-        given.arguments["names"] = names = drawable(given.arguments["names"])
+        given.arguments["names"] = names = chart_names(given.arguments["names"])
         with chart_fonts(names):
             return draw(*given.args, **given.kwargs)
 
