@@ -53,9 +53,10 @@ def drawable(names: Sequence[str]) -> list[str]:
     if lacking:
         others = f" (and {len(lacking) - 1} more)" if len(lacking) > 1 else ""
         _warn_once(
+            "characters",
             f"no font here has the characters of the class name '{lacking[0]}'{others}, so pictures show numbers "
             "instead; install one (apt-get install fonts-noto-cjk, or pip install 'paddleseg-ext[cjk]'), or name a "
-            f"font file by {VARIABLE}"
+            f"font file by {VARIABLE}",
         )
     return [f"class {i}" if name in lacking else name for i, name in enumerate(names)]
 
@@ -112,7 +113,7 @@ def _fonts() -> Iterator[Path]:
     if (own := os.environ.get(VARIABLE)) and _characters(Path(own)):
         yield Path(own)
     elif own:
-        _warn_once(f"{VARIABLE}: {own} is no font file that can be read, so it is left out")
+        _warn_once(own, f"{VARIABLE}: {own} is no font file that can be read, so it is left out")
     yield DEJAVU
     yield from _installed()
 
@@ -183,7 +184,7 @@ def _family(path: Path) -> str:
     return FontProperties(fname=str(path)).get_name()
 
 
-def _warn_once(sentence: str) -> None:
-    if sentence not in _told:
-        _told.add(sentence)
+def _warn_once(about: str, sentence: str) -> None:
+    if about not in _told:
+        _told.add(about)
         logger.warning(f"warning: {sentence}")
