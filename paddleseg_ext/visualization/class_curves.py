@@ -36,6 +36,8 @@ def plot_classes(history: History, path: str | Path, palette: np.ndarray | None 
                 row[place] = 100 * value
     there = np.flatnonzero(np.isfinite(iou).any(0))
     shown = chart_names(names)
+    if palette is not None and (len(there) > ALL or len(palette) != len(names)):
+        palette = None  # too many colors to tell apart, or the history is of other classes, too
     with chart_fonts(shown):
         if len(there) <= ALL:
             figure = Figure(figsize=(9, max(4.5, 1.5 + 0.22 * len(there))), layout="constrained")
@@ -43,7 +45,6 @@ def plot_classes(history: History, path: str | Path, palette: np.ndarray | None 
         else:
             figure = Figure(figsize=(17, 5.5), layout="constrained")
             charts = _chosen(x, iou, there, shown)
-            palette = None  # too many colors to tell apart
         grid = figure.subplots(1, len(charts), sharey=True, squeeze=False)[0]
         for axes, (title, labels) in zip(grid, charts.items()):
             if len(charts) > 1:

@@ -142,6 +142,12 @@ def test_all_of_few_classes_are_drawn_in_their_colors_with_their_last_scores(dra
     assert shown == [tuple(palette[i].tolist()) for i in (0, 1, 3)]
 
 
+def test_a_palette_of_other_classes_is_left_out(drawn: list, tmp_path: Path) -> None:
+    history = [*evaluations({"road": [0.5], "sky": [0.5]}), *evaluations({"car": [0.5]})]  # resumed with other classes
+    plot_classes(history, tmp_path / "classes.png", np.zeros((1, 3), np.uint8))
+    assert [line.get_color() for line in drawn[0].axes[0].lines] == ["C0", "C1", "C2"]
+
+
 def test_names_keep_their_distance(drawn: list, tmp_path: Path) -> None:
     plot_classes(evaluations({f"class {i}": [0.5, 0.9 + 0.0001 * i] for i in range(19)}), tmp_path / "classes.png")
     drawn[0].canvas.draw()

@@ -101,7 +101,7 @@ def evaluation_scalars(record: Mapping[str, Any]) -> dict[str, float]:
         tag = "Evaluate/IoU/" + re.sub(r"[^-\w.]", "_", name)  # VisualDL refuses %, TensorBoard replaces what it lacks
         while tag in values:
             tag += "_"
-        values[tag] = scores["iou"]
+        values[tag] = scores.get("iou")
     return _numbers(values)
 
 
