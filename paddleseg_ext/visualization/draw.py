@@ -104,7 +104,7 @@ def side_by_side(
     panels = [image, color(label, palette), color(pred, palette)]
     if factor > 1:
         panels = [panel.repeat(factor, 0).repeat(factor, 1) for panel in panels]
-    size = _text_size(3 * panels[0].shape[1])
+    size = _text_size(len(panels) * panels[0].shape[1])
     titled = [np.vstack([_title(title, panel.shape[1], size), panel]) for title, panel in zip(titles, panels)]
     edge = np.full((titled[0].shape[0], EDGE, 3), 255, np.uint8)
     row = np.hstack([titled[0], edge, titled[1], edge, titled[2]])
