@@ -19,6 +19,7 @@ from paddleseg_ext.evaluation.evaluate import EvalResult
 from paddleseg_ext.evaluation.metrics import percent
 from paddleseg_ext.evaluation.predictor import Predictor
 from paddleseg_ext.visualization.comparisons import draw_comparisons
+from paddleseg_ext.visualization.fonts import with_fonts
 
 TEMPLATE = Path(__file__).with_name("report.html")
 WORST = 12  # images
@@ -80,6 +81,7 @@ def write_report(
     return folder / "index.html"
 
 
+@with_fonts
 def draw_confusion(counts: np.ndarray, names: Sequence[str], path: Path) -> None:
     """Draw for each true class (row) what it was predicted as, in percent of its pixels; PNG file."""
     totals = counts.sum(1, keepdims=True)
@@ -99,6 +101,7 @@ def draw_confusion(counts: np.ndarray, names: Sequence[str], path: Path) -> None
     figure.savefig(path, format="png", dpi=100, bbox_inches="tight")
 
 
+@with_fonts
 def draw_classes(iou: np.ndarray, names: Sequence[str], palette: np.ndarray, path: Path) -> None:
     """Draw a bar of each class's IoU, best first, in the class's color; classes without one come last. PNG file."""
     order = np.argsort(-iou)  # NaN last
