@@ -143,8 +143,13 @@ def threads_kept() -> Iterator[None]:
     try:
         yield
     finally:
-        first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
-        paddle.base.core.set_num_threads(int(first) if first.isdigit() and int(first) else 1)
+        paddle.base.core.set_num_threads(product_threads())
+
+
+def product_threads() -> int:
+    """How many threads of a CPU the environment gives Paddle's products."""
+    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    return int(first) if first.isdigit() and int(first) else 1
 
 
 def allocated_memory(peak: bool = False) -> int:
@@ -155,6 +160,11 @@ def allocated_memory(peak: bool = False) -> int:
 def reset_peak_memory() -> None:
     """Let `allocated_memory(peak=True)` start again from what is allocated now."""
     _memory_stat("reset_peak_value")  # since 3.0
+
+
+def counts_peaks() -> bool:
+    """Whether this Paddle has `reset_peak_memory`."""
+    return hasattr(paddle.base.core, "host_memory_stat_reset_peak_value")  # since 3.0
 
 
 def _memory_stat(what: str) -> int:
@@ -210,17 +220,20 @@ def wrap_operators(wrapped: Callable[[dict[str, Callable]], dict[str, Callable]]
 
     Args:
         wrapped: From all operators, by the names of Paddle's generated functions (``conv2d``, ``matmul``), to those
-            that stand in for some of them.
+            that stand in for some of them. The one for ``matmul`` also stands in for a tensor's ``@``.
     """
     ops = paddle._C_ops  # 2.6 to 3.3
     found = {name: getattr(ops, name) for name in dir(ops) if not name.startswith("_")}
     originals = {name: operator for name, operator in found.items() if callable(operator)}
-    replaced = wrapped(originals)
+    replaced, at = wrapped(originals), paddle.Tensor.__matmul__  # which calls no operator by name
     for name, operator in replaced.items():
         setattr(ops, name, operator)
+    if "matmul" in replaced:
+        paddle.Tensor.__matmul__ = lambda x, y: ops.matmul(x, y, False, False)  # type: ignore[method-assign]
     try:
         yield
     finally:
+        paddle.Tensor.__matmul__ = at  # type: ignore[method-assign]
         for name in replaced:
             setattr(ops, name, originals[name])
 
@@ -228,6 +241,8 @@ def wrap_operators(wrapped: Callable[[dict[str, Callable]], dict[str, Callable]]
 @contextmanager
 def observe_operators(names: Sequence[str], observer: Callable[[str, tuple, Any], None]) -> Iterator[None]:
     """Within the block tell `observer` the name, arguments and result of each operator executed eagerly.
+
+    Arguments given by name come after the others.
 
     Args:
         names: Operators as in `wrap_operators`; unknown ones are skipped.
@@ -237,7 +252,7 @@ def observe_operators(names: Sequence[str], observer: Callable[[str, tuple, Any]
     def observed(name: str, operator: Callable) -> Callable:
         def call(*args: Any, **keywords: Any) -> Any:
             out = operator(*args, **keywords)
-            observer(name, args, out)
+            observer(name, (*args, *keywords.values()), out)
             return out
 
         return call

@@ -9,8 +9,10 @@ import paddle
 import pytest
 
 from benchmarks import heads
-from benchmarks.measure import MIB, Timing, count_macs, interleaved_timing, peak_allocation
 from benchmarks.networks import LAYERS, SPECS, feature_maps, layers
+from paddleseg_ext.inspection.analysis.memory import MIB, peak_allocation
+from paddleseg_ext.inspection.analysis.operations import count_macs
+from paddleseg_ext.inspection.analysis.timing import Timing, interleaved_timing
 
 needs_reset = pytest.mark.skipif(
     not hasattr(paddle.base.core, "host_memory_stat_reset_peak_value"), reason="Paddle < 3.0 cannot reset the peak"
