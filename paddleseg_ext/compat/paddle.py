@@ -7,6 +7,7 @@ package names what begins with an underscore, and only this room patches.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -225,17 +226,26 @@ def wrap_operators(wrapped: Callable[[dict[str, Callable]], dict[str, Callable]]
     ops = paddle._C_ops  # 2.6 to 3.3
     found = {name: getattr(ops, name) for name in dir(ops) if not name.startswith("_")}
     originals = {name: operator for name, operator in found.items() if callable(operator)}
-    replaced, at = wrapped(originals), paddle.Tensor.__matmul__  # which calls no operator by name
-    for name, operator in replaced.items():
-        setattr(ops, name, operator)
+    replaced = wrapped(originals)
+    names = {id(originals[name]): name for name in replaced}
+    places = [  # 3.3 has many operators as functions of its modules, too
+        (module, attribute, value)
+        for key, module in list(sys.modules.items())
+        if key.partition(".")[0] == "paddle"
+        for attribute, value in list(vars(module).items())
+        if id(value) in names
+    ]
+    at = paddle.Tensor.__matmul__  # calls no operator by name
+    for module, attribute, value in places:
+        setattr(module, attribute, replaced[names[id(value)]])
     if "matmul" in replaced:
         paddle.Tensor.__matmul__ = lambda x, y: ops.matmul(x, y, False, False)  # type: ignore[method-assign]
     try:
         yield
     finally:
         paddle.Tensor.__matmul__ = at  # type: ignore[method-assign]
-        for name in replaced:
-            setattr(ops, name, originals[name])
+        for module, attribute, value in places:
+            setattr(module, attribute, value)
 
 
 @contextmanager

@@ -201,10 +201,9 @@ def _analyze(
             run = _training_step(step, model, images) if step else partial(_evaluate, model, images, precision)
             run()  # the first makes what stays: gradients, matrices that sizes decide
             cost = NetworkCost(width, height, tree.root, held_bytes=allocated_memory())
+            cost.resident_growth_bytes = peak_resident_growth(partial(_enter_peak, cost, run))
             if counts_peaks():
-                cost.peak_bytes = cost.held_bytes + peak_allocation(run)
                 tree.measure_memory(run)
-            cost.resident_growth_bytes = peak_resident_growth(run)
             costs.append(cost)
             passes.append(run)
     for cost, timing in zip(costs, interleaved_timing(*passes, rounds=rounds)):
@@ -221,6 +220,13 @@ def _analyze(
         costs=costs,
         idle=idle,
     )
+
+
+def _enter_peak(cost: NetworkCost, run: Callable[[], Any]) -> None:
+    if counts_peaks():
+        cost.peak_bytes = cost.held_bytes + peak_allocation(run)
+    else:
+        run()
 
 
 def _evaluate(model: nn.Layer, images: paddle.Tensor, precision: Precision) -> None:

@@ -32,18 +32,17 @@ def peak_allocation(run: Callable[[], Any]) -> int:
 
 
 def peak_resident_growth(run: Callable[[], Any]) -> int | None:
-    """Bytes by which a call on the CPU makes the process's resident memory grow at most; None where it is not known.
+    """Make a call; bytes by which the process's resident memory grew at most, or None where that is not known.
 
     Beside what `peak_allocation` counts it has what NumPy, OpenCV and Paddle's libraries for products take, and lacks
-    what the process had in reserve from earlier calls. Only Linux can be asked.
+    what the process had in reserve from earlier calls. It is known on a CPU under Linux.
     """
-    if paddle.get_device() != "cpu":
-        return None
     gc.collect()
     try:
         (PROCESS / "clear_refs").write_text("5")  # the peak starts again from what is resident now
+        known = paddle.get_device() == "cpu"
     except OSError:
-        return None
+        known = False
     before = peak_memory()
     run()
-    return peak_memory() - before
+    return peak_memory() - before if known else None
