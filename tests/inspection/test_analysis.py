@@ -281,5 +281,7 @@ class Picky(nn.Layer):
 def test_a_size_at_which_a_network_fails_is_told_in_a_sentence() -> None:
     with pytest.raises(UserError, match="^`size` 33 32: Picky cannot evaluate 2 images of 33×32: odd widths are not"):
         analyze(Picky(), [(32, 32), (33, 32)], batch_size=2)
+    with pytest.raises(UserError, match="^`size`: give at least one"):
+        analyze(Picky(), [])
     with pytest.raises(UserError, match="^`precision` bf16"):
         analyze(Picky(), [(32, 32)], precision="bf16")

@@ -65,6 +65,7 @@ class Analysis:
         precision: Of `runtime.amp.TYPES`.
         device: What computed.
         threads: Of Paddle's products on a CPU; None elsewhere.
+        paddle: Its version.
         rounds: Timed passes.
         costs: At each size.
         idle: Parts of the network that do not run, with their parameters; auxiliary heads in evaluation.
@@ -76,6 +77,7 @@ class Analysis:
     precision: str
     device: str
     threads: int | None
+    paddle: str
     rounds: int
     costs: list[NetworkCost]
     idle: dict[str, int] = field(default_factory=dict)
@@ -110,7 +112,7 @@ def analyze(
 
     Args:
         model: In PaddleSeg's form: from images (N, C, H, W) to a list of outputs, logits first.
-        sizes: (width, height) of the images, any.
+        sizes: (width, height) of the images, any; at least one.
         batch_size: Images of a pass.
         rounds: Timed passes at each size, in turns with those at the others, after some to warm up.
         precision: ``fp32``, or ``fp16`` or ``bf16`` on a GPU.
@@ -119,8 +121,10 @@ def analyze(
         optimizer: Of the training steps, over the network's parameters; by default SGD with momentum.
 
     Raises:
-        UserError: The network fails on images of a size, or the device does not compute in the precision.
+        UserError: There is no size, the network fails on images of one, or the device lacks the precision.
     """
+    if not sizes:
+        raise UserError("`size`: give at least one width and height")
     mode, state = model.training, {name: value.clone() for name, value in model.state_dict().items()} if losses else {}
     try:
         return _analyze(model, sizes, batch_size, rounds, Precision(precision), channels, losses, optimizer)
@@ -216,6 +220,7 @@ def _analyze(
         precision=precision.name,
         device=device_name(),
         threads=product_threads() if paddle.get_device() == "cpu" else None,
+        paddle=paddle.__version__,
         rounds=rounds,
         costs=costs,
         idle=idle,

@@ -29,7 +29,7 @@ def text(analysis: Analysis, depth: int) -> str:
     parts = [line for cost in analysis.costs for line in (*_at_size(analysis, cost, depth), "")]
     parts += _idle(analysis)
     where = analysis.device if analysis.threads is None else f"{analysis.device}, threads: {analysis.threads}"
-    return "\n".join([*parts, *LEGEND, f"measured on: {where}, {analysis.precision}"])
+    return "\n".join([*parts, *LEGEND, f"measured on: {where}, Paddle {analysis.paddle}, {analysis.precision}"])
 
 
 def _at_size(analysis: Analysis, cost: NetworkCost, depth: int) -> Iterator[str]:
