@@ -81,7 +81,7 @@ def _totals(analysis: Analysis, cost: NetworkCost) -> Iterator[str]:
     times = sorted(1e3 * seconds / count for seconds in cost.seconds)
     yield (
         f"time per image: {Timing(times).median:.1f} ms median ({times[0]:.1f} to {times[-1]:.1f}, {analysis.rounds} "
-        f"rounds after warming up), {analysis.images_per_second(cost):.2f} images/s"
+        f"rounds after warming up), {analysis.images_per_second(cost):.4g} images/s"
     )
     yield _memory(analysis, cost)
 
