@@ -27,6 +27,7 @@ from paddleseg_ext.data.prepare.labelme import prepare_labelme
 from paddleseg_ext.data.prepare.outputs import CONFIG
 from paddleseg_ext.data.prepare.voc import prepare_voc
 from paddleseg_ext.data.prepare.work import Prepared, Report, default_workers, write_text
+from paddleseg_ext.errors import UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,9 +41,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prepare, and print what was done and what looks wrong."""
-    start = Start.of(args.backbone) if "backbone" in args else None  # refused before long work begins
+    if getattr(args, "backbone", None) and args.output is None:
+        raise UserError("`backbone`: without `output` no configuration is written; add it or leave it out")
+    start = Start.of(getattr(args, "backbone", None))  # which is refused before long work begins
     report = SOURCES[args.source][2](args)
-    if report.prepared is not None and start is not None:
+    if report.prepared is not None:
         report.lines += _configure(report.prepared, start)
     for line in report.lines:
         print(line)
@@ -116,6 +119,7 @@ def _run_folder(args: argparse.Namespace) -> Report:
 def _add_cityscapes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("root", type=Path, help="folder with leftImg8bit and gtFine, or with their zip files")
     _add_output(parser, required=False)
+    add_backbone_argument(parser)
 
 
 def _run_cityscapes(args: argparse.Namespace) -> Report:
@@ -125,6 +129,7 @@ def _run_cityscapes(args: argparse.Namespace) -> Report:
 def _add_ade20k(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("root", type=Path, help="folder with ADEChallengeData2016, or with its zip file")
     _add_output(parser, required=False)
+    add_backbone_argument(parser)
 
 
 def _run_ade20k(args: argparse.Namespace) -> Report:
