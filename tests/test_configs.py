@@ -206,7 +206,8 @@ def test_bases_are_found_by_name_and_by_path_first(tmp_path: Path) -> None:
     path.write_text("_base_: quickstart/pspnet\niters: 7\n")
     config, base = load_config(path), load_config("quickstart/pspnet")
     assert config.iters == 7 and config.dic["model"] == base.dic["model"]
-    path.write_text("_base_: [quickstart/pspnet, _base_/models/dmnet]\n")  # a piece of the others
+    pieces = ("models/dmnet", "backbones/resnet18_vd_os8", "datasets/camvid_240x180", "schedules/sgd_400")
+    path.write_text(yaml.safe_dump({"_base_": [f"_base_/{piece}" for piece in pieces]}))
     assert load_config(path).dic["model"]["decode_head"]["type"] == "DMHead"
     own = tmp_path / "quickstart" / "pspnet"
     own.parent.mkdir()
