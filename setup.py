@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 PACKAGE = "paddleseg_ext"
+CONFIGS = ROOT / "configs"
 
 # The single source of the version is the package; it is read, not imported, since importing needs Paddle.
 VERSION = re.search(r'^__version__ = "([^"]+)"', (ROOT / PACKAGE / "__init__.py").read_text("utf-8"), re.M).group(1)
@@ -61,6 +64,31 @@ EXTRAS = {
     ],
 }
 
+
+class BuildWithConfigs(build_py):
+    """Puts the configurations, which a clone keeps beside the package, into it: ``paddleseg_ext/configs``."""
+
+    def run(self):
+        super().run()
+        if not self.editable_mode:  # which finds those of the clone
+            shutil.rmtree(self._target, ignore_errors=True)  # an earlier build may have had others
+            for source, target in self._configs():
+                self.mkpath(str(Path(target).parent))
+                self.copy_file(source, target)
+
+    def get_outputs(self, include_bytecode=True):
+        configs = [] if self.editable_mode else [target for _, target in self._configs()]
+        return super().get_outputs(include_bytecode) + configs
+
+    @property
+    def _target(self):
+        return Path(self.build_lib, PACKAGE, CONFIGS.name)
+
+    def _configs(self):
+        """Each file, and where it goes."""
+        return [(str(path), str(self._target / path.relative_to(CONFIGS))) for path in sorted(CONFIGS.rglob("*.yml"))]
+
+
 setup(
     name="paddleseg-ext",
     version=VERSION,
@@ -76,6 +104,7 @@ setup(
     packages=find_packages(include=[PACKAGE, f"{PACKAGE}.*"]),
     package_data={PACKAGE: ["**/*"]},
     exclude_package_data={"": ["*.py[cod]"]},
+    cmdclass={"build_py": BuildWithConfigs},
     entry_points={"console_scripts": [f"paddleseg-ext = {PACKAGE}.cli.main:main"]},
     classifiers=[
         "Development Status :: 4 - Beta",

@@ -57,7 +57,7 @@ def load(
     place = _place(source)
     with computing_on(device) as device:
         if (place / REPORT).is_file():
-            builder = None if config is None else Builder(load_config(config_path(config)))
+            builder = None if config is None else Builder(load_config(config))
             task = exported_task(place) if builder is None else builder.task
             return Segmentor(ExportedModel(place, backend, task.transforms), task, None, device, str(source), settings)
         if backend is not None:
@@ -93,10 +93,10 @@ def _place(source: str | Path) -> Path:
     )
 
 
-def _config_of(place: Path, config: str | Path | None) -> Path:
+def _config_of(place: Path, config: str | Path | None) -> str | Path:
     """The configuration of weights: the one given, or the one beside them."""
     if config is not None:
-        return config_path(config)
+        return config
     beside = (place if place.is_dir() else place.parent) / CONFIG
     if not beside.is_file():
         raise UserError(f"`config`: give the configuration of {place}, beside which there is no {CONFIG}")

@@ -219,10 +219,10 @@ def build_transforms(entries: Sequence[Mapping[str, Any]]) -> list[Any]:
 
 
 def build_model(path: str | Path, *, pretrained: bool = True, **overrides: Any) -> nn.Layer:
-    """The model of a YAML file: ``build_model("configs/psp/….yml")``.
+    """The model of a YAML file: ``build_model("pspnet_resnet50_vd_os8_cityscapes_1024x512_80k")``.
 
     Args:
-        path: The YAML file.
+        path: The YAML file, or the name of a configuration that comes with the package.
         pretrained: As in `Builder`: without it the weights that the file names are neither fetched nor loaded.
         **overrides: As in `load_config`.
     """

@@ -229,11 +229,13 @@ def test_a_configuration_alone_is_untrained(root: Path, tmp_path: Path) -> None:
 
 def test_names_of_shipped_configurations() -> None:
     name = "pspnet_resnet50_vd_os8_cityscapes_1024x512_80k"
-    assert config_path(name) == config_path(f"{name}.yml") == config_path(f"pspnet/{name}")
+    assert config_path(name) == config_path(f"pspnet/{name}") == config_path(f"configs/pspnet/{name}.yml").resolve()
     assert config_path("quickstart/pspnet").parts[-2:] == ("quickstart", "pspnet.yml")
     assert len(shipped_configs()) > 50 and not any(key.startswith("_base_") for key in shipped_configs())
     with pytest.raises(UserError, match=f"comes with the package; did you mean '{name}'"):
         paddleseg_ext.load(name.replace("pspnet", "pspnt"))
+    with pytest.raises(UserError, match="pspnet.yml: there is no such file"):  # of another folder, perhaps
+        config_path("pspnet.yml")
 
 
 @pytest.mark.parametrize(

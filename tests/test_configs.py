@@ -177,7 +177,7 @@ def test_missing_data_set_names_its_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content, message",
     [
-        (None, "is not a file"),
+        (None, "config.yml: there is no such file, and no configuration of that name"),
         ("a: [", "not valid YAML"),
         ("iters: 3", "No batch_size specified"),
         ("- 1", "config.yml"),
@@ -196,6 +196,24 @@ def test_base_that_is_missing(tmp_path: Path) -> None:
     path.write_text("_base_: other.yml\n")
     with pytest.raises(UserError, match=r"its _base_ file .*other\.yml does not exist"):
         load_config(path)
+    path.write_text("_base_: quickstart/pspnte\n")
+    with pytest.raises(UserError, match=r"does not exist, and no .* did you mean 'quickstart/pspnet'"):
+        load_config(path)
+
+
+def test_bases_are_found_by_name_and_by_path_first(tmp_path: Path) -> None:
+    path = tmp_path / "config.yml"
+    path.write_text("_base_: quickstart/pspnet\niters: 7\n")
+    config, base = load_config(path), load_config("quickstart/pspnet")
+    assert config.iters == 7 and config.dic["model"] == base.dic["model"]
+    pieces = ("models/dmnet", "backbones/resnet18_vd_os8", "datasets/camvid_240x180", "schedules/sgd_400")
+    path.write_text(yaml.safe_dump({"_base_": [f"_base_/{piece}" for piece in pieces]}))
+    assert load_config(path).dic["model"]["decode_head"]["type"] == "DMHead"
+    own = tmp_path / "quickstart" / "pspnet"
+    own.parent.mkdir()
+    own.write_text("_base_: quickstart/ccnet\n")
+    path.write_text("_base_: quickstart/pspnet\n")
+    assert load_config(path).dic["model"]["decode_head"]["type"] == "CCHead"
 
 
 @pytest.mark.parametrize(

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import ast
+import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from importlib import import_module, metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
 
 import paddleseg_ext
+from paddleseg_ext.config import shipped
+from paddleseg_ext.config.files import read_files
+from paddleseg_ext.config.shipped import shipped_configs
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "paddleseg_ext"
@@ -22,16 +29,30 @@ PACKAGE = ROOT / "paddleseg_ext"
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `lib`, what pip would install, and `info`, its metadata; the working tree stays as it is."""
-    copy = tmp_path_factory.mktemp("source")
-    for path in ROOT.iterdir():
-        if path.is_file() and not path.name.startswith("."):
-            shutil.copy(path, copy)
-    shutil.copytree(PACKAGE, copy / PACKAGE.name)
+    copy = copied(tmp_path_factory.mktemp("source"))
     (copy / "info").mkdir()
     for command in (["build", "--build-lib", "lib"], ["egg_info", "--egg-base", "info"]):
-        done = subprocess.run([sys.executable, "setup.py", "-q", *command], cwd=copy, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
+        run([sys.executable, "setup.py", "-q", *command], copy)
     return copy
+
+
+def copied(folder: Path) -> Path:
+    """The tree as a clone has it, in another place."""
+    for path in ROOT.iterdir():
+        if path.is_file() and not path.name.startswith("."):
+            shutil.copy(path, folder)
+    for name in (PACKAGE.name, "configs", "tools"):
+        shutil.copytree(ROOT / name, folder / name)
+    for name in ("tests", "benchmarks"):  # which stay out of a wheel
+        (folder / name).mkdir()
+        (folder / name / "__init__.py").touch()
+    return folder
+
+
+def run(command: list[str], cwd: Path, **keywords: Any) -> str:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, **keywords)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def info(built: Path, name: str) -> str:
@@ -42,14 +63,90 @@ def test_version_is_the_packages_own(built: Path) -> None:
     assert f"\nVersion: {paddleseg_ext.__version__}\n" in info(built, "PKG-INFO")
 
 
-def test_every_file_is_installed(built: Path) -> None:
-    def files(package: Path) -> set[Path]:
-        return {p.relative_to(package) for p in package.rglob("*") if p.is_file() and "__pycache__" not in p.parts}
+def files(package: Path) -> set[Path]:
+    return {p.relative_to(package) for p in package.rglob("*") if p.is_file() and "__pycache__" not in p.parts}
 
-    expected = files(PACKAGE)
-    assert any(path.suffix != ".py" for path in expected)
-    assert files(built / "lib" / PACKAGE.name) == expected
+
+def expected_files() -> set[Path]:
+    """What an installation holds below the package's folder."""
+    own = files(PACKAGE)
+    assert any(path.suffix != ".py" for path in own)
+    configs = {Path("configs", path) for path in files(ROOT / "configs") if path.suffix == ".yml"}
+    assert len(configs) > 100 and Path("configs/_base_/models/pspnet.yml") in configs
+    return own | configs
+
+
+def test_every_file_is_installed_and_nothing_else(built: Path) -> None:
+    assert [path.name for path in (built / "lib").iterdir()] == [PACKAGE.name]
+    assert files(built / "lib" / PACKAGE.name) == expected_files()
     assert not list((built / "lib").rglob("*.pyc"))
+
+
+def test_an_installation_from_the_sources_archive_is_the_same(built: Path, tmp_path: Path) -> None:
+    run([sys.executable, "setup.py", "-q", "sdist", "--dist-dir", str(tmp_path)], built)
+    archive = next(tmp_path.glob("*.tar.gz"))
+    shutil.unpack_archive(archive, tmp_path / "unpacked")
+    (source,) = (tmp_path / "unpacked").iterdir()
+    old = tmp_path / "lib" / PACKAGE.name / "configs" / "of_an_earlier_build.yml"
+    old.parent.mkdir(parents=True)
+    old.touch()
+    run([sys.executable, "setup.py", "-q", "build", "--build-lib", str(tmp_path / "lib")], source)
+    assert files(tmp_path / "lib" / PACKAGE.name) == expected_files()
+
+
+def test_configurations_of_an_installation_are_complete(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = shipped_configs(with_pieces=True)
+    folder = built / "lib" / PACKAGE.name / "configs"
+    monkeypatch.setattr(shipped, "FOLDERS", (folder,))
+    there = shipped_configs(with_pieces=True)
+    assert {key: path.read_bytes() for key, path in there.items()} == {k: path.read_bytes() for k, path in here.items()}
+    files_read = [path for path, _ in read_files(there["quickstart/pspnet"]).files]
+    assert len(files_read) > 3 and all(path.resolve().is_relative_to(folder) for path in files_read)
+
+
+@pytest.mark.slow
+def test_a_wheel_trains_evaluates_and_predicts_elsewhere(tmp_path: Path) -> None:
+    """In an environment that has the wheel, from pip, and beside it the packages that it requires."""
+    pip = [sys.executable, "-m", "pip"]
+    source, wheels, venv, work = (tmp_path / name for name in ("source", "wheels", "venv", "work"))
+    for folder in (source, work):
+        folder.mkdir()
+    env = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    run([*pip, "wheel", "-q", "--no-deps", "-w", str(wheels), str(copied(source))], tmp_path, env=env)
+    (wheel,) = wheels.iterdir()
+    with zipfile.ZipFile(wheel) as archive:
+        inside = {Path(name) for name in archive.namelist() if not name.split("/")[0].endswith(".dist-info")}
+    assert inside == {Path(PACKAGE.name, path) for path in expected_files()}
+    run([sys.executable, "-m", "venv", "--without-pip", str(venv)], tmp_path, env=env)
+    run([*pip, "--python", str(venv / "bin" / "python"), "install", "-q", "--no-deps", "--no-index", str(wheel)],
+        tmp_path, env=env)  # fmt: skip
+    site = next(venv.glob("lib/python*/site-packages"))
+    # A path in a .pth file comes after this folder, and .pth files there, of an editable installation, are not read.
+    (site / "requirements.pth").write_text("\n".join(path for path in sys.path if path.endswith("-packages")) + "\n")
+
+    def command(*arguments: str) -> str:
+        return run([str(venv / "bin" / "paddleseg-ext"), *arguments], work, env=env)
+
+    where = run(
+        [str(venv / "bin" / "python"), "-c", "import paddleseg_ext; print(paddleseg_ext.__file__)"], work, env=env
+    )
+    assert Path(where.splitlines()[-1]).is_relative_to(site)
+    assert command("--version").startswith(f"paddleseg-ext {paddleseg_ext.__version__}, ")
+    flags = ["--config", "quickstart/pspnet", "--device", "cpu"]
+    train = ["--iters", "6", "--save_interval", "6", "--do_eval", "--save_dir", "run"]
+    opts = [
+        "--opts",
+        *(f"{split}_dataset.{count}" for split in ("train", "val") for count in ("train_images=12", "val_images=4")),
+    ]
+    command("train", *flags, *opts, *train)
+    model = ["--model_path", "run/best_model"]
+    command("val", *flags, *opts, *model, "--json", "scores.json")
+    assert 0 < json.loads((work / "scores.json").read_text())["miou"] <= 1
+    image = next((work / "data").rglob("*_leftImg8bit.png"))
+    command("predict", *flags, *model, "--image_path", str(image), "--save_dir", "predictions")
+    assert list((work / "predictions" / "overlay").iterdir())
+    command("init", "ccnet_resnet50_vd_os8_cityscapes_1024x512_80k")
+    assert (work / "ccnet_resnet50_vd_os8_cityscapes_1024x512_80k.yml").is_file()
 
 
 def test_console_script_has_a_target(built: Path) -> None:

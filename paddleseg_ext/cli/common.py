@@ -13,13 +13,14 @@ from typing import Any
 import paddle
 
 from paddleseg_ext.checkpoint.writable import file_problem, folder_problem
+from paddleseg_ext.config.own_data import BACKBONES
 from paddleseg_ext.config.values import Allowed
 from paddleseg_ext.runtime.device import DEVICES
 
 
 def add_config_arguments(parser: argparse.ArgumentParser, required: bool = True) -> None:
     """Add ``--config``, ``--opts`` and ``--device``."""
-    parser.add_argument("--config", required=required, help="the YAML file")
+    parser.add_argument("--config", required=required, help="a YAML file, or a name of `list configs`")
     parser.add_argument(
         "--opts",
         nargs="+",
@@ -27,6 +28,34 @@ def add_config_arguments(parser: argparse.ArgumentParser, required: bool = True)
         help="change entries of the configuration, e.g. model.decode_head.channels=256",
     )
     parser.add_argument("--device", default="auto", help=f"{DEVICES}; auto picks a GPU when there is one")
+
+
+def add_classes_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--classes``, which `given_classes` reads."""
+    parser.add_argument(
+        "--classes", nargs="+", metavar="NAME", help="of the classes by id; or their number; or a file like labels.txt"
+    )
+
+
+def given_classes(words: list[str] | None) -> list[str] | int | str | None:
+    """Names, a number or a file, as they were given."""
+    if words is None or len(words) > 1:
+        return words
+    only = words[0]
+    if only.isdecimal():
+        return int(only)
+    return only if Path(only).is_file() or Path(only).suffix == ".txt" else [only]
+
+
+def add_backbone_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--backbone``, that of the small network for one's own data."""
+    light, small = BACKBONES
+    parser.add_argument(
+        "--backbone",
+        choices=BACKBONES,
+        help=f"of the configuration: {light} starts from ImageNet weights, {small} from random ones; default: the "
+        "former where there is no GPU and the weights are installed",
+    )
 
 
 def setup_logging() -> None:

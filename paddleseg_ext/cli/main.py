@@ -15,10 +15,12 @@ from typing import NoReturn
 
 from paddleseg_ext.cli.common import setup_logging
 from paddleseg_ext.errors import UserError, reason
+from paddleseg_ext.inspection.environment import version_line
 
 # name -> help. A command lives in paddleseg_ext/cli/commands/NAME.py, which is imported only when it is asked for.
 COMMANDS = {
     "prepare": "check a data set and turn it into lists, labels of class ids and a configuration",
+    "init": "write a whole configuration to edit: one that comes with the package, or one for your own data",
     "check": "look at environment, configuration and every pair of the data before a training",
     "train": "train a network from a YAML file",
     "val": "evaluate a trained network: mIoU, accuracy and IoU by class",
@@ -48,7 +50,7 @@ def main(argv: Sequence[str] | None = None, command: str | None = None) -> int:
     prog = None
     if command is None:
         try:
-            command = _overview().parse_args(argv[:1]).command
+            command = _overview().parse_args(argv[:1] or ["--help"]).command
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             return BAD_INPUT
@@ -130,6 +132,7 @@ def _as_a_bug(error: Exception, command: list[str]) -> str:
 def _overview() -> _Parser:
     """The parser of `paddleseg-ext` itself: it knows the names of the commands, not their arguments."""
     parser = _Parser(prog="paddleseg-ext", description="Context heads for PaddleSeg.")
+    parser.add_argument("--version", action="version", version=version_line(), help="show versions, and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, text in COMMANDS.items():
         commands.add_parser(name, help=text, add_help=False)

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from paddleseg_ext.config.shipped import base_path
 from paddleseg_ext.errors import UserError, reason
 
 LARGEST = 1 << 20  # bytes of a file
@@ -62,20 +63,12 @@ def _read(path: Path, inside: tuple[Path, ...]) -> Merged:
         raise UserError(f"{path}: _base_: {bases!r} is not allowed; it is the path of a YAML file, or a list of them")
     merged = Merged(own.content, own.lines)
     for base in bases:
-        below = _read(_base(path, base), (*inside, path.resolve()))
+        below = _read(base_path(path, base), (*inside, path.resolve()))
         merged.files += [file for file in below.files if file not in merged.files]
         merged.content = _over(merged.content, below.content, path, ())
         merged.lines = {**below.lines, **merged.lines}
     merged.files.append((path, own.content))
     return merged
-
-
-def _base(path: Path, base: str) -> Path:
-    found = path.parent / base
-    if not found.is_file():
-        kind = "is not a file" if found.exists() else "does not exist"
-        raise UserError(f"{path}: its _base_ file {found} {kind}")
-    return found
 
 
 def _over(upper: dict[str, Any], lower: dict[str, Any], file: Path, where: Path_) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from paddleseg.cvlibs import Config, manager
 
 from paddleseg_ext.config.files import Merged, read_files
 from paddleseg_ext.config.opts import replaced
+from paddleseg_ext.config.shipped import config_path
 from paddleseg_ext.config.structure import check_same_normalization, check_structure
 from paddleseg_ext.config.train import TrainConfig
 from paddleseg_ext.data.description import Description, describe
@@ -67,7 +68,7 @@ def load_config(
     In the result every default is written out, those of the section `train:` too.
 
     Args:
-        path: The YAML file.
+        path: The YAML file, or the name of a configuration that comes with the package; see `config_path`.
         learning_rate: Replaces ``lr_scheduler.learning_rate``.
         batch_size: Replaces ``batch_size``, the images per device.
         iters: Replaces ``iters``.
@@ -78,7 +79,7 @@ def load_config(
         UserError: the file is missing, is not YAML, has a key that nothing reads, breaks one of PaddleSeg's rules, or
             names a module that cannot be imported.
     """
-    path = Path(path)
+    path = config_path(path)
     merged = _read(path)
     with _located(path, merged, opts or ()):
         config = _checked(path, merged, learning_rate=learning_rate, batch_size=batch_size, iters=iters, opts=opts)
@@ -104,8 +105,6 @@ def _located(path: Path, merged: Merged, opts: Sequence[str]) -> Iterator[None]:
 
 def _read(path: Path) -> Merged:
     """The files of a configuration, with the modules that they name imported and listed."""
-    if not path.is_file():
-        raise UserError(f"Configuration not found: {path} is not a file.")
     merged = read_files(path)
     names = {file: _imports(file, content) for file, content in merged.files}
     for file, modules in names.items():
@@ -126,13 +125,13 @@ def _checked(path: Path, merged: Merged, **replacements: Any) -> Config:
         raise UserError(f"{path}: {reason(error)}") from error
 
 
-def import_modules(path: Path) -> None:
+def import_modules(path: str | Path) -> None:
     """Import what a configuration and its ``_base_`` files name under ``imports``.
 
     Raises:
         UserError: A file is no configuration, or a module cannot be imported.
     """
-    _read(path)
+    _read(config_path(path))
 
 
 def train_config(config: Config) -> TrainConfig:

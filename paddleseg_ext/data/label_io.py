@@ -20,7 +20,7 @@ from paddleseg_ext.errors import UserError, reason
 
 IGNORED_SHARE = 0.5  # of the pixels, above which it is told
 NAMED = 8  # an error message names at most as many wrong values
-CURE = "convert it by `python tools/prepare.py colors`"
+CURE = "convert it by `paddleseg-ext prepare colors`"
 EXPANDED = {"L;2": 85, "L;4": 17}  # Pillow spreads gray PNGs of 2 and 4 bits over 0 … 255
 COLORED = {"RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "LAB", "HSV"}
 TRANSPARENT = {"LA", "La", "PA"}
@@ -108,7 +108,7 @@ def odd_counts(counts: np.ndarray, names: Sequence[str]) -> str | None:
     if total and ignored > IGNORED_SHARE * total:
         parts.append(f"{100 * ignored / total:.0f} % of the pixels are ignored")
     if len(names) == 2 and absent and ignored:
-        parts.append("in masks of 0 and 255, 255 has to become 1 (python tools/prepare.py folder … --binary)")
+        parts.append("in masks of 0 and 255, 255 has to become 1 (paddleseg-ext prepare folder … --binary)")
     return "; ".join(parts) or None
 
 

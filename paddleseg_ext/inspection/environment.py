@@ -10,10 +10,17 @@ import numpy as np
 import paddle
 import paddleseg
 
+from paddleseg_ext import __version__
 from paddleseg_ext.errors import reason
 from paddleseg_ext.inspection.findings import ERROR, OK, WARNING, Finding
 
 RUN = ("2.6", "3.0", "3.1", "3.2", "3.3")  # minor versions of Paddle that this package supports
+
+
+def version_line() -> str:
+    """The versions that decide what runs, in a line."""
+    parts = {"paddleseg-ext": __version__, "paddlepaddle": paddle.__version__, "paddleseg": _paddleseg()}
+    return ", ".join(f"{name} {value}" for name, value in parts.items())
 
 
 def inspect_environment() -> list[Finding]:
@@ -21,7 +28,7 @@ def inspect_environment() -> list[Finding]:
     versions = {
         "Python": platform.python_version(),
         "paddlepaddle": paddle.__version__,
-        "paddleseg": getattr(paddleseg, "__version__", "develop"),
+        "paddleseg": _paddleseg(),
         "NumPy": np.__version__,
         "OpenCV": cv2.__version__,
     }
@@ -66,6 +73,10 @@ def _installed(package: str) -> bool:
         return bool(version(package))
     except PackageNotFoundError:
         return False
+
+
+def _paddleseg() -> str:
+    return getattr(paddleseg, "__version__", "develop")
 
 
 def _minor(module: object) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ import paddleseg
 from paddleseg.cvlibs import manager
 
 from paddleseg_ext.config.load import load_config
+from paddleseg_ext.config.shipped import shipped_configs
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.inspection.arguments import arguments, summary
 from paddleseg_ext.inspection.combinations import Variant, measure
@@ -18,7 +19,6 @@ from paddleseg_ext.registry import HEADS, PARENT_BOUND, closest
 
 RECORD = Path(__file__).with_name("combinations.json")
 REGISTRIES = {"datasets": manager.DATASETS, "transforms": manager.TRANSFORMS, "losses": manager.LOSSES}
-CONFIGS = Path(__file__).resolve().parents[2] / "configs"  # of a checkout
 
 Record = dict[str, list[Variant]]
 
@@ -92,16 +92,9 @@ def versions(here: bool = False) -> str:
 
 
 def configurations() -> list[dict[str, Any]]:
-    """File, network, data and length of each configuration of the checkout, or of ``configs`` in the current folder.
-
-    Raises:
-        UserError: There is no such folder.
-    """
-    folder = next((path for path in (CONFIGS, Path("configs")) if path.is_dir()), None)
-    if folder is None:
-        raise UserError("there is no folder configs here; run the command in a checkout of the repository")
+    """Name, network, data and length of each configuration that comes with the package."""
     found = []
-    for path in sorted(folder.glob("[!_]*/*.yml")):
+    for name, path in shipped_configs().items():
         config = load_config(path)
         model = config.dic["model"]
         head, backbone = model.get("decode_head", model), model.get("backbone", {})
@@ -110,5 +103,5 @@ def configurations() -> list[dict[str, Any]]:
             f"{head['type']}{inner} on {backbone.get('type')}, {config.dic['train_dataset']['type']}, "
             f"{config.iters} iterations of {config.batch_size} images"
         )
-        found.append({"name": f"configs/{path.relative_to(folder).as_posix()}", "text": text})
+        found.append({"name": name, "text": text})
     return found

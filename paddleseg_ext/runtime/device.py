@@ -28,7 +28,7 @@ def set_device(name: str = "auto") -> str:
     kind = name.split(":")[0]
     if kind not in ("auto", "cpu", "gpu", "xpu", "npu", "mlu"):
         raise UserError(f"`device` {name}: there is no such device; allowed are {DEVICES}")
-    gpus = paddle.device.cuda.device_count() if paddle.is_compiled_with_cuda() else 0
+    gpus = gpu_count()
     if kind == "auto":
         name = "gpu" if gpus else "cpu"
     elif kind == "gpu" and not paddle.is_compiled_with_cuda():
@@ -48,6 +48,11 @@ def set_device(name: str = "auto") -> str:
     except (ValueError, RuntimeError, OSError) as error:
         raise UserError(f"`device` {name}: Paddle cannot use it: {reason(error)}") from error
     return str(paddle.get_device())
+
+
+def gpu_count() -> int:
+    """The GPUs that Paddle sees."""
+    return paddle.device.cuda.device_count() if paddle.is_compiled_with_cuda() else 0
 
 
 @contextlib.contextmanager

@@ -92,7 +92,7 @@ def test_components_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 def test_configurations(capsys: pytest.CaptureFixture) -> None:
     entries = json.loads(listed(capsys, "configs", "--json"))
     assert {
-        "name": "configs/quickstart/pspnet.yml",
+        "name": "quickstart/pspnet",
         "text": "PSPHead on ResNet18_vd, StreetScenes, 300 iterations of 4 images",
     } in entries
     assert len(entries) == len(list(Path(__file__).resolve().parents[2].glob("configs/[!_]*/*.yml")))
@@ -107,7 +107,7 @@ def test_configurations(capsys: pytest.CaptureFixture) -> None:
         (["combos", "--markdown", "--json"], "--markdown and --json: give one of them"),
         (["losses", "--measure"], "--measure: it is for combos and backbones"),
         (["configs", "x"], "configs: they are listed all, without names"),
-        (["heads", "--config", "no.yml"], "no.yml is not a file"),
+        (["heads", "--config", "no.yml"], "no.yml: there is no such file"),
     ],
 )
 def test_mistakes_are_sentences(arguments: list[str], sentence: str, capsys: pytest.CaptureFixture) -> None:

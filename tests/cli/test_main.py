@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import runpy
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import paddle
 import pytest
 
+from paddleseg_ext import __version__
 from paddleseg_ext.cli import main
 from paddleseg_ext.errors import UserError
 
@@ -64,7 +67,7 @@ def test_what_nobody_thought_of_is_called_a_bug_and_keeps_its_traceback(command,
     assert main.main(["train"]) == 1 and "not enough memory" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("argv", [[], ["nonsense"], ["train", "--number", "x"], ["train", "--unknown"]])
+@pytest.mark.parametrize("argv", [["--nonsense"], ["nonsense"], ["train", "--number", "x"], ["train", "--unknown"]])
 def test_arguments_that_do_not_parse_exit_with_2(command, argv: list[str], capsys: pytest.CaptureFixture) -> None:
     command(lambda args: 0)
     assert main.main(argv) == 2
@@ -72,9 +75,10 @@ def test_arguments_that_do_not_parse_exit_with_2(command, argv: list[str], capsy
     assert told.startswith("error: ") and told.count("\n") == 1
 
 
-def test_help_lists_every_command(capsys: pytest.CaptureFixture) -> None:
+@pytest.mark.parametrize("argv", [[], ["--help"]])
+def test_help_lists_every_command(argv: list[str], capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(SystemExit) as exit_:
-        main.main(["--help"])
+        main.main(argv)
     assert exit_.value.code == 0
     text = " ".join(capsys.readouterr().out.split())  # argparse breaks lines
     assert all(name in text and help_ in text for name, help_ in main.COMMANDS.items())
@@ -86,6 +90,22 @@ def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture) -> Non
         main.main([name, "--help"])
     assert exit_.value.code == 0
     assert f"paddleseg-ext {name}" in capsys.readouterr().out
+
+
+def test_versions_in_one_line(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main.main(["--version"])
+    assert exit_.value.code == 0
+    told = capsys.readouterr().out
+    assert told.startswith(f"paddleseg-ext {__version__}, paddlepaddle {paddle.__version__}, paddleseg ")
+    assert told.count("\n") == 1
+
+
+def test_the_package_is_run_as_the_command_is(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.setattr(sys, "argv", ["__main__.py", "nonsense"])
+    with pytest.raises(SystemExit) as exit_:
+        runpy.run_module("paddleseg_ext", run_name="__main__")
+    assert exit_.value.code == 2 and "'nonsense'" in capsys.readouterr().err
 
 
 def test_arguments_in_a_sentence_are_shown_as_flags(command, capsys: pytest.CaptureFixture) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from paddleseg_ext import load_config
 from paddleseg_ext.cli import main
 from paddleseg_ext.cli.commands import prepare
 from tests.data.prepare.trees import contents, photo, save
@@ -38,7 +39,7 @@ def test_what_is_prepared_trains_and_is_evaluated_as_it_is(
     assert call(*folders, "--split", "0.7", "--stratify", "--seed", "1", "--classes", "dark", "bright") == 0
     out = capsys.readouterr().out
     assert "4 samples for training and 2 for validation, 2 classes, color images" in out
-    assert f"train with: python tools/train.py --config {tmp_path / 'out' / 'config.yml'}" in out
+    assert f"train with: paddleseg-ext train --config {tmp_path / 'out' / 'config.yml'}" in out
     config = ["--config", str(tmp_path / "out" / "config.yml"), "--device", "cpu"]
     run = ["--save_dir", str(tmp_path / "run"), "--iters", "2", "--save_interval", "2"]
     assert main.main(["train", *config, *run]) == 0
@@ -104,7 +105,7 @@ def test_colors_propose_a_table_and_exit_with_2(tmp_path: Path, capsys: pytest.C
     table = tmp_path / "out" / "table.txt"
     assert f"run this again with --table {table}" in capsys.readouterr().err
     assert call(*arguments, "--table", table) == 0
-    assert "go on with: python tools/prepare.py folder" in capsys.readouterr().out
+    assert "go on with: paddleseg-ext prepare folder" in capsys.readouterr().out
 
 
 def test_published_data_sets(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -118,6 +119,11 @@ def test_published_data_sets(tmp_path: Path, capsys: pytest.CaptureFixture) -> N
     assert call("cityscapes", tmp_path) == 0
     captured = capsys.readouterr()
     assert "2 labels of train ids" in captured.out and "warning: leftImg8bit/train: 1 files" in captured.err
+    assert call("cityscapes", tmp_path, "--backbone", "ResNet18_vd") == 2
+    assert "--backbone: without --output no configuration" in capsys.readouterr().err
+    assert call("cityscapes", tmp_path, "--backbone", "ResNet18_vd", "--output", tmp_path / "out") == 0
+    assert f"{tmp_path / 'out' / 'config.yml'}: a small PSPNet" in capsys.readouterr().out
+    assert load_config(tmp_path / "out" / "config.yml").dic["model"]["num_classes"] == 19
 
 
 def test_coco_and_labelme(tmp_path: Path) -> None:

@@ -103,10 +103,18 @@ def test_resume_auto_without_a_checkpoint_starts_anew(root: Path, capsys: pytest
     assert "no checkpoint" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    "program, shown",
+    [
+        (["tools/train.py"], "python tools/train.py"),
+        (["/site/paddleseg_ext/__main__.py", "train"], "python -m paddleseg_ext train"),
+        (["paddleseg-ext", "train"], "paddleseg-ext train"),
+    ],
+)
 def test_a_signal_prints_the_line_that_goes_on(
-    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    program: list[str], shown: str, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["tools/train.py", "--config", "my run.yml", "--resume", "old"])
+    monkeypatch.setattr(sys, "argv", [*program, "--config", "my run.yml", "--resume", "old"])
     step = Step.__call__
 
     def send(self: Step, batches: list) -> dict:
@@ -117,7 +125,7 @@ def test_a_signal_prints_the_line_that_goes_on(
     assert train(root) == 128 + signal.SIGTERM
     out = capsys.readouterr().out
     assert "stopped by SIGTERM at iteration 1" in out
-    assert "to go on: python tools/train.py --config 'my run.yml' --resume auto" in out
+    assert f"to go on: {shown} --config 'my run.yml' --resume auto" in out
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("source", choices=list(SOURCES), help="the project that the checkpoint comes from")
     parser.add_argument("checkpoint", help="its file: .pth, .pdparams or .safetensors")
-    parser.add_argument("--config", required=True, help="the YAML file of the same network here")
+    parser.add_argument(
+        "--config", required=True, help="the same network here: a YAML file, or a name of `list configs`"
+    )
     parser.add_argument(
         "--output", type=output_file, required=True, help="where the weights go: .pdparams or .safetensors"
     )

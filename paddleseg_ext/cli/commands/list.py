@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-from pathlib import Path
 from typing import Any
 
 from paddleseg_ext.config.load import import_modules
@@ -38,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     if args.names and args.kind == "configs":
         raise UserError("configs: they are listed all, without names")
     if args.config:
-        import_modules(Path(args.config))
+        import_modules(args.config)
     logging.getLogger("paddleseg_ext").setLevel(logging.WARNING)
     if args.kind == "combos":
         return _combos(args)

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from paddleseg_ext.cli.common import number, output_folder, whole
+from paddleseg_ext.cli.common import (
+    add_backbone_argument,
+    add_classes_argument,
+    given_classes,
+    number,
+    output_folder,
+    whole,
+)
 from paddleseg_ext.config.arguments import LARGEST_MAP
+from paddleseg_ext.config.own_data import Start, small_network
 from paddleseg_ext.data.prepare.ade20k import prepare_ade20k
 from paddleseg_ext.data.prepare.cityscapes import prepare_cityscapes
 from paddleseg_ext.data.prepare.coco import prepare_coco
 from paddleseg_ext.data.prepare.colors import prepare_colors
 from paddleseg_ext.data.prepare.folder import prepare_folder
 from paddleseg_ext.data.prepare.labelme import prepare_labelme
+from paddleseg_ext.data.prepare.outputs import CONFIG
 from paddleseg_ext.data.prepare.voc import prepare_voc
-from paddleseg_ext.data.prepare.work import Report, default_workers
+from paddleseg_ext.data.prepare.work import Prepared, Report, default_workers, write_text
+from paddleseg_ext.errors import UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,12 +41,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prepare, and print what was done and what looks wrong."""
+    if getattr(args, "backbone", None) and args.output is None:
+        raise UserError("`backbone`: without `output` no configuration is written; add it or leave it out")
+    start = Start.of(getattr(args, "backbone", None))  # which is refused before long work begins
     report = SOURCES[args.source][2](args)
+    if report.prepared is not None:
+        report.lines += _configure(report.prepared, start)
     for line in report.lines:
         print(line)
     for warning in report.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     return 0
+
+
+def _configure(prepared: Prepared, start: Start) -> list[str]:
+    """Write a configuration if there is none, and say what it is and how to train it."""
+    path = prepared.root / CONFIG
+    if path.exists():
+        lines = [f"{path} was there and is kept as it is"]
+    else:
+        write_text(path, small_network(prepared, start))
+        lines = [f"{path}: {start.text}"]
+    return [*lines, f"train with: paddleseg-ext train --config {shlex.quote(str(path))} --do_eval"]
 
 
 def _add_folder(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +71,7 @@ def _add_folder(parser: argparse.ArgumentParser) -> None:
         "--labels", required=True, type=Path, metavar="DIR", help="folder of their labels, by the same names"
     )
     _add_splitting(parser)
-    _add_classes(parser)
+    add_classes_argument(parser)
     parser.add_argument("--binary", action="store_true", help="labels are 0 and 255: write new ones, 255 is class 1")
 
 
@@ -63,33 +90,18 @@ def _add_splitting(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--stratify", action="store_true", help="share out each class alike")
     parser.add_argument("--seed", type=whole(0), default=0, help="of the split")
-    _add_crop(parser)
+    _add_network(parser)
 
 
-def _add_crop(parser: argparse.ArgumentParser) -> None:
+def _add_network(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--crop_size", type=whole(1, LARGEST_MAP), nargs=2, metavar=("W", "H"), help="in training; default: the images'"
     )
-
-
-def _add_classes(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--classes", nargs="+", metavar="NAME", help="of the classes by id; or their number; or a file like labels.txt"
-    )
+    add_backbone_argument(parser)
 
 
 def _splitting(args: argparse.Namespace) -> dict:
     return {"share": args.split, "stratify": args.stratify, "seed": args.seed, "crop": args.crop_size}
-
-
-def _classes(args: argparse.Namespace) -> list[str] | int | str | None:
-    """Names, a number or a file, as they were given."""
-    if args.classes is None or len(args.classes) > 1:
-        return args.classes
-    only = args.classes[0]
-    if only.isdecimal():
-        return int(only)
-    return only if Path(only).is_file() or Path(only).suffix == ".txt" else [only]
 
 
 def _run_folder(args: argparse.Namespace) -> Report:
@@ -98,7 +110,7 @@ def _run_folder(args: argparse.Namespace) -> Report:
         args.labels,
         args.output,
         **_splitting(args),
-        classes=_classes(args),
+        classes=given_classes(args.classes),
         binary=args.binary,
         num_workers=args.num_workers,
     )
@@ -107,6 +119,7 @@ def _run_folder(args: argparse.Namespace) -> Report:
 def _add_cityscapes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("root", type=Path, help="folder with leftImg8bit and gtFine, or with their zip files")
     _add_output(parser, required=False)
+    add_backbone_argument(parser)
 
 
 def _run_cityscapes(args: argparse.Namespace) -> Report:
@@ -116,6 +129,7 @@ def _run_cityscapes(args: argparse.Namespace) -> Report:
 def _add_ade20k(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("root", type=Path, help="folder with ADEChallengeData2016, or with its zip file")
     _add_output(parser, required=False)
+    add_backbone_argument(parser)
 
 
 def _run_ade20k(args: argparse.Namespace) -> Report:
@@ -125,6 +139,7 @@ def _run_ade20k(args: argparse.Namespace) -> Report:
 def _add_voc(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("root", type=Path, help="folder with VOCdevkit/VOC2012")
     _add_output(parser)
+    add_backbone_argument(parser)
 
 
 def _run_voc(args: argparse.Namespace) -> Report:
@@ -144,12 +159,12 @@ def _run_coco(args: argparse.Namespace) -> Report:
 def _add_labelme(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, help="folder of JSON files and images")
     _add_splitting(parser)
-    _add_classes(parser)
+    add_classes_argument(parser)
 
 
 def _run_labelme(args: argparse.Namespace) -> Report:
     return prepare_labelme(
-        args.folder, args.output, **_splitting(args), classes=_classes(args), num_workers=args.num_workers
+        args.folder, args.output, **_splitting(args), classes=given_classes(args.classes), num_workers=args.num_workers
     )
 
 

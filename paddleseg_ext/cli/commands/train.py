@@ -8,6 +8,7 @@ import shlex
 import signal
 import sys
 from dataclasses import Field, fields
+from pathlib import Path
 from typing import Any
 
 from paddleseg.cvlibs import Config
@@ -135,4 +136,7 @@ def _without_resume(command: list[str]) -> list[str]:
     for flag in ("--resume", "--resume_model"):
         if flag in kept:
             del kept[kept.index(flag) : kept.index(flag) + 2]
-    return ["python", *kept] if kept[0].endswith(".py") else kept
+    script = Path(kept[0])
+    if script.name == "__main__.py":
+        return ["python", "-m", script.parent.name, *kept[1:]]
+    return ["python", *kept] if script.suffix == ".py" else kept

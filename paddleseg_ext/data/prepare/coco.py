@@ -16,10 +16,9 @@ from PIL import Image, ImageDraw
 from paddleseg_ext.data.class_table import ClassTable
 from paddleseg_ext.data.image_io import check_pixels
 from paddleseg_ext.data.prepare.folder import read_sample
-from paddleseg_ext.data.prepare.outputs import LABELS, RECORD, Sample, claim, finish
+from paddleseg_ext.data.prepare.outputs import LABELS, RECORD, Sample, check_crop, claim, finish
 from paddleseg_ext.data.prepare.polygons import area_of, decode_runs, draw, points_of
 from paddleseg_ext.data.prepare.split import split
-from paddleseg_ext.data.prepare.training_config import check_crop
 from paddleseg_ext.data.prepare.work import IGNORED, Report, for_all, kept, write_label
 from paddleseg_ext.errors import UserError, reason
 

@@ -62,7 +62,7 @@ def prepare_colors(
         report.warnings.append(f"no mask has the class{'es' if len(absent) > 1 else ''} {', '.join(absent[:8])}")
     report.lines.append(f"{len(files)} masks of {len(classes)} classes in {output / LABELS}")
     report.lines.append(
-        f"go on with: python tools/prepare.py folder --images DIR --labels {output / LABELS} --classes "
+        f"go on with: paddleseg-ext prepare folder --images DIR --labels {output / LABELS} --classes "
         f"{output / 'labels.txt'} --output DIR"
     )
     return report

@@ -9,19 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import UnidentifiedImageError
 
 from paddleseg_ext.data.class_table import ClassTable
-from paddleseg_ext.data.image_io import open_image, read_image
+from paddleseg_ext.data.image_io import read_image
 from paddleseg_ext.data.label_io import check_pair, read_label, wrong_values
 from paddleseg_ext.data.pairs import Pair, match_folders, shown, some
-from paddleseg_ext.data.prepare.outputs import LABELS, RECORD, Sample, claim, finish
+from paddleseg_ext.data.prepare.outputs import LABELS, RECORD, Sample, check_crop, claim, finish, is_gray
 from paddleseg_ext.data.prepare.split import split
-from paddleseg_ext.data.prepare.training_config import check_crop
 from paddleseg_ext.data.prepare.work import IGNORED, Report, for_all, kept, summed_up, values_of, write_label
-from paddleseg_ext.errors import UserError, reason
+from paddleseg_ext.errors import UserError
 
-GRAY = {"1", "L", "LA", "I", "I;16", "I;16B"}
 BINARY = {0, IGNORED}
 BINARY_NAMES = ["background", "foreground"]
 
@@ -102,7 +99,7 @@ def read_sample(pair: Pair) -> Sample:
         UserError: One of them cannot be read, or they differ in size.
     """
     image, label = pair
-    gray = _is_gray(image)
+    gray = is_gray(image)
     pixels, ids = read_image(image), read_label(label)
     check_pair(str(image), pixels, str(label), ids)
     height, width = ids.shape
@@ -184,16 +181,3 @@ def refuse_others(samples: Sequence[Sample], num_classes: int) -> None:
 def below(label: Path, root: Path) -> Path:
     """The path of a new label, a PNG file, below the folder of the new ones."""
     return label.relative_to(root).with_suffix(".png")
-
-
-def _is_gray(path: Path) -> bool:
-    try:
-        with open_image(path) as image:
-            image.load()
-            return image.mode in GRAY
-    except UnidentifiedImageError:
-        return False  # OpenCV reads some that Pillow does not
-    except UserError:
-        raise
-    except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{path}: the image file is damaged ({reason(error)})") from error

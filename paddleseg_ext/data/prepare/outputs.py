@@ -9,12 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import UnidentifiedImageError
+
 from paddleseg_ext.data.class_table import ClassTable, read_class_table
-from paddleseg_ext.data.prepare.training_config import crop_of, training_config
-from paddleseg_ext.data.prepare.work import IGNORED, Report, write_text
-from paddleseg_ext.errors import UserError
+from paddleseg_ext.data.image_io import open_image
+from paddleseg_ext.data.prepare.work import IGNORED, Prepared, Report, write_text
+from paddleseg_ext.errors import UserError, reason
 
 RECORD, TABLE, CONFIG, CLASSES, LABELS = "prepare.json", "table.txt", "config.yml", "labels.txt", "labels"
+GRAY = {"1", "L", "LA", "I", "I;16", "I;16B"}  # modes of Pillow
 OURS = ("train.txt", "val.txt", CONFIG, CLASSES, LABELS)  # a proposed table is edited, and stays
 
 
@@ -94,17 +98,13 @@ def finish(
     crop: Sequence[int] | None = None,
     ignore_index: int = IGNORED,
 ) -> None:
-    """Write the lists, the classes and, if there is none, the configuration; add lines to the report."""
+    """Write the lists and the classes; add lines, and what a configuration needs to know, to the report."""
     output = Path(os.path.realpath(output))
     samples = [*train, *val]
-    crop = crop or crop_of([sample.size for sample in samples])
-    channels = 1 if all(sample.gray for sample in samples) else 3
+    gray = all(sample.gray for sample in samples)
     names = {mode: _list(part, output) for mode, part in (("train", train), ("val", val))}
     for mode, text in names.items():
         write_text(output / f"{mode}.txt", text)
-    config_is_kept = (output / CONFIG).exists()
-    if not config_is_kept:
-        write_text(output / CONFIG, training_config(output, len(train), crop, channels, ignore_index))
     write_classes(output, table)
     found = {value for sample in samples for value in sample.values} - {ignore_index}
     absent = [name for number, name in enumerate(table.names) if number not in found]
@@ -112,11 +112,44 @@ def finish(
         report.warnings.append(f"no label has the class{'es' if len(absent) > 1 else ''} {', '.join(absent[:8])}")
     report.lines.append(
         f"{len(train)} samples for training and {len(val)} for validation, {len(table.names)} classes, "
-        f"{'gray' if channels == 1 else 'color'} images"
+        f"{'gray' if gray else 'color'} images"
     )
-    if config_is_kept:
-        report.lines.append(f"{output / CONFIG} was there and is kept as it is")
-    report.lines.append(f"train with: python tools/train.py --config {output / CONFIG} --do_eval")
+    size = median_size([sample.size for sample in samples])
+    report.prepared = Prepared(output, len(train), size, gray, crop, ignore_index)
+
+
+def check_crop(given: Sequence[int] | None) -> None:
+    """Refuse what is no size of a crop.
+
+    Raises:
+        UserError: It is neither None nor two positive numbers.
+    """
+    if given is not None and (len(given) != 2 or min(given) < 1):
+        raise UserError(f"`crop_size` {' '.join(map(str, given))}: it is a width and a height in pixels")
+
+
+def median_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """Width and height of the median image."""
+    width, height = np.median(np.array(sizes), axis=0)
+    return int(width), int(height)
+
+
+def is_gray(path: Path) -> bool:
+    """Whether an image file has one channel.
+
+    Raises:
+        UserError: It is damaged.
+    """
+    try:
+        with open_image(path) as image:
+            image.load()
+            return image.mode in GRAY
+    except UnidentifiedImageError:
+        return False  # OpenCV reads some that Pillow does not
+    except UserError:
+        raise
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UserError(f"{path}: the image file is damaged ({reason(error)})") from error
 
 
 def relative(file: Path, root: Path) -> str:

@@ -27,6 +27,29 @@ CHUNK = 8  # files that a process takes at a time: it finishes them after Ctrl-C
 IGNORED = 255
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A folder of data as `SegmentationFolder` reads it, and what a configuration for it needs to know.
+
+    Attributes:
+        root: The folder.
+        count: Number of training images.
+        size: Width and height of the median image.
+        gray: Whether all images have one channel.
+        crop: Width and height of the training crop that was asked for.
+        ignore_index: Value of pixels that belong to no class.
+        classes: Names, their number or a file, where the folder does not tell them.
+    """
+
+    root: Path
+    count: int
+    size: tuple[int, int]
+    gray: bool
+    crop: Sequence[int] | None = None
+    ignore_index: int = IGNORED
+    classes: list[str] | int | str | None = None
+
+
 @dataclass
 class Report:
     """What was done.
@@ -34,10 +57,12 @@ class Report:
     Attributes:
         lines: Of the summary.
         warnings: What looks wrong, but need not be.
+        prepared: The folder that can be trained on, if it is one.
     """
 
     lines: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    prepared: Prepared | None = None
 
     def expect(self, what: str, found: int, expected: int) -> None:
         """Warn where a published data set has another number of files."""

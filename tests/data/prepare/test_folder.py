@@ -7,10 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from PIL import Image
 
-from paddleseg_ext import Builder, load_config
 from paddleseg_ext.data.datasets import SegmentationFolder, class_names
 from paddleseg_ext.data.prepare.folder import prepare_folder
 from paddleseg_ext.errors import UserError
@@ -42,31 +40,6 @@ def test_lists_classes_and_configuration(tmp_path: Path) -> None:
     for mode, count in (("train", 8), ("val", 2)):
         dataset = SegmentationFolder([], str(output), mode)
         assert len(dataset) == count and dataset[0]["img"].shape == (3, 4, 6)
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_the_configuration_builds(tmp_path: Path, channels: int) -> None:
-    folders = make(tmp_path, [0, 1, 2, 255], channels=channels)
-    prepare_folder(*folders)
-    config = load_config(folders[2] / "config.yml")
-    assert "&id" not in (folders[2] / "config.yml").read_text()
-    assert config.dic["model"]["num_classes"] == 3 and config.dic["model"]["backbone"]["in_channels"] == channels
-    builder = Builder(config)
-    sample = builder.train_dataset[0]
-    assert sample["img"].shape == (channels, 32, 32) and sample["label"].shape == (32, 32)
-    assert len(builder.loss["types"]) == len(builder.model.output_names) == 2
-    assert class_names(builder.val_dataset) == ["class 0", "class 1", "class 2"]
-    assert builder.optimizer.get_lr() > 0
-
-
-def test_the_crop_is_that_of_the_median_image(tmp_path: Path) -> None:
-    for number, (height, width) in enumerate([(70, 100), (70, 100), (900, 900)]):
-        photo(tmp_path / "images" / f"{number}.png", height, width)
-        save(tmp_path / "labels" / f"{number}.png", np.zeros((height, width)))
-    prepare_folder(tmp_path / "images", tmp_path / "labels", tmp_path / "a", classes=2)
-    prepare_folder(tmp_path / "images", tmp_path / "labels", tmp_path / "b", classes=2, crop=[48, 40])
-    crops = [yaml.safe_load((tmp_path / name / "config.yml").read_text()) for name in "ab"]
-    assert [c["train_dataset"]["transforms"][0]["crop_size"] for c in crops] == [[96, 64], [48, 40]]
 
 
 def test_a_second_run_changes_nothing_and_keeps_what_was_edited(tmp_path: Path) -> None:
