@@ -46,6 +46,7 @@ EXTRAS = {
         "hypothesis>=6.80,<7",
         "cityscapesscripts>=2.2.4,<3",
         "scikit-learn>=1.0,<2",
+        "selenium>=4.10,<5",  # shows pages in a browser: tests/browser.py
     ],
     "dev": [
         "ruff>=0.9,<1",
