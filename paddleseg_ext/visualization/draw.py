@@ -17,8 +17,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from paddleseg_ext.data.image_io import make_folder_of, save_image
+from paddleseg_ext.visualization.errors import error_map, evaluated
 
-UNLABELED = (255, 255, 255)  # color of ids that no class has
+UNLABELED, VOID = (255, 255, 255), "not evaluated"  # color of ids that no class has, and what a legend calls them
 PAPER, INK = (255, 255, 255), (20, 20, 20)
 FONT_SIZE, ROW, GAP = 13, 20, 8  # pixels
 PANEL = 320  # panels of a triptych are at least so wide
@@ -66,21 +67,23 @@ def side_by_side(
     pred: np.ndarray,
     palette: np.ndarray,
     names: Sequence[str],
-    titles: Sequence[str] = ("image", "truth", "prediction"),
+    titles: Sequence[str] = ("image", "truth", "prediction", "errors"),
 ) -> np.ndarray:
-    """Image, label and prediction side by side under their titles, over the legend of the classes in both.
+    """Image, label, prediction and errors side by side under their titles, over the legend of the classes in both.
 
     The image is enlarged by a whole factor where it is narrower than 320 pixels, so that it stays sharp.
-    Where nothing is labeled the label is white. Returns (h, w, 3).
+    Where nothing is labeled the label is white, and so are the errors, which are red. Returns (h, w, 3).
     """
     factor = -(-PANEL // image.shape[1])
-    panels = [image, color(label, palette), color(pred, palette)]
+    panels = [image, color(label, palette), color(pred, palette), error_map(image, label, pred, len(palette))]
     if factor > 1:
         panels = [panel.repeat(factor, 0).repeat(factor, 1) for panel in panels]
     titled = [np.vstack([_title(title, panel.shape[1]), panel]) for title, panel in zip(titles, panels)]
     edge = np.full((titled[0].shape[0], GAP // 2, 3), 255, np.uint8)
-    row = np.hstack([titled[0], edge, titled[1], edge, titled[2]])
+    row = np.hstack([part for panel in titled for part in (panel, edge)][:-1])
     present = sorted({*_present(label, palette), *_present(pred, palette)})
+    if not evaluated(label, len(palette)).all():
+        present, names, palette = [*present, len(palette)], [*names, VOID], np.vstack([palette, [UNLABELED]])
     return np.vstack([row, legend(present, palette, names, row.shape[1])])
 
 
