@@ -1,4 +1,4 @@
-"""What is told of a run while it trains: the progress line, ``metrics.jsonl`` and VisualDL."""
+"""What is told of a run while it trains: the progress line, ``train.log``, ``metrics.jsonl`` and VisualDL."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from paddleseg_ext.checkpoint.folders import set_aside
 from paddleseg_ext.checkpoint.run.folder import METRICS
 from paddleseg_ext.checkpoint.run.refusals import told
 from paddleseg_ext.errors import UserError
+from paddleseg_ext.evaluation.provenance import of_device, of_versions
 from paddleseg_ext.runtime.device import peak_memory
+from paddleseg_ext.runtime.versions import command_line, device, versions
+from paddleseg_ext.training.run_log import RunLog
 from paddleseg_ext.training.step import NORM
 
 LISTED = 5  # numbers of damaged lines in a warning
@@ -87,6 +90,9 @@ class MetricLogger:
     Args:
         folder: Where the files go.
         use_vdl: Also write VisualDL scalars, with PaddleSeg's tags.
+
+    Attributes:
+        log: What was said so far, for ``train.log``; one is begun in `opened` where there is none.
     """
 
     def __init__(self, folder: str | Path, use_vdl: bool = False) -> None:
@@ -94,6 +100,7 @@ class MetricLogger:
         self.use_vdl = use_vdl
         self.history: list[dict] = []
         self.vdl: Any = None
+        self.log: RunLog | None = None
         self._whole = True  # the file has all of the history
 
     @contextmanager
@@ -116,8 +123,10 @@ class MetricLogger:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._write_all()
         self.vdl = _log_writer(self.path.parent) if self.use_vdl else None
+        made_by = [command_line(), f"{of_versions(versions())}; {of_device(device())}"]
         try:
-            yield
+            with (self.log or RunLog()).opened(self.path.parent, made_by):
+                yield
         finally:
             if self.vdl:
                 self.vdl.close()  # flushes what it holds back

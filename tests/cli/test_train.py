@@ -34,7 +34,7 @@ def test_trains_evaluates_and_resumes(root: Path, capsys: pytest.CaptureFixture)
     )
     assert "iter 4/4" in out and "mask" in out and "aux0" in out and "ETA" in out and "evaluation at iter 4" in out
     names = {path.name.split(".")[0] for path in (root / "out").iterdir() if path.name != ".lock"}
-    assert names == {"iter_2", "iter_4", "last", "best_model", "metrics", "curve", "vdlrecords"}
+    assert names == {"iter_2", "iter_4", "last", "best_model", "metrics", "curve", "train", "vdlrecords"}
     assert train(root, "--iters", "6", "--resume", "auto", *flags) == 2
     assert "iters, on which the learning rate depends: 4 before, 6 now" in capsys.readouterr().err
     assert train(root, "--iters", "6", "--resume", "auto", "--resume_anyway", *flags) == 0

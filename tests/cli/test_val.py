@@ -62,13 +62,13 @@ def test_prints_the_table_and_writes_json(root: Path, capsys: pytest.CaptureFixt
 
 def test_tells_what_was_evaluated(root: Path, capsys: pytest.CaptureFixture) -> None:
     (root / "best.json").write_text('{"iteration": 70}', encoding="utf-8")
-    opts = ["--opts", "val_dataset.transforms=[{type: Normalize}]", "--is_slide", "--crop_size", "16", "16"]
+    opts = ["--opts", "batch_size=5", "--is_slide", "--crop_size", "16", "16"]
     found = numbers(root, *opts, "--stride", "8", "8", "--batch_size", "2")["provenance"]
     sha256 = hashlib.sha256((root / "model.pdparams").read_bytes()).hexdigest()
     expected = {"path": str(root / "model.pdparams"), "sha256": {"model.pdparams": sha256}, "iteration": 70}
     assert found["weights"] == {**expected, "origin": None}
     assert found["config"] == str(root / "config.yml") and found["effective"]["model"]["type"] == "TwoOutputs"
-    assert found["effective"]["train"]["precision"] == "fp32"  # with all defaults
+    assert found["effective"]["batch_size"] == 5 and found["effective"]["train"]["precision"] == "fp32"  # a default
     assert found["test"]["crop_size"] == [16, 16] and found["test"]["batch_size"] == 2 and found["images"] == 6
     assert found["versions"]["paddle"] == paddle.__version__ and found["device"]["device"] == "cpu"
     assert found["command"] and datetime.datetime.fromisoformat(found["date"]).tzinfo
