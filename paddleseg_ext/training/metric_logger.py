@@ -17,6 +17,7 @@ import numpy as np
 from paddleseg_ext.checkpoint.atomic import write_file
 from paddleseg_ext.checkpoint.folders import set_aside
 from paddleseg_ext.checkpoint.run.folder import METRICS
+from paddleseg_ext.checkpoint.run.records import not_records, read_records
 from paddleseg_ext.checkpoint.run.refusals import told
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.evaluation.provenance import of_device, of_versions
@@ -25,7 +26,6 @@ from paddleseg_ext.runtime.versions import command_line, device, versions
 from paddleseg_ext.training.run_log import RunLog
 from paddleseg_ext.training.step import NORM
 
-LISTED = 5  # numbers of damaged lines in a warning
 logger = logging.getLogger(__name__)
 
 
@@ -224,32 +224,11 @@ def read_history(path: str | Path) -> list[dict]:
     Other lines that are no records are told and left out, too; a copy of the file then stays under another name.
     """
     path = Path(path)
-    try:
-        lines = path.read_bytes().splitlines()
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror})") from error
-    found = [_parsed(line) for line in lines]
-    damaged = [number for number, record in enumerate(found, start=1) if record is None]
-    if damaged and damaged != [len(lines)]:
+    records, damaged = read_records(path)
+    if damaged:
         aside = set_aside(path, "damaged")
-        listed = ", ".join(map(str, damaged[:LISTED])) + (", …" if len(damaged) > LISTED else "")
-        logger.warning(f"warning: {path}: not a record in line {listed}; left out, the whole is kept as {aside.name}")
-    return [record for record in found if record is not None]
-
-
-def _parsed(line: bytes) -> dict | None:
-    """A record of training or of an evaluation, or None."""
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(record, dict) or type(record.get("iter")) is not int:
-        return None
-    numbers = [record.get(key) for key in ("loss", "val_loss", "miou")]
-    right = all(value is None or type(value) in (int, float) for value in numbers)
-    return record if right and ("loss" in record or "miou" in record) else None
+        logger.warning(f"warning: {path}: {not_records(damaged)}; left out, the whole is kept as {aside.name}")
+    return records
 
 
 def _log_writer(folder: str | Path) -> object:

@@ -14,6 +14,7 @@ from paddleseg_ext.errors import reason
 
 LOG = "train.log"
 WAITING = 10_000  # lines kept for a file that cannot be written yet
+BEGUN = "==== "  # before the date, with which each part of a run begins
 PACKAGE = "paddleseg_ext"
 logger = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ class RunLog(logging.Handler):
             folder: Of the run, held by this process. What an earlier part of the run has written stays above.
             head: Lines that come before all others.
         """
-        begun = f"==== {datetime.datetime.now().astimezone().isoformat(sep=' ', timespec='seconds')}"
+        begun = BEGUN + datetime.datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
         self.waiting.extendleft(reversed([begun, *head]))
         self.path = folder / LOG
         self._write()
@@ -80,3 +81,15 @@ class RunLog(logging.Handler):
             if not self._told:
                 self._told = True  # before the warning, which comes here, too
                 logger.warning(f"warning: {path} cannot be written ({error.strerror}); it is made up for later")
+
+
+def read_heads(path: Path) -> list[dict[str, str]]:
+    """Date, command and versions of each part of a run, from its log; [] where there is none that can be read."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    heads = [
+        [line.removeprefix(BEGUN), *lines[i + 1 : i + 3]] for i, line in enumerate(lines) if line.startswith(BEGUN)
+    ]
+    return [dict(zip(("date", "command", "versions"), head)) for head in heads]
