@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +31,7 @@ class ConfusedImages:
         rows, columns = np.nonzero(counts > self.pixels[-1])  # few: an image holds few classes
         pixels = np.concatenate([self.pixels[:, rows, columns], counts[rows, columns][None]])
         images = np.concatenate([self.images[:, rows, columns], np.full((1, len(rows)), index)])
-        self._keep(pixels, images, (rows, columns))
+        self._keep(pixels, images, rows, columns)
 
     def merge(self) -> None:
         """Put together what the processes found, so that all have the same."""
@@ -42,19 +41,20 @@ class ConfusedImages:
         for share, own in zip(shares, (self.pixels, self.images)):
             share[distributed.rank()] = own
             distributed.all_reduce_sum(share)
-        pixels, images = (share.reshape(-1, *self.pixels.shape[1:]) for share in shares)
-        self._keep(pixels, images, (slice(None), slice(None)))
+        rows, columns = np.indices(self.pixels.shape[1:]).reshape(2, -1)
+        pixels, images = (share.reshape(world_size * KEPT, -1) for share in shares)
+        self._keep(pixels, images, rows, columns)
 
     def of(self, label: int, pred: int) -> list[int]:
         """The images of a pair, the worst first."""
         found = self.pixels[:, label, pred] > 0
         return self.images[found, label, pred].tolist()
 
-    def _keep(self, pixels: np.ndarray, images: np.ndarray, places: tuple) -> None:
-        """Write the largest of several candidates for some pairs; of equal ones the first image."""
+    def _keep(self, pixels: np.ndarray, images: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> None:
+        """Keep the largest of several candidates (n, pairs) for some pairs; of equal ones the first image."""
         order = np.lexsort((images, -pixels), axis=0)[:KEPT]
-        self.pixels[(slice(None), *places)] = np.take_along_axis(pixels, order, 0)
-        self.images[(slice(None), *places)] = np.take_along_axis(images, order, 0)
+        self.pixels[:, rows, columns] = np.take_along_axis(pixels, order, 0)
+        self.images[:, rows, columns] = np.take_along_axis(images, order, 0)
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def strongest(counts: np.ndarray, most: int, at_least: float = 0.005) -> list[Co
     share = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
     np.fill_diagonal(share, 0)
     flat = np.argsort(-share, axis=None, kind="stable")[:most]
-    pairs: Sequence[tuple[int, int]] = list(zip(*(part.tolist() for part in np.unravel_index(flat, share.shape))))
+    pairs = [divmod(place, len(counts)) for place in flat.tolist()]
     return [
         Confusion(label, pred, float(share[label, pred]), float(counts[label, pred] / all_))
         for label, pred in pairs

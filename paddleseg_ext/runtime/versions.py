@@ -11,7 +11,7 @@ from pathlib import Path
 import paddle
 import paddleseg
 
-import paddleseg_ext
+PACKAGE = __name__.partition(".")[0]
 
 
 def versions() -> dict[str, str]:
@@ -19,7 +19,7 @@ def versions() -> dict[str, str]:
     return {
         "paddle": paddle.__version__,
         "paddleseg": getattr(paddleseg, "__version__", "develop"),
-        "paddleseg_ext": paddleseg_ext.__version__,
+        PACKAGE: sys.modules[PACKAGE].__version__,  # which imports all rooms, so none below may import it
         "python": platform.python_version(),
     }
 

@@ -42,11 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--boundary", action="store_true", help="also compute boundary IoU")
     parser.add_argument("--json", type=output_file, metavar="FILE", help="write all numbers to this file")
     parser.add_argument(
-        "--pictures", type=output_folder, metavar="DIR", help="write image | truth | prediction of some images"
+        "--pictures", type=output_folder, metavar="DIR", help="write image | truth | prediction | errors of some images"
     )
     parser.add_argument("--num_pictures", type=whole(1), help=f"how many; default: {PICTURES}")
     parser.add_argument(
-        "--report", type=output_folder, metavar="DIR", help="write an HTML page with charts and the worst images"
+        "--report", type=output_folder, metavar="DIR", help="write an HTML page: scores, confusions, the worst images"
     )
 
 

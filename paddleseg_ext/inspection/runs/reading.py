@@ -20,7 +20,7 @@ from paddleseg_ext.training.run_log import LOG, read_heads
 
 LARGEST = 1 << 28  # bytes of a JSON file
 KINDS = "name the save_dir of a training, or a file that `val --json` wrote"
-BOUNDARY = "boundary_miou"
+MEANS = {**Metrics.MEANS, "boundary_miou": "mean boundary IoU"}  # scores over all classes by their titles
 
 
 @dataclass
@@ -92,7 +92,7 @@ def _read(path: Path) -> Run:
         if not path.is_file():
             raise UserError(f"{path}: there is no such folder or file; {KINDS}")
     except OSError as error:
-        raise UserError(f"{path:.200}: it cannot be read ({error.strerror})") from error
+        raise UserError(f"{str(path):.200}: it cannot be read ({error.strerror})") from error
     return _evaluation(path)
 
 
@@ -157,6 +157,3 @@ def _names(paths: Sequence[Path]) -> list[str]:
         if len(set(names)) == len(names) or depth > max(len(path.parts) for path in paths):
             return names
         depth += 1
-
-
-MEANS = {**Metrics.MEANS, BOUNDARY: "mean boundary IoU"}
