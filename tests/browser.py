@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.util
 import shutil
 import tempfile
@@ -67,13 +68,13 @@ class Page:
         severe = [entry["message"] for entry in self.console() if entry["level"] == "SEVERE"]
         assert not severe, severe
 
-    def screenshot(self, path: str | Path, width: int = 1280, height: int | None = None) -> None:
-        """Write a PNG file of the page, all of it unless a `height` is given."""
-        self.driver.set_window_size(width, height or 800)
-        if height is None:
-            # the window's own frame takes some of its size
-            self.driver.set_window_size(width, self.run("return document.documentElement.scrollHeight") + 200)
-        assert self.driver.save_screenshot(str(path))
+    def screenshot(self, path: str | Path, width: int = 1280, height: int | None = None, top: int = 0) -> None:
+        """Write a PNG file of the page as wide as `width`: from `top` on, to its end unless a `height` is given."""
+        self.driver.set_window_size(width, 800)
+        height = height or self.run("return document.documentElement.scrollHeight") - top
+        clip = {"x": 0, "y": top, "width": width, "height": height, "scale": 1}
+        found = self.driver.execute_cdp_cmd("Page.captureScreenshot", {"clip": clip, "captureBeyondViewport": True})
+        Path(path).write_bytes(base64.b64decode(found["data"]))
 
 
 @contextmanager

@@ -37,6 +37,7 @@ class Picture:
     Attributes:
         index: In the data set.
         panels: Pictures by their titles, as data addresses.
+        size: Their width and height, so that nothing moves when they appear.
         classes: Ids of those that occur.
         ignored: Whether it has pixels that are not evaluated.
         wrong: Fraction of the evaluated pixels.
@@ -44,6 +45,7 @@ class Picture:
 
     index: int
     panels: Mapping[str, str]
+    size: tuple[int, int]
     classes: Sequence[int]
     ignored: bool
     wrong: float
@@ -168,7 +170,7 @@ def _picture(found: Compared, palette: np.ndarray) -> Picture:
         "errors": photograph(error_map(small.image, small.label, small.pred, len(palette))),
     }
     classes = np.unique(np.concatenate([found.label[known], found.pred.reshape(-1)])).tolist()
-    return Picture(found.index, panels, classes, not known.all(), wrong)
+    return Picture(found.index, panels, small.pred.shape[::-1], classes, not known.all(), wrong)
 
 
 def _name(dataset: Any, index: int) -> str:

@@ -65,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
     check_transforms(dataset, "val_dataset", evaluated=True)
     check_channels({"val_dataset": channels_of(dataset)}, config.dic["model"])
     model = model_of(args, builder, builder.val_transforms)
+    weights = weights_of(args, builder)  # now, as a training that goes on may replace the files
     reading = {"batch_size": args.batch_size, "num_workers": reading_processes(args.num_workers)}
     reading["loader_timeout"] = args.loader_timeout
     result = evaluate(model, dataset, boundary=args.boundary, **reading, **settings)
@@ -72,7 +73,6 @@ def run(args: argparse.Namespace) -> int:
         return 0
     names, colors = class_names(dataset), palette(dataset)
     test = {**asdict(Predictor(**settings)), "batch_size": args.batch_size}
-    weights = weights_of(args, builder)
     provenance = Provenance(args.config, config.dic, weights, type(dataset).__name__, result.images, test)
     print(result.table(names))
     for title, text in provenance.lines().items():
