@@ -24,7 +24,7 @@ from paddleseg_ext.training.checks import check_cityscapes
 from paddleseg_ext.training.config import RunConfig
 from paddleseg_ext.training.deterministic import be_deterministic
 from paddleseg_ext.training.param_groups import exempt_from_decay, freeze, scale_head, sync_batch_norm
-from paddleseg_ext.training.run_log import RunLog
+from paddleseg_ext.training.reporting.run_log import RunLog
 from paddleseg_ext.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)

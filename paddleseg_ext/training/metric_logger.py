@@ -23,7 +23,7 @@ from paddleseg_ext.errors import UserError
 from paddleseg_ext.evaluation.provenance import of_device, of_versions
 from paddleseg_ext.runtime.device import peak_memory
 from paddleseg_ext.runtime.versions import command_line, device, versions
-from paddleseg_ext.training.run_log import RunLog
+from paddleseg_ext.training.reporting.run_log import RunLog
 from paddleseg_ext.training.step import NORM
 
 logger = logging.getLogger(__name__)

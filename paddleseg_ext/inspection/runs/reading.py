@@ -16,7 +16,7 @@ from paddleseg_ext.config.files import read_files
 from paddleseg_ext.errors import UserError, reason
 from paddleseg_ext.evaluation.metrics import Metrics
 from paddleseg_ext.evaluation.provenance import Weights
-from paddleseg_ext.training.run_log import LOG, read_heads
+from paddleseg_ext.training.reporting.run_log import LOG, read_heads
 
 LARGEST = 1 << 28  # bytes of a JSON file
 KINDS = "name the save_dir of a training, or a file that `val --json` wrote"

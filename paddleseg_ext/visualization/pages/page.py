@@ -10,7 +10,6 @@ from typing import Any
 import cv2
 import jinja2
 import numpy as np
-from markupsafe import Markup
 
 from paddleseg_ext.checkpoint.atomic import write_file
 from paddleseg_ext.data.image_io import make_folder_of
@@ -40,8 +39,8 @@ def write_page(path: str | Path, template: str, **values: Any) -> Path:
     environment.filters["percent"] = percent
     environment.globals.update(
         policy=f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{allowed}'",
-        script=Markup(script),
-        style=Markup((FOLDER / STYLE).read_text("utf-8")),
+        script=script,
+        style=(FOLDER / STYLE).read_text("utf-8"),
     )
     text = environment.get_template(template).render(**values)
     make_folder_of(path)

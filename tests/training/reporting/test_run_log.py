@@ -15,7 +15,7 @@ from paddleseg.utils import logger as paddleseg_logger
 
 from paddleseg_ext.cli.main import main
 from paddleseg_ext.errors import UserError
-from paddleseg_ext.training.run_log import LOG, RunLog
+from paddleseg_ext.training.reporting.run_log import LOG, RunLog
 from tests.tiny_run import write_config, write_samples
 
 
