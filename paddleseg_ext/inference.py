@@ -23,7 +23,7 @@ from paddleseg_ext.evaluation.task import ImageLike, Task
 from paddleseg_ext.export.exported_model import ExportedModel
 from paddleseg_ext.export.exporter import REPORT
 from paddleseg_ext.runtime.device import computing_on
-from paddleseg_ext.visualization.draw import overlay
+from paddleseg_ext.visualization.draw import OPACITY, add_legend, legend_table, occurring, overlay
 from paddleseg_ext.visualization.notebook import LabelMap, Picture
 
 Images = Union[ImageLike, Sequence[ImageLike]]
@@ -121,16 +121,17 @@ class Segmentor:
                 found.append(np.asarray(logits)[0])
         return _as_given(image, found)
 
-    def overlay(self, image: Images, opacity: float = 0.5, **settings: Any) -> Any:
+    def overlay(self, image: Images, opacity: float = OPACITY, legend: bool = False, **settings: Any) -> Any:
         """The image under the colors of the classes that are predicted.
 
         Args:
             image: An image, or a list of them.
             opacity: Of the colors, 0…1.
+            legend: Also put a legend of the classes that occur under it.
             **settings: As for `predict`.
 
         Returns:
-            A `Picture` (H, W, 3) uint8 RGB, of the image's own size; or a list of them.
+            A `Picture` (H, W, 3) uint8 RGB, without a legend of the image's own size; or a list of them.
 
         Raises:
             UserError: As `predict`; or `opacity` is not allowed.
@@ -140,8 +141,15 @@ class Segmentor:
         found = []
         for picture in map(self.task.read, _listed(image)):
             (pred,) = self.label_maps([picture], **settings)
-            found.append(overlay(to_rgb(picture), np.asarray(pred), self.palette, opacity).view(Picture))
+            laid = overlay(to_rgb(picture), np.asarray(pred), self.palette, opacity)
+            if legend:
+                laid = add_legend(laid, occurring(pred, self.palette), self.palette, self.classes)
+            found.append(laid.view(Picture))
         return _as_given(image, found)
+
+    def legend(self) -> Picture:
+        """The colors of all classes with their ids and names, (h, w, 3) uint8 RGB."""
+        return legend_table(self.palette, self.classes).view(Picture)
 
     def save(self, folder: str | Path) -> Path:
         """Write everything that `load` needs into a folder: weights, configuration and classes, or the export.

@@ -164,7 +164,11 @@ def test_pictures_in_a_notebook(root: Path) -> None:
     assert pred.reshape(-1)._repr_png_() is None and drawn[..., 0]._repr_png_() is None
     rgb = np.asarray(Image.open(path))
     assert (model.overlay(path, opacity=0) == rgb).all() and (model.overlay(path, opacity=1) == shown).all()
-    assert np.abs(drawn.astype(int) - (rgb.astype(int) + shown) / 2).max() <= 0.5
+    assert np.abs(drawn - (0.6 * rgb + 0.4 * shown)).max() <= 0.5
+    with_legend = model.overlay(path, legend=True)
+    assert (with_legend[: len(rgb), : rgb.shape[1]] == drawn).all() and with_legend.shape[0] > len(rgb)
+    assert with_legend._repr_png_() is not None
+    assert {*map(tuple, COLORS)} <= {*map(tuple, model.legend().reshape(-1, 3).tolist())}
     assert len(model.overlay([path, path])) == 2
 
 

@@ -59,7 +59,7 @@ class ClassTable:
 
     @classmethod
     def named(cls, names: Sequence[str], owner: str = "classes") -> ClassTable:
-        """Classes with PASCAL VOC's colors.
+        """Classes in the colors of `generic_palette`.
 
         Raises:
             UserError: There is no name, an empty one, or one occurs twice.

@@ -2,7 +2,7 @@
 
 The tables of published data sets lie in `tables/`, one line per class in the order of the ids: `red green blue name`.
 Sources: cityscapesScripts (train ids), the MIT scene parsing benchmark (ADE20K), the PASCAL VOC development kit,
-and the CamVid database (its colors for the 11 classes of the SegNet split).
+and the CamVid database (its colors for the 11 classes of the SegNet split). `generic` is for classes without colors.
 """
 
 from __future__ import annotations
@@ -87,16 +87,27 @@ def read_table(name: str) -> tuple[tuple[str, ...], tuple[tuple[int, int, int], 
 
 
 def generic_palette(num_classes: int) -> np.ndarray:
-    """PASCAL VOC's color map for any number of classes: (num_classes, 3) uint8, RGB; class 0 is black.
+    """Colors for any number of classes that look unlike: (num_classes, 3) uint8, RGB; class 0 is black.
 
-    Bits 0, 1 and 2 of the id become the highest bit of red, green and blue, bits 3, 4 and 5 the next, and so on.
+    Each of the first 256 is as far as possible from those before it and from white, by CIEDE2000: at least 20 among 20
+    classes, 14 among 50, 9 among 150 (tests/data/generic_colors.py makes `tables/generic.txt`). So the colors of some
+    classes stay when others are added. Further classes have those of PASCAL VOC's color map that are still free.
     """
-    ids = np.arange(num_classes)
-    colors = np.zeros((num_classes, 3), np.int64)
+    first = [tuple(color) for color in read_table("generic")[1][:num_classes]]
+    if num_classes > len(first):
+        taken = set(first)
+        first += [color for color in _voc_colors(num_classes + len(first)) if color not in taken]
+    return np.array(first[:num_classes], np.uint8).reshape(-1, 3)
+
+
+def _voc_colors(count: int) -> list[tuple[int, int, int]]:
+    """Bits 0, 1, 2 of the number are the highest of red, green and blue, bits 3, 4, 5 the next, and so on."""
+    numbers = np.arange(count)
+    colors = np.zeros((count, 3), np.int64)
     for level in range(8):
         for channel in range(3):
-            colors[:, channel] |= ((ids >> (3 * level + channel)) & 1) << (7 - level)
-    return colors.astype(np.uint8)
+            colors[:, channel] |= ((numbers >> (3 * level + channel)) & 1) << (7 - level)
+    return [(red, green, blue) for red, green, blue in colors.tolist()]
 
 
 def _stock(dataset: Any) -> tuple[Any, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import datetime
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from paddleseg_ext.data.image_io import make_folder_of
 from paddleseg_ext.inspection.findings import Inspection
 from paddleseg_ext.visualization.draw import legend, overlay
+from paddleseg_ext.visualization.fonts import with_fonts
 
 TEMPLATE = Path(__file__).with_name("page.html")
 SAMPLE_WIDTH = 320  # pixels
@@ -40,7 +41,7 @@ def write_page(path: str | Path, title: str, found: Inspection) -> Path:
         percents=found.percents(),
         occurring=occurring,
         absent=[name for row, name in enumerate(found.classes) if row not in occurring],
-        chart=_chart(found, occurring) if found.scans else None,
+        chart=_chart([found.classes[row] for row in occurring], found.percents(), occurring) if found.scans else None,
         samples=[_jpeg(_sample(image, label, found)) for image, label in found.samples],
         legend=_jpeg(legend(shown, found.palette, found.names, 1200)) if found.samples else None,
     )
@@ -48,10 +49,10 @@ def write_page(path: str | Path, title: str, found: Inspection) -> Path:
     return Path(path)
 
 
-def _chart(found: Inspection, rows: Sequence[int]) -> str:
+@with_fonts
+def _chart(names: Sequence[str], percents: Mapping[str, np.ndarray], rows: Sequence[int]) -> str:
     """Bars of the share of some classes in each data set, on a logarithmic axis, as a data address."""
-    names = [found.classes[row] for row in rows]
-    percents = {key: [shares[row] for row in rows] for key, shares in found.percents().items()}
+    percents = {key: shares[list(rows)] for key, shares in percents.items()}
     figure = Figure(figsize=(9, 1.2 + 0.3 * len(names)), layout="constrained")
     axes = figure.add_subplot(xlabel="% of the pixels", xscale="log")
     height = 0.8 / len(percents)

@@ -30,13 +30,14 @@ from paddleseg_ext.training.trainer import Trainer
 logger = logging.getLogger(__name__)
 
 
-def run_config(config: Config, save_dir: str | Path, use_vdl: bool = False) -> RunConfig:
+def run_config(config: Config, save_dir: str | Path, use_vdl: bool = False, use_tensorboard: bool = False) -> RunConfig:
     """What a configuration says of a run, and where it leaves its files.
 
     Args:
         config: Of `load_config`.
-        save_dir: Folder for checkpoints, metrics and the curve.
-        use_vdl: Write VisualDL scalars and images.
+        save_dir: Folder for checkpoints, metrics and the curves.
+        use_vdl: Write scalars and images for VisualDL.
+        use_tensorboard: Write them for TensorBoard.
 
     Raises:
         UserError: `test_config` has a key that is not supported.
@@ -47,6 +48,7 @@ def run_config(config: Config, save_dir: str | Path, use_vdl: bool = False) -> R
         save_dir=save_dir,
         train=train_config(config),
         use_vdl=use_vdl,
+        use_tensorboard=use_tensorboard,
         test_config=read_test_config(config.test_config),
         config=config.dic,
     )

@@ -18,9 +18,10 @@ class RunConfig:
     Attributes:
         iters: Optimizer steps of the whole run, those before a resume included.
         batch_size: Images per batch and process.
-        save_dir: Folder for checkpoints, ``metrics.jsonl`` and ``curve.png``.
+        save_dir: Folder for checkpoints, ``metrics.jsonl`` and the curves.
         train: See `TrainConfig`.
-        use_vdl: Write VisualDL scalars and images.
+        use_vdl: Write scalars and images for VisualDL.
+        use_tensorboard: Write them for TensorBoard.
         test_config: Arguments of `Predictor`, as `read_test_config` gives them.
         config: The whole configuration with its defaults, kept with every checkpoint and compared at a resume.
     """
@@ -30,6 +31,7 @@ class RunConfig:
     save_dir: str | Path
     train: TrainConfig = field(default_factory=TrainConfig)
     use_vdl: bool = False
+    use_tensorboard: bool = False
     test_config: Mapping[str, Any] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
 

@@ -29,8 +29,8 @@ from paddleseg_ext.training import checks, state_dict
 from paddleseg_ext.training.config import RunConfig, TrainResult
 from paddleseg_ext.training.ema import Ema
 from paddleseg_ext.training.label_watch import LabelWatch
-from paddleseg_ext.training.metric_logger import AverageMeter, MetricLogger, training_record
 from paddleseg_ext.training.param_groups import train_mode
+from paddleseg_ext.training.reporting.metric_logger import AverageMeter, MetricLogger, training_record
 from paddleseg_ext.training.state import TrainState
 from paddleseg_ext.training.step import NonFinite, Step
 from paddleseg_ext.training.validation import Validator
@@ -69,7 +69,7 @@ class Trainer:
         self.precision = Precision(run.train.precision, run.train.amp_level)
         self.ema = Ema(model, run.train.ema_decay, self._masters) if run.train.ema else None
         self.validator = Validator(model, val_dataset, losses, run, self.folder) if val_dataset is not None else None
-        self.metrics = MetricLogger(run.save_dir, run.use_vdl) if distributed.rank() == 0 else None
+        self.metrics = MetricLogger(run.save_dir, run.use_vdl, run.use_tensorboard) if distributed.rank() == 0 else None
         self.meter = AverageMeter()
         self.labels = LabelWatch(train_dataset)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,14 @@ from paddleseg_ext.runtime import distributed
 from paddleseg_ext.runtime.device import reading_processes
 from paddleseg_ext.training.config import RunConfig
 from paddleseg_ext.training.losses import mask_loss
-from paddleseg_ext.training.metric_logger import MetricLogger
+from paddleseg_ext.training.reporting.metric_logger import MetricLogger
 from paddleseg_ext.training.state import TrainState
 from paddleseg_ext.training.state_dict import model_arrays
+from paddleseg_ext.visualization.class_curves import plot_classes
 from paddleseg_ext.visualization.comparisons import comparisons, evenly_spaced
-from paddleseg_ext.visualization.draw import plot_history
+from paddleseg_ext.visualization.curve import plot_history
 
-IMAGES, PANEL_WIDTH = 4, 512  # in VisualDL: at each evaluation, and pixels of each of an image's three panels
+IMAGES, PANEL_WIDTH = 4, 512  # on the boards: at each evaluation, and pixels of each of an image's panels
 logger = logging.getLogger(__name__)
 
 
@@ -78,7 +79,7 @@ class Validator:
                 weights = model_arrays(self.model, exact)
                 self.folder.save_best(weights, self.run.to_yaml(), state.best, entries_of(self.dataset))
         if metrics:
-            if self.run.use_vdl:
+            if metrics.shows_images:
                 self._show(metrics, state.iteration, Predictor(**settings))
             metrics.evaluation(record)
             self._draw(metrics)
@@ -93,12 +94,18 @@ class Validator:
         return patience is not None and state.stale >= patience
 
     def _draw(self, metrics: MetricLogger) -> None:
-        """Draw the curve; a run does not end for want of it."""
-        path = Path(self.run.save_dir) / "curve.png"
-        try:
-            write_file(path, lambda partial: plot_history(metrics.history, partial))
-        except OSError as error:
-            logger.warning(f"warning: {path} cannot be written ({error.strerror})")
+        """Draw the curves; a run does not end for want of them."""
+        history, metric, colors = metrics.history, self.run.train.metric, palette(self.dataset)
+        plots: dict[str, Callable[[Path], None]] = {
+            "curve.png": lambda partial: plot_history(history, partial, metric),
+            "classes_curve.png": lambda partial: plot_classes(history, partial, colors),
+        }
+        for name, plot in plots.items():
+            path = Path(self.run.save_dir) / name
+            try:
+                write_file(path, plot)
+            except OSError as error:
+                logger.warning(f"warning: {path} cannot be written ({error.strerror})")
 
     def _show(self, metrics: MetricLogger, iteration: int, predictor: Predictor) -> None:
         chosen = evenly_spaced(len(self.dataset), IMAGES)

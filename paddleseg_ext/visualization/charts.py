@@ -9,10 +9,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from paddleseg_ext.evaluation.metrics import percent
+from paddleseg_ext.visualization.fonts import with_fonts
 
 LEGIBLE = 40  # classes up to which cells of the confusion matrix carry numbers
 
 
+@with_fonts
 def draw_confusion(counts: np.ndarray, names: Sequence[str], path: Path) -> None:
     """Draw for each true class (row) what it was predicted as, in percent of its pixels; PNG file."""
     totals = counts.sum(1, keepdims=True)
@@ -32,6 +34,7 @@ def draw_confusion(counts: np.ndarray, names: Sequence[str], path: Path) -> None
     figure.savefig(path, format="png", dpi=100, bbox_inches="tight")
 
 
+@with_fonts
 def draw_classes(iou: np.ndarray, names: Sequence[str], palette: np.ndarray, path: Path) -> None:
     """Draw a bar of each class's IoU, best first, in the class's color; classes without one come last. PNG file."""
     order = np.argsort(-iou)  # NaN last

@@ -1,28 +1,30 @@
-"""Pictures of predictions, and the curve of a training run.
+"""Pictures of predictions: colors, overlays, legends.
 
 Images are (H, W, 3) uint8 RGB, labels and predictions (H, W) class ids, palettes (K, 3) uint8 RGB as
-`data.classes.palette` gives them.
+`data.classes.palette` gives them. Text is drawn in a size that goes with the picture's width.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
-import matplotlib
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from paddleseg_ext.data.image_io import make_folder_of, save_image
 from paddleseg_ext.visualization.errors import error_map, evaluated
+from paddleseg_ext.visualization.fonts import drawable, font_for
 
 UNLABELED, VOID = (255, 255, 255), "not evaluated"  # color of ids that no class has, and what a legend calls them
 PAPER, INK = (255, 255, 255), (20, 20, 20)
-FONT_SIZE, ROW, GAP = 13, 20, 8  # pixels
-PANEL = 320  # panels of a triptych are at least so wide
+OPACITY = 0.4  # of colors laid over an image, as in PaddleSeg's `predict`
+SMALLEST, LARGEST = 13, 40  # pixels of text
+PER_TEXT = 80  # a picture is so many times as wide as its text is high, between these limits
+PANEL = 320  # panels of a triptych, and pictures with a legend, are at least so wide
+EDGE = 4  # pixels between panels
+COLUMN = 20  # classes in a column of a table of them
 
 
 def color(pred: np.ndarray, palette: np.ndarray) -> np.ndarray:
@@ -31,7 +33,7 @@ def color(pred: np.ndarray, palette: np.ndarray) -> np.ndarray:
     return table[np.minimum(pred, len(palette))]
 
 
-def overlay(image: np.ndarray, pred: np.ndarray, palette: np.ndarray, opacity: float = 0.5) -> np.ndarray:
+def overlay(image: np.ndarray, pred: np.ndarray, palette: np.ndarray, opacity: float = OPACITY) -> np.ndarray:
     """Lay the classes' colors over an image; pixels of no class stay as they are. Returns (H, W, 3)."""
     blended = cv2.addWeighted(image, 1 - opacity, color(pred, palette), opacity, 0)
     return np.where((np.asarray(pred) < len(palette))[..., None], blended, image)
@@ -39,26 +41,51 @@ def overlay(image: np.ndarray, pred: np.ndarray, palette: np.ndarray, opacity: f
 
 def legend(classes: Iterable[int], palette: np.ndarray, names: Sequence[str], width: int) -> np.ndarray:
     """Swatches and names of the given classes in as many lines as they need. Returns (h, width, 3)."""
-    font, places, x, y = _font(), [], GAP, GAP // 2
+    size, names, places = _text_size(width), drawable(names), []
+    row, gap = _row(size), size // 2
+    x, y = gap, gap // 2
     for i in classes:
-        step = ROW + int(font.getlength(names[i])) + 2 * GAP
-        if x > GAP and x + step > width:
-            x, y = GAP, y + ROW
+        step = row + int(font_for(names[i], size).getlength(names[i])) + 2 * gap
+        if x > gap and x + step > width:
+            x, y = gap, y + row
         places.append((x, y, i))
         x += step
-    canvas = Image.new("RGB", (width, y + ROW + GAP // 2), PAPER)
-    pen = ImageDraw.Draw(canvas)
+    canvas = Image.new("RGB", (width, y + row + gap // 2), PAPER)
     for x, y, i in places:
-        pen.rectangle((x, y + 3, x + ROW - 6, y + ROW - 4), fill=tuple(map(int, palette[i])), outline=INK)
-        pen.text((x + ROW, y + 2), names[i], fill=INK, font=font)
+        _entry(canvas, (x, y), palette[i], names[i], size)
     return np.asarray(canvas)
 
 
-def add_legend(image: np.ndarray, pred: np.ndarray, palette: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """A image above the legend of the classes that occur in `pred`; at least 320 wide. Returns (h, w, 3)."""
-    width = max(image.shape[1], PANEL)
-    image = np.pad(image, ((0, 0), (0, width - image.shape[1]), (0, 0)), constant_values=255)
-    return np.vstack([image, legend(_present(pred, palette), palette, names, width)])
+def legend_table(palette: np.ndarray, names: Sequence[str], size: int = 16) -> np.ndarray:
+    """All classes with their ids, down the columns of a table; `size` of the text in pixels. Returns (h, w, 3)."""
+    names, row, gap = drawable(names), _row(size), size // 2
+    font = font_for("0", size)
+    columns = [range(first, min(first + COLUMN, len(names))) for first in range(0, len(names), COLUMN)]
+    numbers = gap + int(font.getlength(str(len(names) - 1)))  # width of the ids
+    widths = [
+        numbers + gap + row + 2 * gap + max(int(font_for(names[i], size).getlength(names[i])) for i in ids)
+        for ids in columns
+    ]
+    canvas = Image.new("RGB", (sum(widths), 2 * gap + row * min(len(names), COLUMN)), PAPER)
+    for column, ids in enumerate(columns):
+        x = sum(widths[:column]) + numbers
+        for place, i in enumerate(ids):
+            y = gap + place * row
+            ImageDraw.Draw(canvas).text((x, y + row / 2), str(i), fill=INK, font=font, anchor="rm")
+            _entry(canvas, (x + gap, y), palette[i], names[i], size)
+    return np.asarray(canvas)
+
+
+def add_legend(image: np.ndarray, classes: Iterable[int], palette: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """An image above the legend of some classes; at least 320 wide. Returns (h, w, 3)."""
+    strip = legend(classes, palette, names, max(image.shape[1], PANEL))
+    missing = strip.shape[1] - image.shape[1]
+    return np.vstack([np.pad(image, ((0, 0), (0, missing), (0, 0)), constant_values=255), strip])
+
+
+def occurring(pred: np.ndarray, palette: np.ndarray) -> list[int]:
+    """The classes that occur, in the order of their ids."""
+    return [int(i) for i in np.unique(pred) if 0 <= i < len(palette)]
 
 
 def side_by_side(
@@ -78,10 +105,11 @@ def side_by_side(
     panels = [image, color(label, palette), color(pred, palette), error_map(image, label, pred, len(palette))]
     if factor > 1:
         panels = [panel.repeat(factor, 0).repeat(factor, 1) for panel in panels]
-    titled = [np.vstack([_title(title, panel.shape[1]), panel]) for title, panel in zip(titles, panels)]
-    edge = np.full((titled[0].shape[0], GAP // 2, 3), 255, np.uint8)
+    size = _text_size(len(panels) * panels[0].shape[1])
+    titled = [np.vstack([_title(title, panel.shape[1], size), panel]) for title, panel in zip(titles, panels)]
+    edge = np.full((titled[0].shape[0], EDGE, 3), 255, np.uint8)
     row = np.hstack([part for panel in titled for part in (panel, edge)][:-1])
-    present = sorted({*_present(label, palette), *_present(pred, palette)})
+    present = sorted({*occurring(label, palette), *occurring(pred, palette)})
     if not evaluated(label, len(palette)).all():
         present, names, palette = [*present, len(palette)], [*names, VOID], np.vstack([palette, [UNLABELED]])
     return np.vstack([row, legend(present, palette, names, row.shape[1])])
@@ -98,55 +126,27 @@ def save_color(path: str | Path, pred: np.ndarray, palette: np.ndarray) -> None:
     image.save(path, format="PNG")
 
 
-def plot_history(history: Sequence[Mapping[str, Any]], path: str | Path) -> None:
-    """Draw the training loss, and the validation loss and mIoU where there are, over the iterations.
-
-    Args:
-        history: Records with `iter` and some of `loss`, `val_loss` and `miou`; others are skipped.
-        path: PNG file to write, its folder included.
-    """
-    from matplotlib.figure import Figure  # takes half a second, and few callers draw
-
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    axes = figure.add_subplot(xlabel="iteration")
-    axes.grid(alpha=0.3)
-    lines = _line(axes, history, "loss", "training loss", "tab:blue")
-    lines += _line(axes, history, "val_loss", "validation loss (mask)", "tab:green", marker="o")
-    axes.set_ylabel("loss", color="black")
-    if any(_number(record.get("miou")) for record in history):
-        right = axes.twinx()
-        right.set_ylim(0, 1)
-        lines += _line(right, history, "miou", "validation mIoU", "tab:orange", marker="o")
-    if lines:
-        axes.legend(handles=lines, loc="upper center", ncols=3, frameon=False, bbox_to_anchor=(0.5, 1.12))
-    make_folder_of(path)
-    figure.savefig(path, format="png", dpi=120)
+def _text_size(width: int) -> int:
+    """Pixels of the text in a picture so wide."""
+    return min(max(width // PER_TEXT, SMALLEST), LARGEST)
 
 
-def _line(axes: Any, history: Sequence[Mapping[str, Any]], key: str, label: str, color: str, **style: Any) -> list[Any]:
-    points = [(record["iter"], record[key]) for record in history if _number(record.get(key))]
-    if not points:
-        return []
-    axes.set_ylabel(label, color=color)
-    return axes.plot(*zip(*points), color=color, label=label, **style)
+def _row(size: int) -> int:
+    """Pixels from one line of text to the next."""
+    return round(1.55 * size)
 
 
-def _number(value: Any) -> bool:
-    return value is not None and bool(np.isfinite(value))
+def _entry(canvas: Image.Image, place: tuple[int, int], swatch: np.ndarray, text: str, size: int) -> None:
+    """Draw a class's color and its name at the left upper corner `place`."""
+    (x, y), row, pen = place, _row(size), ImageDraw.Draw(canvas)
+    inset = round(row * 0.16)
+    box = (x, y + inset, x + row - 2 * inset, y + row - inset)
+    pen.rectangle(box, fill=tuple(map(int, swatch)), outline=INK)
+    pen.text((x + row, y + row / 2), text, fill=INK, font=font_for(text, size), anchor="lm")
 
 
-def _present(pred: np.ndarray, palette: np.ndarray) -> list[int]:
-    return [int(i) for i in np.unique(pred) if 0 <= i < len(palette)]
-
-
-def _title(text: str, width: int) -> np.ndarray:
-    strip = Image.new("RGB", (width, ROW), PAPER)
-    font = _font()
-    ImageDraw.Draw(strip).text(((width - font.getlength(text)) / 2, 2), text, fill=INK, font=font)
+def _title(text: str, width: int, size: int) -> np.ndarray:
+    strip = Image.new("RGB", (width, _row(size)), PAPER)
+    place = (width / 2, _row(size) / 2)
+    ImageDraw.Draw(strip).text(place, text, fill=INK, font=font_for(text, size), anchor="mm")
     return np.asarray(strip)
-
-
-@cache
-def _font() -> ImageFont.FreeTypeFont:
-    # matplotlib brings DejaVu Sans; Pillow before 10.1 has no scalable font of its own
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")), FONT_SIZE)

@@ -14,6 +14,7 @@ from PIL import Image
 
 from paddleseg_ext.builder import Builder, load_config
 from paddleseg_ext.cli.main import main
+from paddleseg_ext.data.classes import generic_palette
 from paddleseg_ext.evaluation.predictor import Predictor, evaluating
 from tests.tiny_run import CLASSES, SIZE, write_config, write_samples
 
@@ -55,7 +56,8 @@ def ids_by_hand(root: Path, path: Path) -> np.ndarray:
 def test_a_folder_keeps_its_structure(root: Path) -> None:
     assert predict(root, root / "in") == 0
     expected = {"a.png", "deep/b.png", "deep/er/b.png"}
-    assert files(root / "out") == {f"{kind}/{name}" for kind in ("ids", "color", "overlay") for name in expected}
+    kinds = ("ids", "color", "overlay")
+    assert files(root / "out") == {"legend.png", *(f"{kind}/{name}" for kind in kinds for name in expected)}
     for name, source in [("a.png", "a.png"), ("deep/b.png", "deep/b.jpg")]:
         ids = np.asarray(Image.open(root / "out" / "ids" / name))
         np.testing.assert_array_equal(ids, ids_by_hand(root, root / "in" / source))
@@ -63,8 +65,27 @@ def test_a_folder_keeps_its_structure(root: Path) -> None:
         color = Image.open(root / "out" / "color" / name)
         assert color.mode == "P"
         np.testing.assert_array_equal(np.asarray(color), ids)
+        image, painted = (
+            np.asarray(Image.open(path).convert("RGB")) for path in (root / "in" / source, color.filename)
+        )
         overlay = np.asarray(Image.open(root / "out" / "overlay" / name))
-        assert overlay.shape[0] > ids.shape[0] and overlay.shape[1] >= 320  # the legend
+        assert overlay.shape == image.shape
+        assert np.abs(overlay - (0.6 * image + 0.4 * painted)).max() <= (0.5 if source.endswith("png") else 3)
+    legend = np.asarray(Image.open(root / "out" / "legend.png")).reshape(-1, 3)
+    assert {*map(tuple, generic_palette(CLASSES).tolist())} <= {*map(tuple, legend.tolist())}
+
+
+def test_opacity_and_a_legend_under_each_overlay(root: Path) -> None:
+    source = root / "in" / "a.png"
+    for name, arguments in {"none": ["--opacity", "0"], "full": ["--opacity", "1", "--legend"]}.items():
+        assert predict(root, source, *arguments, save_dir=root / name) == 0
+    image, painted = np.asarray(Image.open(source)), Image.open(root / "full" / "color" / "a.png").convert("RGB")
+    np.testing.assert_array_equal(np.asarray(Image.open(root / "none" / "overlay" / "a.png")), image)
+    overlay = np.asarray(Image.open(root / "full" / "overlay" / "a.png"))
+    assert overlay.shape[1] == 320 and overlay.shape[0] > len(image)
+    np.testing.assert_array_equal(overlay[: image.shape[0], : image.shape[1]], np.asarray(painted))
+    below = {*map(tuple, overlay[len(image) :].reshape(-1, 3).tolist())}
+    assert {*map(tuple, np.asarray(painted).reshape(-1, 3).tolist())} <= below
 
 
 def test_one_image_a_list_and_two_of_one_stem(root: Path) -> None:
@@ -107,10 +128,16 @@ def test_a_video_gives_videos_and_ids(root: Path) -> None:
         *(f"ids/clip/00000{number}.png" for number in (1, 2, 3)),
         "color/clip.mp4",
         "overlay/clip.mp4",
+        "legend.png",
     }
     capture = cv2.VideoCapture(str(root / "out" / "overlay" / "clip.mp4"))
     assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 3 and capture.get(cv2.CAP_PROP_FPS) == 10
     assert capture.read()[1].shape == (SIZE, SIZE, 3)
+    assert predict(root, path, "--opacity", "0", "--legend", save_dir=root / "with") == 0
+    capture = cv2.VideoCapture(str(root / "with" / "overlay" / "clip.mp4"))
+    shown = capture.read()[1]
+    assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 3 and shown.shape[1] == 320 and shown.shape[0] > SIZE
+    assert np.abs(shown[:SIZE, :SIZE].astype(int) - frames[0]).mean() < 25 and shown[:SIZE, 2 * SIZE :].min() > 240
     assert np.asarray(Image.open(root / "out" / "ids" / "clip" / "000002.png")).max() < CLASSES
 
 
@@ -121,6 +148,9 @@ def test_inputs_are_never_overwritten(root: Path, capsys: pytest.CaptureFixture)
     assert predict(root, root / "ids", save_dir=root) == 2
     assert "is an input; choose another folder" in capsys.readouterr().err
     assert (root / "ids" / "a.png").read_bytes() == before
+    (root / "legend.png").write_bytes(before)
+    assert predict(root, root / "legend.png", save_dir=root) == 2
+    assert "legend.png is an input" in capsys.readouterr().err and (root / "legend.png").read_bytes() == before
 
 
 def test_a_submission_is_checked_before_anything_is_predicted(root: Path, capsys: pytest.CaptureFixture) -> None:
@@ -157,6 +187,7 @@ def test_a_submission_is_written_and_packed(root: Path) -> None:
         ("broken.mp4", [], "broken.mp4: the file cannot be read as a video"),
         ("in", ["--custom_color", "1", "2"], "--custom_color: 2 values"),
         ("in", ["--flip_vertical"], "--flip_vertical: without --aug_pred"),
+        ("in", ["--opacity", "1.5"], "--opacity: 1.5 is not allowed; it is a number, at least 0, at most 1"),
         ("broken.mp4", ["--submission", "ade20k"], "--submission: it takes images"),
     ],
 )

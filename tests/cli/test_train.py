@@ -25,7 +25,8 @@ def train(root: Path, *arguments: str, **changes: object) -> int:
 
 
 def test_trains_evaluates_and_resumes(root: Path, capsys: pytest.CaptureFixture) -> None:
-    flags = ["--do_eval", "--save_interval", "2", "--log_iters", "1", "--use_vdl", "--device", "cpu"]
+    boards = ["--use_vdl", "--use_tensorboard"]
+    flags = ["--do_eval", "--save_interval", "2", "--log_iters", "1", *boards, "--device", "cpu"]
     assert train(root, "--iters", "4", *flags) == 0
     out = capsys.readouterr().out
     assert (
@@ -34,7 +35,18 @@ def test_trains_evaluates_and_resumes(root: Path, capsys: pytest.CaptureFixture)
     )
     assert "iter 4/4" in out and "mask" in out and "aux0" in out and "ETA" in out and "evaluation at iter 4" in out
     names = {path.name.split(".")[0] for path in (root / "out").iterdir() if path.name != ".lock"}
-    assert names == {"iter_2", "iter_4", "last", "best_model", "metrics", "curve", "train", "vdlrecords"}
+    assert names == {
+        "iter_2",
+        "iter_4",
+        "last",
+        "best_model",
+        "metrics",
+        "curve",
+        "classes_curve",
+        "train",
+        "vdlrecords",
+        "events",
+    }
     assert train(root, "--iters", "6", "--resume", "auto", *flags) == 2
     assert "iters, on which the learning rate depends: 4 before, 6 now" in capsys.readouterr().err
     assert train(root, "--iters", "6", "--resume", "auto", "--resume_anyway", *flags) == 0

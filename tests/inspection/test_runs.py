@@ -126,13 +126,13 @@ def test_damaged_lines_are_left_out_and_told_and_nothing_is_touched(tmp_path: Pa
     folder = write_run(tmp_path / "run", (0.1, 0.2, 0.3))
     metrics = folder / "metrics.jsonl"
     lines = metrics.read_text("utf-8").splitlines()
-    odd = {"iter": 30, "miou": 0.9, "accuracy": "high", "classes": [1]}  # a record, and of odd types inside
+    odd = {"iter": 30, "miou": 0.9, "accuracy": "high", "classes": [1]}  # nearly a record
     metrics.write_text("\n".join([lines[0], "garbage", *lines[1:], json.dumps(odd), '{"cut']), "utf-8")
     (folder / "best_model" / "config.yml").write_text("a: [", "utf-8")
     before = sorted(path.name for path in folder.iterdir())
     assert main(["compare", str(folder), "--page", str(tmp_path / "page.html")]) == 0
     out = capsys.readouterr().out
-    assert "warning: run: metrics.jsonl: not a record in line 2, 36; left out" in out
+    assert "warning: run: metrics.jsonl: not a record in line 2, 35, 36; left out" in out
     assert "config.yml is not valid YAML" in out
     assert sorted(path.name for path in folder.iterdir()) == before
     assert main(["compare", str(folder), str(folder / ".." / "run")]) == 2

@@ -27,10 +27,12 @@ def make(tmp_path: Path):
         iters: int = 20,
         resume: Path | None = None,
         use_vdl: bool = False,
+        use_tensorboard: bool = False,
         **train: object,
     ) -> Trainer:
         cfg = load_config(write_config(tmp_path, **(config or {})), train={"save_interval": 10, "seed": 7, **train})
-        return build_trainer(cfg, replace(run_config(cfg, tmp_path / name, use_vdl), iters=iters), resume)
+        run = run_config(cfg, tmp_path / name, use_vdl, use_tensorboard)
+        return build_trainer(cfg, replace(run, iters=iters), resume)
 
     return trainer
 

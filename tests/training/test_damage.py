@@ -149,12 +149,13 @@ def test_damaged_lines_of_the_metrics_are_left_out_and_kept(make, tmp_path: Path
     metrics = tmp_path / "run" / "metrics.jsonl"
     lines = metrics.read_bytes().splitlines()
     lines[2:6] = [b"\xff\xfe{", b"[1]", b'{"iter": "six", "loss": 1}', b'{"iter": 6, "loss": "low"}']
+    lines[6:8] = [b'{"iter": 7, "loss": 1, "losses": [1]}', b'{"iter": 8, "miou": 0.5, "classes": {"road": 0.5}}']
     metrics.write_bytes(b"\n".join(lines) + b"\n")
     before = metrics.read_bytes()
     make("run", log_iters=1, resume=tmp_path / "run" / "iter_10").run()
     found = [json.loads(line)["iter"] for line in metrics.read_text().splitlines()]
-    assert found == [1, 2, *range(7, 21)]
-    assert "not a record in line 3, 4, 5, 6" in caplog.text
+    assert found == [1, 2, *range(9, 21)]
+    assert "not a record in line 3, 4, 5, 6, 7, …" in caplog.text
     assert (tmp_path / "run" / "metrics_damaged.jsonl").read_bytes() == before
 
 

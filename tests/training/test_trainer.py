@@ -15,7 +15,7 @@ from paddleseg_ext.checkpoint import save as checkpoint
 from paddleseg_ext.checkpoint.load import read_weights
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.training import state_dict
-from paddleseg_ext.training.metric_logger import MetricLogger
+from paddleseg_ext.training.reporting.metric_logger import MetricLogger
 from tests.tiny_run import assert_same, weights
 
 

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from paddleseg_ext.data.classes import generic_palette
 from paddleseg_ext.data.image_io import save_pred
 from paddleseg_ext.visualization.draw import (
     add_legend,
     color,
     legend,
+    legend_table,
     overlay,
-    plot_history,
     save_color,
     side_by_side,
 )
@@ -37,7 +38,7 @@ def test_overlay_mixes_and_keeps_the_unlabeled() -> None:
 
 
 def _colors(picture: np.ndarray) -> set[tuple]:
-    return set(map(tuple, picture.reshape(-1, 3).tolist()))
+    return set(map(tuple, np.unique(picture.reshape(-1, 3), axis=0).tolist()))
 
 
 def test_the_legend_holds_the_given_classes_and_breaks_its_lines() -> None:
@@ -59,7 +60,7 @@ def test_pictures_side_by_side_and_the_classes_of_both(size: tuple[int, int]) ->
     picture = side_by_side(image, label, pred, PALETTE, NAMES)
     height, width = size[0] * factor, size[1] * factor
     assert picture.shape[1] == 4 * width + 12 and picture.shape[0] > height
-    top = 20
+    top = round(1.55 * max(4 * width // 80, 13))  # a line of text
     panels = [picture[top : top + height, i * (width + 4) : i * (width + 4) + width] for i in range(3)]
     np.testing.assert_array_equal(panels[0][::factor, ::factor], image)
     np.testing.assert_array_equal(panels[1][::factor, ::factor], color(label, PALETTE))
@@ -69,7 +70,7 @@ def test_pictures_side_by_side_and_the_classes_of_both(size: tuple[int, int]) ->
 
 
 def test_a_picture_is_widened_for_its_legend() -> None:
-    picture = add_legend(np.zeros((10, 20, 3), np.uint8), np.zeros((10, 20), np.uint8), PALETTE, NAMES)
+    picture = add_legend(np.zeros((10, 20, 3), np.uint8), [0], PALETTE, NAMES)
     assert picture.shape[1] == 320 and not picture[:10, :20].any() and picture[:10, 20:].min() == 255
 
 
@@ -92,18 +93,17 @@ def test_color_files_show_the_palette(tmp_path: Path, classes: int, mode: str) -
         np.testing.assert_array_equal(np.asarray(file.convert("RGB")), palette[ids])
 
 
-@pytest.mark.parametrize(
-    "history",
-    [
-        [],
-        [{"iter": 10, "loss": 2.0, "lr": 0.1}, {"iter": 20, "loss": float("nan")}, {"iter": 20, "miou": 0.25}],
-        [{"iter": 20, "miou": None, "mask": 1.0}],
-    ],
-)
-def test_a_curve_is_a_picture(tmp_path: Path, history: list) -> None:
-    plot_history(history, tmp_path / "new" / "plot_history.png")
-    with Image.open(tmp_path / "new" / "plot_history.png") as file:
-        picture = np.asarray(file.convert("RGB")).astype(int)
-    orange = (abs(picture - [255, 127, 14]).max(-1) < 20).any()
-    blue = (abs(picture - [31, 119, 180]).max(-1) < 20).any()
-    assert (blue, orange) == ((True, True) if len(history) == 3 else (False, False))
+def test_text_goes_with_the_width() -> None:
+    heights = [legend([0], PALETTE, NAMES, width).shape[0] for width in (320, 1600, 2048, 100_000)]
+    assert heights == sorted(heights) and heights[1] > heights[0] and heights[3] < 3 * heights[0] + 60
+
+
+@pytest.mark.parametrize("count", [1, 19, 20, 21, 150])
+def test_a_table_of_all_classes_shows_each_once(count: int) -> None:
+    palette = generic_palette(count)
+    picture = legend_table(palette, [f"name {i}" for i in range(count)])
+    found = _colors(picture)
+    assert all(tuple(color) in found for color in palette.tolist())
+    assert picture.shape[0] == min(count, 20) * 25 + 16
+    swatches = (picture.reshape(-1, 3)[:, None] == palette[None, -1:]).all(-1).sum()
+    assert count == 1 or swatches == (picture == palette[1]).all(-1).sum()  # of one size

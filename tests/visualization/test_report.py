@@ -86,7 +86,9 @@ def test_pictures_show_image_truth_prediction_and_errors(root: Path) -> None:
     height, width = SIZES[6]
     factor = -(-320 // width)
     panels = [
-        picture[20:, i * (width * factor + 4) :][: height * factor : factor, : width * factor : factor]
+        picture[round(1.55 * max(4 * width * factor // 80, 13)) :, i * (width * factor + 4) :][
+            : height * factor : factor, : width * factor : factor
+        ]
         for i in range(4)
     ]
     label = cv2.imread(str(root / "6_label.png"), 0)

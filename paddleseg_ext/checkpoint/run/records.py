@@ -8,6 +8,7 @@ from pathlib import Path
 
 from paddleseg_ext.errors import UserError
 
+NUMBERS = ("loss", "lr", "seconds", "reader_seconds", "val_loss", "miou", "accuracy", "resumed")
 LISTED = 5  # numbers of damaged lines in a message
 
 
@@ -43,6 +44,14 @@ def _parsed(line: bytes) -> dict | None:
         return None
     if not isinstance(record, dict) or type(record.get("iter")) is not int:
         return None
-    numbers = [record.get(key) for key in ("loss", "val_loss", "miou")]
+    losses, classes = record.get("losses", {}), record.get("classes", {})
+    if not isinstance(losses, dict) or not isinstance(classes, dict):
+        return None
+    if not all(isinstance(scores, dict) for scores in classes.values()):
+        return None
+    numbers = [record.get(key) for key in NUMBERS] + [
+        *losses.values(),
+        *(scores.get("iou") for scores in classes.values()),
+    ]
     right = all(value is None or type(value) in (int, float) for value in numbers)
     return record if right and ("loss" in record or "miou" in record) else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from paddleseg_ext.api import with_classes_of
 from paddleseg_ext.builder import Builder, load_config
-from paddleseg_ext.cli.common import add_config_arguments, output_folder, whole
+from paddleseg_ext.cli.common import add_config_arguments, number, output_folder, whole
 from paddleseg_ext.cli.model_args import add_applying_arguments, model_of, predictor_settings
 from paddleseg_ext.data.image_io import (
     Source,
@@ -31,9 +31,18 @@ from paddleseg_ext.export.exported_model import exported_task
 from paddleseg_ext.inference import Segmentor
 from paddleseg_ext.runtime import distributed
 from paddleseg_ext.runtime.device import set_device
-from paddleseg_ext.visualization.draw import add_legend, color, overlay, save_color
+from paddleseg_ext.visualization.draw import (
+    OPACITY,
+    add_legend,
+    color,
+    legend_table,
+    occurring,
+    overlay,
+    save_color,
+)
 
 KINDS = ("ids", "color", "overlay")  # folders below --save_dir
+LEGEND = "legend.png"  # beside them
 Predict = Callable[[np.ndarray], np.ndarray]  # image as read, BGR, to (H, W) class ids
 
 
@@ -46,8 +55,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--save_dir",
         type=output_folder,
         default="output/result",
-        help="results go to its folders ids, color and overlay",
+        help=f"results go to its folders ids, color and overlay, the classes' colors to {LEGEND}",
     )
+    parser.add_argument(
+        "--opacity",
+        type=number(at_least=0, at_most=1),
+        default=OPACITY,
+        help=f"of the colors in overlays, 0…1; default {OPACITY}",
+    )
+    parser.add_argument("--legend", action="store_true", help="also put a legend under each overlay")
     parser.add_argument(
         "--custom_color", nargs="+", type=whole(0, 255), help="red green blue of the first classes, in order"
     )
@@ -81,20 +97,22 @@ def run(args: argparse.Namespace) -> int:
     def predict(image: np.ndarray) -> np.ndarray:
         return np.asarray(model.label_maps([image])[0])
 
+    look = _Look(colors, names, args.opacity, args.legend)
     if video:
-        _predict_video(Path(args.image_path), save_dir, predict, colors, task.channels)
+        _predict_video(Path(args.image_path), save_dir, predict, look, task.channels)
         return 0
     distributed.init()
     rank, world_size = distributed.rank(), distributed.world_size()
     for source in tqdm(sources[rank::world_size], unit="image", disable=True if rank > 0 else None, leave=False):
         image = task.read(source.path)
         pred = predict(image)
-        _save(source, save_dir, image, pred, colors, names)
+        _save(source, save_dir, image, pred, look)
         if submission:
             submission.write(source.path, pred)
     distributed.barrier()
     if rank == 0:
-        print(f"{len(sources)} images: {', '.join(str(save_dir / kind) for kind in KINDS)}")
+        look.save_legend(save_dir)
+        print(f"{len(sources)} images: {', '.join(str(save_dir / name) for name in (*KINDS, LEGEND))}")
         if submission:
             print(f"submission: {submission.pack(save_dir / f'submission_{args.submission}.zip')}")
     return 0
@@ -114,16 +132,42 @@ def _task_of(args: argparse.Namespace) -> tuple[Builder | None, Task]:
     return None, exported_task(args.exported)
 
 
-def _save(
-    source: Source, save_dir: Path, image: np.ndarray, pred: np.ndarray, colors: np.ndarray, names: Sequence[str]
-) -> None:
-    rgb = to_rgb(image)
+@dataclass(frozen=True)
+class _Look:
+    """How predictions are painted.
+
+    Attributes:
+        colors: (K, 3) uint8 RGB.
+        names: Of the classes.
+        opacity: Of the colors over an image.
+        legend: Whether overlays have a legend.
+    """
+
+    colors: np.ndarray
+    names: Sequence[str]
+    opacity: float
+    legend: bool
+
+    def overlay(self, rgb: np.ndarray, pred: np.ndarray, all_classes: bool = False) -> np.ndarray:
+        """The colors over an image, above the legend of the classes that occur, or of all."""
+        laid = overlay(rgb, pred, self.colors, self.opacity)
+        if not self.legend:
+            return laid
+        classes = range(len(self.names)) if all_classes else occurring(pred, self.colors)
+        return add_legend(laid, classes, self.colors, self.names)
+
+    def save_legend(self, save_dir: Path) -> None:
+        """Write the picture of all classes."""
+        save_image(save_dir / LEGEND, legend_table(self.colors, self.names))
+
+
+def _save(source: Source, save_dir: Path, image: np.ndarray, pred: np.ndarray, look: _Look) -> None:
     save_pred(save_dir / "ids" / source.target, pred)
-    save_color(save_dir / "color" / source.target, pred, colors)
-    save_image(save_dir / "overlay" / source.target, add_legend(overlay(rgb, pred, colors), pred, colors, names))
+    save_color(save_dir / "color" / source.target, pred, look.colors)
+    save_image(save_dir / "overlay" / source.target, look.overlay(to_rgb(image), pred))
 
 
-def _predict_video(path: Path, save_dir: Path, predict: Predict, colors: np.ndarray, channels: int) -> None:
+def _predict_video(path: Path, save_dir: Path, predict: Predict, look: _Look, channels: int) -> None:
     """Color and overlay become videos, ids a folder of PNG files, since video compression would alter them."""
     video, writers = Video(path), {}
     targets = {kind: save_dir / kind / f"{path.stem}.mp4" for kind in KINDS[1:]}
@@ -138,10 +182,11 @@ def _predict_video(path: Path, save_dir: Path, predict: Predict, colors: np.ndar
         ):
             pred = predict(frame if channels == 3 else cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY))
             save_pred(save_dir / "ids" / path.stem / f"{number:06d}.png", pred)
-            painted = color(pred, colors), overlay(frame[..., ::-1], pred, colors)
+            # with a legend of all classes, so that the frames have one size
+            painted = color(pred, look.colors), look.overlay(frame[..., ::-1], pred, all_classes=True)
             for target, picture in zip(targets.values(), painted):
                 if target not in writers:
-                    codec, size = cv2.VideoWriter_fourcc(*"mp4v"), frame.shape[1::-1]
+                    codec, size = cv2.VideoWriter_fourcc(*"mp4v"), picture.shape[1::-1]
                     writers[target] = cv2.VideoWriter(str(target), codec, video.frames_per_second, size)
                 writers[target].write(np.ascontiguousarray(picture[..., ::-1]))
     finally:
@@ -149,15 +194,16 @@ def _predict_video(path: Path, save_dir: Path, predict: Predict, colors: np.ndar
             writer.release()
     if not number:
         raise UserError(f"{path}: the video has no frames")
-    print(f"{number} frames: {save_dir / 'ids' / path.stem}, {', '.join(map(str, targets.values()))}")
+    look.save_legend(save_dir)
+    written = [save_dir / "ids" / path.stem, *targets.values(), save_dir / LEGEND]
+    print(f"{number} frames: {', '.join(map(str, written))}")
 
 
 def _refuse_overwriting(inputs: list[Path], targets: list[Path], save_dir: Path) -> None:
-    present = {path.resolve() for path in inputs}
-    for kind in KINDS:
-        for target in targets:
-            if (save_dir / kind / target).resolve() in present:
-                raise UserError(f"--save_dir {save_dir}: {save_dir / kind / target} is an input; choose another folder")
+    given = {path.resolve() for path in inputs}
+    for path in (save_dir / LEGEND, *(save_dir / kind / target for kind in KINDS for target in targets)):
+        if path.resolve() in given:
+            raise UserError(f"--save_dir {save_dir}: {path} is an input; choose another folder")
 
 
 def _custom(colors: np.ndarray, custom: list[int] | None) -> np.ndarray:

@@ -32,11 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_arguments(parser)
     groups = {name: parser.add_argument_group(name) for name in ("run", "data", "learning")}
     add = groups["run"].add_argument
-    add("--save_dir", type=output_folder, default="output", help="folder for checkpoints, metrics and the curve")
+    add("--save_dir", type=output_folder, default="output", help="folder for checkpoints, metrics and the curves")
     add("--resume", "--resume_model", metavar="PATH", help="checkpoint folder, or auto: the newest in save_dir, if any")
     add("--resume_anyway", action="store_true", help="resume although other settings would give other weights")
     add("--dry_run", action="store_true", help="do everything once, in a temporary folder, to see that it works")
-    add("--use_vdl", action="store_true", help="write VisualDL scalars to save_dir")
+    add("--use_vdl", action="store_true", help="write scalars and images for VisualDL to save_dir")
+    add("--use_tensorboard", action="store_true", help="write the same for TensorBoard")
     add = groups["data"].add_argument
     add("--iters", type=whole(1), help="iterations (replaces the configuration's)")
     add("--batch_size", type=whole(1), help="images per batch on each device (replaces the configuration's)")
@@ -72,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     effective = config.batch_size * config.dic["train"]["accumulate"] * distributed.world_size()
     if args.auto_scale_lr:
         _scale_learning_rate(config, effective / args.auto_scale_lr)
-    settings = run_config(config, args.save_dir, args.use_vdl)
+    settings = run_config(config, args.save_dir, args.use_vdl, args.use_tensorboard)
     if args.dry_run:
         dry_run(config, settings)
         return 0

@@ -46,7 +46,7 @@ class SegmentationFolder(Dataset):
         separator: Between the two names in a line; by default a tab, a comma or spaces.
         classes: A list of names, their number, or a text file below dataset_root with one class per line: `name` or
             `red green blue name`. Default: `labels.txt`.
-        palette: RGB colors of the classes; by default those of that file, or PASCAL VOC's.
+        palette: RGB colors of the classes; by default those of that file, or `generic_palette`.
         ignore_index: Value of pixels that belong to no class.
         reduce_zero_label: Whether 0 means no class in the files, and the classes begin at 1.
         img_channels: Channels of the images; 1 reads them in gray.

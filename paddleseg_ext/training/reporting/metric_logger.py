@@ -1,4 +1,4 @@
-"""What is told of a run while it trains: the progress line, ``train.log``, ``metrics.jsonl`` and VisualDL."""
+"""What is told of a run while it trains: the progress line, logs, ``metrics.jsonl``, VisualDL and TensorBoard."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from paddleseg_ext.checkpoint.folders import set_aside
 from paddleseg_ext.checkpoint.run.folder import METRICS
 from paddleseg_ext.checkpoint.run.records import not_records, read_records
 from paddleseg_ext.checkpoint.run.refusals import told
-from paddleseg_ext.errors import UserError
 from paddleseg_ext.evaluation.provenance import of_device, of_versions
 from paddleseg_ext.runtime.device import peak_memory
 from paddleseg_ext.runtime.versions import command_line, device, versions
+from paddleseg_ext.training.reporting.boards import Boards
 from paddleseg_ext.training.reporting.run_log import RunLog
 from paddleseg_ext.training.step import NORM
 
@@ -85,23 +85,30 @@ class AverageMeter:
 
 
 class MetricLogger:
-    """While `opened`, writes the records of a run to the log, to ``metrics.jsonl`` and, if asked for, to VisualDL.
+    """While `opened`, writes the records of a run to the log, to ``metrics.jsonl`` and to the boards asked for.
 
     Args:
         folder: Where the files go.
-        use_vdl: Also write VisualDL scalars, with PaddleSeg's tags.
+        use_vdl: Also write for VisualDL.
+        use_tensorboard: Also write for TensorBoard.
 
     Attributes:
         log: What was said so far, for ``train.log``; one is begun in `opened` where there is none.
     """
 
-    def __init__(self, folder: str | Path, use_vdl: bool = False) -> None:
+    def __init__(self, folder: str | Path, use_vdl: bool = False, use_tensorboard: bool = False) -> None:
         self.path = Path(folder) / METRICS
-        self.use_vdl = use_vdl
+        self._asked = use_vdl, use_tensorboard
         self.history: list[dict] = []
-        self.vdl: Any = None
         self.log: RunLog | None = None
+        self._boards: Boards | None = None
+        self._resumed = 0  # the iteration that the run goes on from, until a record has told it
         self._whole = True  # the file has all of the history
+
+    @property
+    def shows_images(self) -> bool:
+        """Whether pictures are asked for."""
+        return any(self._asked)
 
     @contextmanager
     def opened(self, iteration: int = 0, evaluated: bool = True) -> Iterator[None]:
@@ -112,7 +119,7 @@ class MetricLogger:
             evaluated: Whether that iteration's evaluation is done; otherwise its record, too, is dropped.
 
         Raises:
-            UserError: VisualDL is asked for but cannot be imported, or the system refuses to write.
+            UserError: A board is asked for but cannot be imported, or the system refuses to write.
         """
         self.history = [
             record
@@ -122,17 +129,19 @@ class MetricLogger:
         with told(METRICS, self.path.parent, None):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._write_all()
-        self.vdl = _log_writer(self.path.parent) if self.use_vdl else None
         made_by = [command_line(), f"{of_versions(versions())}; {of_device(device())}"]
+        self._resumed = iteration
+        self._boards = Boards(self.path.parent, *self._asked, iteration + evaluated, self.history)
         try:
             with (self.log or RunLog()).opened(self.path.parent, made_by):
                 yield
         finally:
-            if self.vdl:
-                self.vdl.close()  # flushes what it holds back
+            self._boards.close()
 
     def training(self, record: dict, iters: int) -> None:
         """Report a training interval; `record` is as `training_record` makes it."""
+        if self._resumed:
+            record, self._resumed = {**record, "resumed": self._resumed}, 0
         self._keep(record)
         parts = ", ".join(f"{name} {value:.4f}" for name, value in record["losses"].items())
         remaining = datetime.timedelta(seconds=round((iters - record["iter"]) * record["seconds"]))
@@ -141,35 +150,21 @@ class MetricLogger:
             f"lr {record['lr']:.3g}  {record['samples_per_second']:.1f} samples/s  "
             f"reader {record['reader_seconds']:.3f} s  memory {record['memory_gib']:.1f} GiB  ETA {remaining}"
         )
-        self._scalars(
-            record["iter"],
-            {
-                "Train/loss": record["loss"],
-                "Train/lr": record["lr"],
-                "Train/batch_cost": record["seconds"],
-                "Train/reader_cost": record["reader_seconds"],
-                **{f"Train/loss_{name}": value for name, value in record["losses"].items()},
-            },
-        )
 
     def evaluation(self, record: dict) -> None:
-        """Report an evaluation: a record with ``iter``, ``miou`` and ``accuracy``."""
+        """Report an evaluation: a record with ``iter``, ``miou``, ``accuracy`` and perhaps ``classes``."""
         self._keep(record)
-        values = {
-            "Evaluate/mIoU": record["miou"],
-            "Evaluate/Acc": record["accuracy"],
-            "Evaluate/loss": record.get("val_loss"),
-        }
-        self._scalars(record["iter"], {tag: value for tag, value in values.items() if value is not None})
 
     def image(self, iteration: int, tag: str, image: np.ndarray) -> None:
-        """Show an (H, W, 3) uint8 RGB image in VisualDL."""
-        if self.vdl:
-            self.vdl.add_image(tag, image, iteration)
+        """Show an (H, W, 3) uint8 RGB image on the boards."""
+        if self._boards:
+            self._boards.image(iteration, tag, image)
 
     def _keep(self, record: dict) -> None:
         """Append to the file; where the system refuses, a checkpoint that fails, too, will end the run, not this."""
         self.history.append(record)
+        if self._boards:
+            self._boards.record(record)
         try:
             if self._whole:
                 with open(self.path, "a", encoding="utf-8") as file:
@@ -185,11 +180,6 @@ class MetricLogger:
     def _write_all(self) -> None:
         lines = "".join(json.dumps(record) + "\n" for record in self.history)
         write_file(self.path, lambda path: path.write_text(lines, encoding="utf-8"))
-
-    def _scalars(self, iteration: int, values: dict[str, float]) -> None:
-        if self.vdl:
-            for tag, value in values.items():
-                self.vdl.add_scalar(tag, value, iteration)
 
 
 def training_record(iteration: int, epoch: int, lr: float, samples: int, meter: AverageMeter) -> dict:
@@ -229,11 +219,3 @@ def read_history(path: str | Path) -> list[dict]:
         aside = set_aside(path, "damaged")
         logger.warning(f"warning: {path}: {not_records(damaged)}; left out, the whole is kept as {aside.name}")
     return records
-
-
-def _log_writer(folder: str | Path) -> object:
-    try:
-        from visualdl import LogWriter
-    except ImportError as error:
-        raise UserError(f"`use_vdl`: VisualDL cannot be imported ({error}); pip install visualdl") from error
-    return LogWriter(str(folder))
