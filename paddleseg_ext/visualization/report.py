@@ -170,7 +170,8 @@ def _picture(found: Compared, palette: np.ndarray) -> Picture:
         "errors": photograph(error_map(small.image, small.label, small.pred, len(palette))),
     }
     classes = np.unique(np.concatenate([found.label[known], found.pred.reshape(-1)])).tolist()
-    return Picture(found.index, panels, small.pred.shape[::-1], classes, not known.all(), wrong)
+    height, width = small.pred.shape
+    return Picture(found.index, panels, (width, height), classes, not known.all(), wrong)
 
 
 def _name(dataset: Any, index: int) -> str:
