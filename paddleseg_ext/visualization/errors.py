@@ -21,7 +21,8 @@ def error_map(image: np.ndarray, label: np.ndarray, pred: np.ndarray, num_classe
         (H, W, 3) uint8 RGB.
     """
     gray = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
-    picture = np.repeat((gray // 2 + 24)[..., None], 3, axis=2).astype(np.uint8)
+    dark = gray // 16 * 8 + 28  # few levels, which a PNG file takes in little room
+    picture = np.repeat(dark[..., None], 3, axis=2).astype(np.uint8)
     picture[label != pred] = WRONG
     picture[~evaluated(label, num_classes)] = NOT_EVALUATED
     return picture

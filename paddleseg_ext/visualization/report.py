@@ -167,7 +167,7 @@ def _picture(found: Compared, palette: np.ndarray) -> Picture:
         "image": photograph(small.image),
         "truth": drawing(color(small.label, palette)),
         "prediction": drawing(color(small.pred, palette)),
-        "errors": photograph(error_map(small.image, small.label, small.pred, len(palette))),
+        "errors": drawing(error_map(small.image, small.label, small.pred, len(palette))),
     }
     classes = np.unique(np.concatenate([found.label[known], found.pred.reshape(-1)])).tolist()
     height, width = small.pred.shape
