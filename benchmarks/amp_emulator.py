@@ -15,9 +15,9 @@ from typing import Any
 import paddle
 from paddle.amp.amp_lists import black_list, white_list
 
-from benchmarks.measure import COUNTED
 from paddleseg_ext.compat.paddle import wrap_operators
-from paddleseg_ext.layers import functional
+from paddleseg_ext.inspection.analysis.operations import COUNTED
+from paddleseg_ext.layers.functional import without_kernels
 
 Operator = Callable[..., Any]
 HALF = {paddle.float16, paddle.bfloat16}
@@ -93,13 +93,19 @@ class Emulator:
         return paddle.float32 if paddle.float32 in deciding else self.dtype
 
     def note(
-        self, name: str, dtype: Any, tensors: Sequence[paddle.Tensor], out: Any, casts: Sequence[int] = ()
+        self,
+        name: str,
+        dtype: Any,
+        tensors: Sequence[paddle.Tensor],
+        out: Any,
+        casts: Sequence[int] = (),
+        args: Sequence[Any] = (),
     ) -> None:
         """Log an operator, unless it only looks at its input otherwise."""
         if name in VIEWS:
             return
         size = (2 if dtype in HALF else 4) * sum(tensor.size for tensor in [*tensors, *_tensors(out)])
-        macs = COUNTED[name](tensors[0], tensors[1], out) if name in COUNTED else 0
+        macs = COUNTED[name](args, out) if name in COUNTED else 0
         self.log.append(Operation(name, dtype, size, list(casts), macs, _is_exact(name)))
 
 
@@ -108,16 +114,14 @@ def emulated() -> Iterator[Emulator]:
     """Within the block `paddle.amp.auto_cast` casts as on a GPU; kernels for CPUs are left out."""
     state = Emulator()
     dunders = {name: getattr(paddle.Tensor, name) for name in (*ARITHMETIC, *REFLECTED)}
-    auto_cast, kernels = paddle.amp.auto_cast, dict(functional.KERNELS)
-    with wrap_operators(lambda originals: _operators(originals, state)):
+    auto_cast = paddle.amp.auto_cast
+    with wrap_operators(lambda originals: _operators(originals, state)), without_kernels():
         for name, op in dunders.items():
             setattr(paddle.Tensor, name, _arithmetic(ARITHMETIC.get(name), op, state))
         paddle.amp.auto_cast = _auto_cast(state)  # type: ignore[assignment]
-        functional.KERNELS.clear()
         try:
             yield state
         finally:
-            functional.KERNELS.update(kernels)
             paddle.amp.auto_cast = auto_cast
             for name, op in dunders.items():
                 setattr(paddle.Tensor, name, op)
@@ -175,7 +179,7 @@ def _operator(name: str, op: Operator, originals: dict[str, Operator], state: Em
         if not tensors or (state.dtype is None and not HALF & {tensor.dtype for tensor in tensors}):
             out = op(*args, **keywords)
             if tensors:
-                state.note(name, paddle.float32, tensors, out)
+                state.note(name, paddle.float32, tensors, out, args=args)
             return out
         target = state.target(listed, tensors)
         casts = []
@@ -192,7 +196,7 @@ def _operator(name: str, op: Operator, originals: dict[str, Operator], state: Em
 
         inputs = [prepared(arg, kept=listed in NORMS and index > 0) for index, arg in enumerate(args)]
         out = _rounded(plain(*inputs, **keywords), target, listed in NORMS, cast)
-        state.note(name, target, tensors, out, casts)
+        state.note(name, target, tensors, out, casts, args)
         return out
 
     return call

@@ -15,10 +15,10 @@ from paddleseg.datasets import Dataset
 from paddleseg.transforms import Normalize, RandomHorizontalFlip, RandomPaddingCrop, ResizeStepScaling, functional
 
 from benchmarks.evaluation import CLASSES, write_images
-from benchmarks.measure import interleaved_timing
 from benchmarks.tables import Row, log
 from paddleseg_ext.cli.common import whole
 from paddleseg_ext.data.transforms import ScaleCropFlip
+from paddleseg_ext.inspection.analysis.timing import interleaved_timing
 
 TOLERANCE = 1e-5  # of the normalized image; its labels must be equal
 SCALES = (0.5, 2.0, 0.25)

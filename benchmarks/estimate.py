@@ -22,10 +22,10 @@ from dataclasses import dataclass
 import paddle
 
 from benchmarks.amp_emulator import HALF, Operation, emulated
-from benchmarks.measure import MIB
 from benchmarks.networks import LAYERS, PADDLESEGS, SPECS, feature_maps, layers
 from benchmarks.tables import Row, log
 from paddleseg_ext.errors import UserError
+from paddleseg_ext.inspection.analysis.memory import MIB
 from paddleseg_ext.runtime.amp import auto_cast
 
 BATCH = 2  # images, unless the user says otherwise: a GPU's share of Cityscapes recipes

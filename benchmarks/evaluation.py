@@ -23,7 +23,6 @@ from paddleseg.datasets import Dataset
 from paddleseg.transforms import Normalize
 from paddleseg.utils.metrics import calculate_area
 
-from benchmarks.measure import interleaved_timing
 from benchmarks.tables import Row, log
 from paddleseg_ext.cli.common import whole
 from paddleseg_ext.errors import UserError
@@ -31,6 +30,7 @@ from paddleseg_ext.evaluation.evaluate import evaluate
 from paddleseg_ext.evaluation.metrics import ConfusionMatrix
 from paddleseg_ext.evaluation.predictor import Predictor, evaluating
 from paddleseg_ext.evaluation.sliding_window import window_starts
+from paddleseg_ext.inspection.analysis.timing import interleaved_timing
 from paddleseg_ext.runtime.device import peak_memory
 
 CLASSES = 19

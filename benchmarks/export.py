@@ -13,7 +13,6 @@ import numpy as np
 import paddle
 from paddleseg.models import ResNet18_vd
 
-from benchmarks.measure import interleaved_timing
 from benchmarks.networks import CLASSES
 from benchmarks.tables import Row, log
 from paddleseg_ext.cli.common import whole
@@ -21,6 +20,7 @@ from paddleseg_ext.evaluation.predictor import evaluating
 from paddleseg_ext.export.exporter import Export
 from paddleseg_ext.export.runtimes import BACKENDS, open_runner
 from paddleseg_ext.heads import CCHead, DeepLabV3PlusHead, DMHead, EncHead, FastFCNHead, PSPHead
+from paddleseg_ext.inspection.analysis.timing import interleaved_timing
 from paddleseg_ext.segmentor import EncoderDecoder
 
 NETWORKS: dict[str, tuple[Callable[..., Any], int]] = {  # head and the backbone's output stride

@@ -14,12 +14,14 @@ import paddle
 from paddle import nn
 
 from benchmarks import estimate
-from benchmarks.measure import MIB, Timing, count_macs, interleaved_timing, peak_allocation
 from benchmarks.networks import LAYERS, PADDLESEGS, SPECS, feature_maps, layers
 from benchmarks.tables import Row, log
 from paddleseg_ext.cli.common import whole
 from paddleseg_ext.compat.paddle import exact_float32
 from paddleseg_ext.errors import UserError
+from paddleseg_ext.inspection.analysis.memory import MIB, peak_allocation
+from paddleseg_ext.inspection.analysis.operations import count_macs
+from paddleseg_ext.inspection.analysis.timing import Timing, interleaved_timing
 from paddleseg_ext.runtime.device import search_kernels
 
 TOLERANCE = 1e-4  # of the largest value, before anything is timed

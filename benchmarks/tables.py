@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import datetime
-import os
 import platform
 import re
 import shlex
@@ -18,6 +17,7 @@ import paddleseg
 from tqdm import tqdm
 
 import paddleseg_ext
+from paddleseg_ext.runtime.device import device_name
 
 Row = Mapping[str, Any]
 
@@ -27,7 +27,7 @@ def environment_info() -> dict[str, str]:
     return {
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "date": datetime.date.today().isoformat(),
-        "device": _device(),
+        "device": device_name(),
         "paddle": paddle.__version__,
         "paddleseg": getattr(paddleseg, "__version__", "develop"),
         "paddleseg_ext": paddleseg_ext.__version__,
@@ -61,26 +61,10 @@ def write_table(folder: str | Path, name: str, rows: Sequence[Row], note: str = 
 
 def default_folder(estimated: bool = False) -> Path:
     """``benchmarks/results/DATE_DEVICE`` in the clone, such as ``2026-11-25_amd-epyc_2-cores``; ``DATE_estimate``."""
-    device = "estimate" if estimated else re.sub(r"[^a-z0-9_]+", "-", _device().lower().replace(", ", "_"))
+    device = "estimate" if estimated else re.sub(r"[^a-z0-9_]+", "-", device_name().lower().replace(", ", "_"))
     return Path(__file__).parent / "results" / f"{datetime.date.today().isoformat()}_{device}"
 
 
 def log(text: str) -> None:
     """Tell what is being measured; the measurements take minutes."""
     tqdm.write(text, file=sys.stderr)
-
-
-def _device() -> str:
-    if paddle.get_device() != "cpu":
-        return paddle.device.cuda.get_device_name()
-    models = [
-        line.split(":")[1].strip() for line in _read("/proc/cpuinfo").splitlines() if line.startswith("model name")
-    ]
-    return f"{models[0] if models else platform.processor()}, {os.cpu_count()} cores"
-
-
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except OSError:
-        return ""

@@ -26,6 +26,7 @@ COMMANDS = {
     "predict": "write raw-id, color and overlay pictures for images",
     "export": "export a trained network to Paddle Inference and ONNX, and verify it",
     "convert": "turn a checkpoint of mmsegmentation, PaddleSeg or a paper's code into weights of this package",
+    "analyze": "tell parameters, multiply-adds, activations, memory and time of a network, layer by layer",
     "list": "list what a configuration can name, and which head runs on which backbone",
     "benchmark": "measure speed and memory against PaddleSeg",
     "run": "run a PaddleSeg script with the extension imported",

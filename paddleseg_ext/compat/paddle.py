@@ -7,6 +7,7 @@ package names what begins with an underscore, and only this room patches.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -143,8 +144,13 @@ def threads_kept() -> Iterator[None]:
     try:
         yield
     finally:
-        first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
-        paddle.base.core.set_num_threads(int(first) if first.isdigit() and int(first) else 1)
+        paddle.base.core.set_num_threads(product_threads())
+
+
+def product_threads() -> int:
+    """How many threads of a CPU the environment gives Paddle's products."""
+    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    return int(first) if first.isdigit() and int(first) else 1
 
 
 def allocated_memory(peak: bool = False) -> int:
@@ -155,6 +161,11 @@ def allocated_memory(peak: bool = False) -> int:
 def reset_peak_memory() -> None:
     """Let `allocated_memory(peak=True)` start again from what is allocated now."""
     _memory_stat("reset_peak_value")  # since 3.0
+
+
+def counts_peaks() -> bool:
+    """Whether this Paddle has `reset_peak_memory`."""
+    return hasattr(paddle.base.core, "host_memory_stat_reset_peak_value")  # since 3.0
 
 
 def _memory_stat(what: str) -> int:
@@ -210,24 +221,38 @@ def wrap_operators(wrapped: Callable[[dict[str, Callable]], dict[str, Callable]]
 
     Args:
         wrapped: From all operators, by the names of Paddle's generated functions (``conv2d``, ``matmul``), to those
-            that stand in for some of them.
+            that stand in for some of them. The one for ``matmul`` also stands in for a tensor's ``@``.
     """
     ops = paddle._C_ops  # 2.6 to 3.3
     found = {name: getattr(ops, name) for name in dir(ops) if not name.startswith("_")}
     originals = {name: operator for name, operator in found.items() if callable(operator)}
     replaced = wrapped(originals)
-    for name, operator in replaced.items():
-        setattr(ops, name, operator)
+    names = {id(originals[name]): name for name in replaced}
+    places = [  # 3.3 has many operators as functions of its modules, too
+        (module, attribute, value)
+        for key, module in list(sys.modules.items())
+        if key.partition(".")[0] == "paddle"
+        for attribute, value in list(vars(module).items())
+        if id(value) in names
+    ]
+    at = paddle.Tensor.__matmul__  # calls no operator by name
+    for module, attribute, value in places:
+        setattr(module, attribute, replaced[names[id(value)]])
+    if "matmul" in replaced:
+        paddle.Tensor.__matmul__ = lambda x, y: ops.matmul(x, y, False, False)  # type: ignore[method-assign]
     try:
         yield
     finally:
-        for name in replaced:
-            setattr(ops, name, originals[name])
+        paddle.Tensor.__matmul__ = at  # type: ignore[method-assign]
+        for module, attribute, value in places:
+            setattr(module, attribute, value)
 
 
 @contextmanager
 def observe_operators(names: Sequence[str], observer: Callable[[str, tuple, Any], None]) -> Iterator[None]:
     """Within the block tell `observer` the name, arguments and result of each operator executed eagerly.
+
+    Arguments given by name come after the others.
 
     Args:
         names: Operators as in `wrap_operators`; unknown ones are skipped.
@@ -237,7 +262,7 @@ def observe_operators(names: Sequence[str], observer: Callable[[str, tuple, Any]
     def observed(name: str, operator: Callable) -> Callable:
         def call(*args: Any, **keywords: Any) -> Any:
             out = operator(*args, **keywords)
-            observer(name, args, out)
+            observer(name, (*args, *keywords.values()), out)
             return out
 
         return call

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import cv2
-import numpy as np
 import paddle
 
 from paddleseg_ext.cpu.conditions import float32_on_cpu
-from paddleseg_ext.runtime.arrays import to_array, to_tensor
+from paddleseg_ext.runtime.arrays import to_array
 
 
 def accepts(x: paddle.Tensor, size: Sequence[int], align_corners: bool) -> bool:
@@ -26,8 +25,9 @@ def accepts(x: paddle.Tensor, size: Sequence[int], align_corners: bool) -> bool:
 
 def run(x: paddle.Tensor, size: Sequence[int], align_corners: bool) -> paddle.Tensor:
     """`layers.functional.resize_bilinear`; the result differs from Paddle's by rounding only."""
-    maps, (height, width) = to_array(x), size  # (N, C, h, w)
-    out = np.empty((*maps.shape[:2], height, width), np.float32)
-    for source, target in zip(maps.reshape(-1, *maps.shape[2:]), out.reshape(-1, height, width)):
+    height, width = size
+    out = paddle.empty([*x.shape[:2], height, width])
+    maps, outputs = (to_array(t).reshape(-1, *t.shape[2:]) for t in (x, out))  # (N·C, h, w) and (N·C, H, W)
+    for source, target in zip(maps, outputs):
         cv2.resize(source, (width, height), dst=target, interpolation=cv2.INTER_LINEAR)
-    return to_tensor(out)
+    return out

@@ -23,12 +23,17 @@ def explain_out_of_memory(shape: Sequence[int], window: Sequence[int] | None, wi
     try:
         yield
     except Exception as error:
-        text = str(error)
-        if not (isinstance(error, MemoryError) or "ResourceExhausted" in text or "out of memory" in text.lower()):
+        if not is_out_of_memory(error):
             raise
         count, _, height, width = shape
         images = f"{count} image{'s' * (count > 1)} of {width}×{height}"
         raise UserError(f"out of memory on {images}; try {_advice(shape, window, window_batch)}") from error
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an exception is Paddle's failure to allocate, or Python's."""
+    text = str(error)
+    return isinstance(error, MemoryError) or "ResourceExhausted" in text or "out of memory" in text.lower()
 
 
 def _advice(shape: Sequence[int], window: Sequence[int] | None, window_batch: int) -> str:

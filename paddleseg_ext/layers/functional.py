@@ -8,7 +8,8 @@ contains a kernel, and a layer is independent of the device.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Callable, Protocol, Union
 
 import paddle
@@ -42,6 +43,18 @@ def as_float32(x: paddle.Tensor) -> paddle.Tensor:
 
 KERNELS: dict[str, Kernel] = {}
 """Registered kernels, by name of the operation."""
+
+
+@contextmanager
+def without_kernels() -> Iterator[None]:
+    """Within the block every operation runs in its reference form, in all threads."""
+    before = dict(KERNELS)
+    KERNELS.clear()
+    try:
+        yield
+    finally:
+        KERNELS.update(before)
+
 
 Operation = Callable[..., paddle.Tensor]
 

@@ -1,4 +1,4 @@
-"""The bridge between Paddle and NumPy: a tensor's memory seen as an array, and back, without a copy where possible.
+"""The bridge between Paddle and NumPy: a tensor's memory seen as an array without a copy, and an array as a tensor.
 
 On the CPU, `Tensor.numpy()` copies; NumPy and OpenCV can work on the same memory instead.
 """
@@ -28,8 +28,12 @@ def to_array(tensor: paddle.Tensor) -> np.ndarray:
 
 
 def to_tensor(array: np.ndarray) -> paddle.Tensor:
-    """The inverse of `to_array`; copies what is not contiguous or not writable, and on Paddle 2.6 everything."""
-    return paddle.utils.dlpack.from_dlpack(np.require(array, requirements=["C", "W"]).__dlpack__())
+    """A copy of an array as a tensor on the CPU.
+
+    A copy, since memory that Paddle takes over by DLPack is not given back in all cases, and where the array is itself
+    the memory of such a tensor, giving it back can wait forever for a lock that the same thread holds (Paddle 3.3).
+    """
+    return paddle.to_tensor(array, place=paddle.CPUPlace())
 
 
 class _Memory:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,6 +62,20 @@ def computing_on(name: str = "auto") -> Iterator[str]:
         yield before if name == before else set_device(name)
     finally:
         paddle.set_device(before)
+
+
+def device_name() -> str:
+    """What computes: the GPU's name, or the processor's with the number of its cores."""
+    if paddle.get_device().startswith("gpu"):
+        return str(paddle.device.cuda.get_device_name())
+    if paddle.get_device() != "cpu":
+        return paddle.get_device()
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores"
 
 
 def search_kernels() -> bool:

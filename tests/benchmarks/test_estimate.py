@@ -10,8 +10,8 @@ import pytest
 
 from benchmarks import estimate, heads, networks
 from benchmarks.amp_emulator import Operation, emulated
-from benchmarks.measure import count_macs
 from paddleseg_ext.cli.main import main
+from paddleseg_ext.inspection.analysis.operations import count_macs
 from paddleseg_ext.layers import functional
 
 CARD = estimate.Card(half=1e12, tf32=5e11, float32=1e11, bandwidth=1e9, launch=1e-5)

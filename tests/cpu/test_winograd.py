@@ -7,8 +7,8 @@ import paddle
 import paddle.nn.functional as F
 import pytest
 
-from benchmarks.measure import peak_allocation
 from paddleseg_ext.cpu import conditions, winograd
+from paddleseg_ext.inspection.analysis.memory import peak_allocation
 from paddleseg_ext.layers.functional import conv3x3
 
 
