@@ -53,6 +53,7 @@ EXTRAS = {
         "hypothesis>=6.80,<7",
         "cityscapesscripts>=2.2.4,<3",
         "scikit-learn>=1.0,<2",
+        "selenium>=4.10,<5",  # shows pages in a browser: tests/browser.py
         "tensorboard>=2.12,<3",
     ],
     "dev": [

@@ -24,6 +24,7 @@ COMMANDS = {
     "check": "look at environment, configuration and every pair of the data before a training",
     "train": "train a network from a YAML file",
     "val": "evaluate a trained network: mIoU, accuracy and IoU by class",
+    "compare": "put trainings and evaluations side by side: curves, scores, classes, configurations",
     "predict": "write raw-id, color and overlay pictures for images",
     "export": "export a trained network to Paddle Inference and ONNX, and verify it",
     "convert": "turn a checkpoint of mmsegmentation, PaddleSeg or a paper's code into weights of this package",

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from paddle import nn
 
 from paddleseg_ext.builder import Builder
+from paddleseg_ext.checkpoint.download import local_file
 from paddleseg_ext.cli.common import number, whole
 from paddleseg_ext.config.arguments import LARGEST_MAP
 from paddleseg_ext.errors import UserError
+from paddleseg_ext.evaluation.provenance import Weights
 from paddleseg_ext.evaluation.task import AUGMENTED, SLIDING, merged_settings
-from paddleseg_ext.export.exported_model import ExportedModel
+from paddleseg_ext.export.exported_model import ExportedModel, exported_weights
 from paddleseg_ext.export.runtimes import BACKENDS
 from paddleseg_ext.runtime.amp import TYPES
 
@@ -91,3 +94,18 @@ def model_of(args: argparse.Namespace, builder: Builder | None, transforms: Sequ
     if args.precision not in (None, "fp32"):
         raise UserError(f"--precision {args.precision}: an exported network keeps the precision it was exported in")
     return ExportedModel(args.exported, args.backend, transforms)
+
+
+def weights_of(args: argparse.Namespace, builder: Builder) -> Weights:
+    """Which weights `load_model` or `model_of` took.
+
+    Args:
+        args: Of `add_applying_arguments`, or with ``model_path`` alone.
+        builder: Of the configuration.
+    """
+    if getattr(args, "exported", None) is not None:
+        return exported_weights(args.exported)
+    if args.model_path is not None:
+        return Weights.of(args.model_path)
+    source = builder.config.dic["model"]["pretrained"]
+    return replace(Weights.of(local_file(source, "model.pretrained")), path=source)

@@ -11,7 +11,7 @@ left alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from paddleseg.utils import logger
@@ -30,6 +30,23 @@ def quiet() -> Iterator[None]:
         yield
     finally:
         logger.info = original
+
+
+@contextmanager
+def overheard(listen: Callable[[str], object]) -> Iterator[None]:
+    """Within the block whatever PaddleSeg prints as its log is also given to `listen`, a line each."""
+    original = logger.log
+
+    def log(level: int = 2, message: str = "") -> None:
+        original(level, message)
+        if logger.log_level >= level:
+            listen(f"PaddleSeg: {message}")
+
+    logger.log = log
+    try:
+        yield
+    finally:
+        logger.log = original
 
 
 applied: list[str] = []  # names of the repairs in force

@@ -20,7 +20,8 @@ from paddleseg_ext.data.label_io import odd_counts
 from paddleseg_ext.data.sampler import files_of
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.evaluation.boundary_iou import BoundaryIoU
-from paddleseg_ext.evaluation.metrics import ConfusionMatrix, Metrics, percent
+from paddleseg_ext.evaluation.confusions import ConfusedImages
+from paddleseg_ext.evaluation.metrics import ConfusionMatrix, Metrics, mean, percent, plain
 from paddleseg_ext.evaluation.predictor import Predictor, evaluating
 from paddleseg_ext.evaluation.score_maps import Map, to_tensor
 from paddleseg_ext.runtime import distributed
@@ -34,6 +35,7 @@ class EvalResult:
         matrix: All pixels of all images.
         image_miou: (images,) mIoU of each image by itself, NaN where nothing is labeled.
         boundary: (K,) boundary IoU of each class, NaN for an absent one, or None where it was not asked for.
+        confused: In which images each class was taken for each other; None where nobody noted it.
         seconds: Wall time.
         loss: Mean validation loss of the images, NaN where it could not be computed; None where it was not asked for
             or inference is not by whole images.
@@ -44,6 +46,7 @@ class EvalResult:
     seconds: float
     boundary: np.ndarray | None = None
     loss: float | None = None
+    confused: ConfusedImages | None = None
 
     def __post_init__(self) -> None:
         self.metrics: Metrics = self.matrix.metrics()
@@ -68,15 +71,33 @@ class EvalResult:
         """(K,) IoU of each class, NaN for one that occurs neither in the label nor in the prediction."""
         return self.metrics.iou
 
+    @property
+    def boundary_miou(self) -> float | None:
+        """Mean boundary IoU over the classes that occur, or None where it was not asked for."""
+        return None if self.boundary is None else mean(self.boundary)
+
+    def means(self) -> dict[str, float]:
+        """The numbers over all classes by their printed titles."""
+        further = {} if self.boundary_miou is None else {"mean boundary IoU": self.boundary_miou}
+        return {**self.metrics.means(), **further}
+
     def table(self, names: Sequence[str] | None = None) -> str:
         """A plain-text table by class name, in percent."""
-        return self.metrics.table(names, **({} if self.boundary is None else {"boundary": self.boundary}))
+        columns = {} if self.boundary is None else {"boundary": self.boundary}
+        return self.metrics.table(names, self.means(), **columns)
 
     def to_dict(self, names: Sequence[str] | None = None) -> dict[str, Any]:
-        """The result for JSON, fractions and seconds; null where a value does not exist."""
+        """The scores for JSON, fractions and seconds; null where a value does not exist."""
         extra = {} if self.boundary is None else {"boundary_iou": self.boundary}
+        further = {} if self.boundary_miou is None else {"boundary_miou": plain(self.boundary_miou)}
         loss = {} if self.loss is None else {"val_loss": self.loss if math.isfinite(self.loss) else None}
-        return {"images": self.images, "seconds": self.seconds, **loss, **self.metrics.to_dict(names, **extra)}
+        scores = {**self.metrics.to_dict(names, **extra), **further}
+        return {"images": self.images, "seconds": self.seconds, **loss, **scores}
+
+    def confusion_dict(self, names: Sequence[str]) -> dict[str, Any]:
+        """The confusion matrix for JSON: pixels, a row per true class and a column per predicted one."""
+        counts, ignored = self.matrix.counts.tolist(), int(self.matrix.ignored[0])
+        return {"classes": list(names), "counts": counts, "ignored_pixels": ignored}
 
     def doubts(self, names: Sequence[str]) -> str | None:
         """What looks wrong about the labels, which no metric would show; None where nothing does."""
@@ -128,6 +149,7 @@ def evaluate(
     distributed.init()
     rank, world_size = distributed.rank(), distributed.world_size()
     matrix = ConfusionMatrix(dataset.num_classes, dataset.ignore_index)
+    confused = ConfusedImages(dataset.num_classes)
     edges = BoundaryIoU(dataset.num_classes, dataset.ignore_index) if boundary else None
     image_miou = np.zeros(len(dataset))  # each entry is filled by one process, so their sum is the whole
     image_loss = np.zeros(len(dataset)) if loss is not None and predictor.is_whole else None
@@ -144,6 +166,7 @@ def evaluate(
             for index, (pred, logits), label in zip(batch.indices, results, batch.labels):
                 label = _reshape_label(label, pred, files_of(dataset, index))
                 counts = matrix.update(pred, label, files_of(dataset, index)[-1])
+                confused.update(counts, index)
                 image_miou[index] = Metrics(counts).miou
                 if image_loss is not None and loss is not None:
                     truth = label if isinstance(label, paddle.Tensor) else paddle.to_tensor(label)
@@ -154,13 +177,14 @@ def evaluate(
     for share in (matrix.counts, matrix.ignored, image_miou, image_loss, None if edges is None else edges.counts):
         if share is not None:
             distributed.all_reduce_sum(share)
+    confused.merge()
     if not matrix.counts.sum():
         raise UserError(
             f"none of the {len(dataset)} labels of the evaluation has a labeled pixel, so there is no score"
         )
     found = edges.iou() if edges is not None else None
     mean_loss = float(image_loss.mean()) if image_loss is not None else None
-    return EvalResult(matrix, image_miou, time.perf_counter() - start, found, mean_loss)
+    return EvalResult(matrix, image_miou, time.perf_counter() - start, found, mean_loss, confused)
 
 
 def _reshape_label(label: Map, pred: Map, files: list[str]) -> Map:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -99,9 +99,9 @@ class Metrics:
         self.precision = _ratio(hits, pred)
         self.recall = _ratio(hits, label)
         self.f1 = _ratio(2 * hits, label + pred)  # the same as Dice's coefficient of the class
-        self.miou = _mean(self.iou)
-        self.dice = _mean(self.f1)
-        self.mean_accuracy = _mean(self.recall)
+        self.miou = mean(self.iou)
+        self.dice = mean(self.f1)
+        self.mean_accuracy = mean(self.recall)
         self.accuracy = float(_ratio(hits.sum(), total))
         frequency = _ratio(label, total)
         self.fw_iou = float(np.nansum(frequency * self.iou)) if total else float("nan")
@@ -130,23 +130,26 @@ class Metrics:
         """
         columns = {**{key: getattr(self, key) for key in self.BY_CLASS}, **columns}
         classes = {
-            name: {key: _plain(values[i]) for key, values in columns.items()}
+            name: {key: plain(values[i]) for key, values in columns.items()}
             for i, name in enumerate(self._names(names))
         }
-        return {**{key: _plain(getattr(self, key)) for key in self.MEANS}, "classes": classes}
+        return {**{key: plain(getattr(self, key)) for key in self.MEANS}, "classes": classes}
 
-    def table(self, names: Sequence[str] | None = None, **columns: np.ndarray) -> str:
+    def table(
+        self, names: Sequence[str] | None = None, means: Mapping[str, float] | None = None, **columns: np.ndarray
+    ) -> str:
         """A plain-text table in percent: each class, with further `columns` (K,) to the right, then the means."""
         names = self._names(names)
         columns = {"IoU": self.iou, "precision": self.precision, "recall": self.recall, "F1": self.f1, **columns}
-        width = max(map(len, [*names, *self.MEANS.values()]))
+        means = self.means() if means is None else means
+        width = max(map(len, [*names, *means]))
         lines = [f"{'class':<{width}}" + "".join(f"{title:>11}" for title in columns)]
         lines += [
             f"{name:<{width}}" + "".join(f"{percent(values[i]):>11}" for values in columns.values())
             for i, name in enumerate(names)
         ]
         rule = "-" * len(lines[0])
-        totals = [f"{title:<{width}}{percent(value):>11}" for title, value in self.means().items()]
+        totals = [f"{title:<{width}}{percent(value):>11}" for title, value in means.items()]
         return "\n".join([lines[0], rule, *lines[1:], rule, *totals])
 
     def _names(self, names: Sequence[str] | None) -> list[str]:
@@ -166,11 +169,13 @@ def _ratio(a: Any, b: Any) -> np.ndarray:
     return np.divide(a, b, out=np.full(a.shape, np.nan), where=b != 0)
 
 
-def _mean(values: np.ndarray) -> float:
+def mean(values: np.ndarray) -> float:
+    """The mean of those that exist, NaN without any."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # all NaN: so is the mean
         return float(np.nanmean(values))
 
 
-def _plain(value: float) -> float | None:
+def plain(value: float) -> float | None:
+    """A number for JSON, None for NaN."""
     return None if np.isnan(value) else float(value)

@@ -18,6 +18,7 @@ from paddleseg_ext.data.checks import refuse_random
 from paddleseg_ext.data.classes import read_class_entries
 from paddleseg_ext.data.image_decoding import check_range
 from paddleseg_ext.errors import UserError, reason
+from paddleseg_ext.evaluation.provenance import Weights
 from paddleseg_ext.evaluation.task import Task
 from paddleseg_ext.export.exporter import DEPLOY, REPORT
 from paddleseg_ext.export.formats import ONNX_NAME
@@ -86,6 +87,17 @@ class ExportedModel(nn.Layer):
             # Up to a number per pixel the logarithms are the logits: averaged or resized, the same class is best.
             result = result.clip(min=SMALLEST).log()
         return [result]
+
+
+def exported_weights(folder: str | Path) -> Weights:
+    """Which network an exported folder holds, and of which weights it was made.
+
+    Raises:
+        UserError: As `read_report`.
+    """
+    report = read_report(Path(folder))
+    origin = Weights.read(report.get("weights"))
+    return Weights(str(folder), report["sha256"], origin.iteration if origin else None, origin)
 
 
 def exported_task(folder: str | Path) -> Task:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,11 +11,9 @@ from typing import Any
 
 import numpy as np
 import paddle
-import paddleseg
 import yaml
 from paddle import nn
 
-import paddleseg_ext
 from paddleseg_ext.checkpoint.atomic import digest, install, staging_dir
 from paddleseg_ext.compat.paddle import exact_float32
 from paddleseg_ext.errors import UserError, reason
@@ -27,6 +24,7 @@ from paddleseg_ext.export.sensitivity import Sensitivity, TestInput
 from paddleseg_ext.export.verify import SIZES, Comparison, Run, compare, fault, make_inputs, summary
 from paddleseg_ext.export.weights import own_weights, wrong_in_onnx, wrong_in_paddle
 from paddleseg_ext.export.wrapper import Colors, InputShape
+from paddleseg_ext.runtime.versions import versions as installed_versions
 
 FORMATS = {"paddle": ("paddle",), "onnx": ("onnx",), "both": ("paddle", "onnx")}
 DEPLOY, REPORT = "deploy.yaml", "export.json"
@@ -100,7 +98,7 @@ class Export:
                 "sha256": {file.name: digest(file) for file in files},
                 "verification": summary(comparisons, sensitivity) if self.verify else None,
                 "verified": [comparison.to_dict() for comparison in comparisons] if self.verify else None,
-                "versions": {**_versions(), **versions},
+                "versions": {**installed_versions(), **versions},
                 **self.about,
             }
             (staging / "final" / REPORT).write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", "utf-8")
@@ -184,12 +182,3 @@ def _running(runner: Run) -> Run:
             ) from error
 
     return run
-
-
-def _versions() -> dict[str, str]:
-    return {
-        "paddle": paddle.__version__,
-        "paddleseg": getattr(paddleseg, "__version__", "develop"),
-        "paddleseg_ext": paddleseg_ext.__version__,
-        "python": platform.python_version(),
-    }

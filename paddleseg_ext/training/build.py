@@ -24,6 +24,7 @@ from paddleseg_ext.training.checks import check_cityscapes
 from paddleseg_ext.training.config import RunConfig
 from paddleseg_ext.training.deterministic import be_deterministic
 from paddleseg_ext.training.param_groups import exempt_from_decay, freeze, scale_head, sync_batch_norm
+from paddleseg_ext.training.reporting.run_log import RunLog
 from paddleseg_ext.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)
@@ -67,6 +68,19 @@ def build_trainer(config: Config, run: RunConfig, resume: str | Path | None = No
     Raises:
         UserError: Whatever is wrong with the configuration, its data sets, its weights or the checkpoint.
     """
+    log = RunLog() if distributed.rank() == 0 else None  # what is said while building belongs to the run
+    try:
+        trainer = _build(config, run, resume, anyway)
+    except BaseException:
+        if log:
+            log.close()
+        raise
+    if trainer.metrics:
+        trainer.metrics.log = log
+    return trainer
+
+
+def _build(config: Config, run: RunConfig, resume: str | Path | None, anyway: bool) -> Trainer:
     train = run.train
     train.check_used()
     if train.deterministic:

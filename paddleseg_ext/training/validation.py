@@ -26,7 +26,7 @@ from paddleseg_ext.visualization.class_curves import plot_classes
 from paddleseg_ext.visualization.comparisons import comparisons, evenly_spaced
 from paddleseg_ext.visualization.curve import plot_history
 
-IMAGES, PANEL_WIDTH = 4, 512  # on the boards: at each evaluation, and pixels of each of an image's three panels
+IMAGES, PANEL_WIDTH = 4, 512  # on the boards: at each evaluation, and pixels of each of an image's panels
 logger = logging.getLogger(__name__)
 
 

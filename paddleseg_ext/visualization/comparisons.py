@@ -1,9 +1,10 @@
-"""Drawing chosen images of a validation set: image, label and prediction side by side."""
+"""Drawing chosen images of a validation set: image, label, prediction and errors side by side."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +42,14 @@ def draw_comparisons(
     """
     paths = []
     for index, image in comparisons(model, dataset, indices, names, palette, predictor):
-        stem = Path(files_of(dataset, index)[0]).stem
-        paths.append(Path(folder, f"{index:05d}_{stem}.png"))
+        paths.append(Path(folder, file_name(dataset, index)))
         save_image(paths[-1], image)
     return paths
+
+
+def file_name(dataset: Any, index: int) -> str:
+    """What the picture of an image is called, after its index and the image."""
+    return f"{index:05d}_{Path(files_of(dataset, index)[0]).stem}.png"
 
 
 def comparisons(
@@ -56,7 +61,7 @@ def comparisons(
     predictor: Predictor,
     width: int | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield index and image (h, w, 3) of some images; in the order asked for.
+    """Yield index and picture (h, w, 3) of some images, as `side_by_side` draws them; the arguments are `compared`'s.
 
     Args:
         model: In PaddleSeg's form.
@@ -66,6 +71,47 @@ def comparisons(
         palette: (K, 3) uint8 RGB.
         predictor: How the network is applied.
         width: Wider images are reduced to it, so that the legend stays legible in a small image.
+    """
+    for found in compared(model, dataset, indices, predictor):
+        shown = found if width is None else found.at_most(width)
+        yield shown.index, side_by_side(shown.image, shown.label, shown.pred, palette, names)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """An image with what is true and what was predicted.
+
+    Attributes:
+        index: In the data set.
+        image: (H, W, 3) uint8 RGB.
+        label: (H, W) class ids, or what is not evaluated.
+        pred: (H, W) class ids.
+    """
+
+    index: int
+    image: np.ndarray
+    label: np.ndarray
+    pred: np.ndarray
+
+    def at_most(self, width: int) -> Compared:
+        """The same, reduced where it is wider."""
+        if self.image.shape[1] <= width:
+            return self
+        size = (width, max(1, round(self.image.shape[0] * width / self.image.shape[1])))
+        label, pred = (
+            cv2.resize(ids.astype("uint16"), size, interpolation=cv2.INTER_NEAREST) for ids in (self.label, self.pred)
+        )
+        return Compared(self.index, cv2.resize(self.image, size, interpolation=cv2.INTER_AREA), label, pred)
+
+
+def compared(model: nn.Layer, dataset: Any, indices: Sequence[int], predictor: Predictor) -> Iterator[Compared]:
+    """Predict some images, one after the other.
+
+    Args:
+        model: In PaddleSeg's form.
+        dataset: Of validation images, in PaddleSeg's form.
+        indices: Which images, in the order of the result.
+        predictor: How the network is applied.
     """
     with evaluating(model), closing(read(dataset, [[i] for i in indices])) as reader:
         for batch in reader:
@@ -77,14 +123,7 @@ def comparisons(
             file = files_of(dataset, index)[0]
             image = to_rgb(read_image(file, channels_of(dataset), getattr(dataset, "image_range", None)))
             pred = np.asarray(pred)
-            label = np.asarray(label).reshape(pred.shape)
-            if width is not None and image.shape[1] > width:
-                size = (width, max(1, round(image.shape[0] * width / image.shape[1])))
-                image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-                label, pred = (
-                    cv2.resize(ids.astype("uint16"), size, interpolation=cv2.INTER_NEAREST) for ids in (label, pred)
-                )
-            yield index, side_by_side(image, label, pred, palette, names)
+            yield Compared(index, image, np.asarray(label).reshape(pred.shape), pred)
 
 
 def evenly_spaced(total: int, count: int) -> list[int]:

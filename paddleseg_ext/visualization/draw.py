@@ -14,9 +14,10 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from paddleseg_ext.data.image_io import make_folder_of, save_image
+from paddleseg_ext.visualization.errors import error_map, evaluated
 from paddleseg_ext.visualization.fonts import drawable, font_for
 
-UNLABELED = (255, 255, 255)  # color of ids that no class has
+UNLABELED, VOID = (255, 255, 255), "not evaluated"  # color of ids that no class has, and what a legend calls them
 PAPER, INK = (255, 255, 255), (20, 20, 20)
 OPACITY = 0.4  # of colors laid over an image, as in PaddleSeg's `predict`
 SMALLEST, LARGEST = 13, 40  # pixels of text
@@ -93,22 +94,24 @@ def side_by_side(
     pred: np.ndarray,
     palette: np.ndarray,
     names: Sequence[str],
-    titles: Sequence[str] = ("image", "truth", "prediction"),
+    titles: Sequence[str] = ("image", "truth", "prediction", "errors"),
 ) -> np.ndarray:
-    """Image, label and prediction side by side under their titles, over the legend of the classes in both.
+    """Image, label, prediction and errors side by side under their titles, over the legend of the classes in both.
 
     The image is enlarged by a whole factor where it is narrower than 320 pixels, so that it stays sharp.
-    Where nothing is labeled the label is white. Returns (h, w, 3).
+    Where nothing is labeled the label is white, and so are the errors, which are red. Returns (h, w, 3).
     """
     factor = -(-PANEL // image.shape[1])
-    panels = [image, color(label, palette), color(pred, palette)]
+    panels = [image, color(label, palette), color(pred, palette), error_map(image, label, pred, len(palette))]
     if factor > 1:
         panels = [panel.repeat(factor, 0).repeat(factor, 1) for panel in panels]
     size = _text_size(len(panels) * panels[0].shape[1])
     titled = [np.vstack([_title(title, panel.shape[1], size), panel]) for title, panel in zip(titles, panels)]
     edge = np.full((titled[0].shape[0], EDGE, 3), 255, np.uint8)
-    row = np.hstack([titled[0], edge, titled[1], edge, titled[2]])
+    row = np.hstack([part for panel in titled for part in (panel, edge)][:-1])
     present = sorted({*occurring(label, palette), *occurring(pred, palette)})
+    if not evaluated(label, len(palette)).all():
+        present, names, palette = [*present, len(palette)], [*names, VOID], np.vstack([palette, [UNLABELED]])
     return np.vstack([row, legend(present, palette, names, row.shape[1])])
 
 

@@ -1,30 +1,64 @@
-"""A page that shows an evaluation: numbers, charts and the images on which the network did worst."""
+"""A page that shows an evaluation: what was evaluated, scores, confusions, the worst and the best images."""
 
 from __future__ import annotations
 
-import base64
-import datetime
+import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
-import jinja2
 import numpy as np
-from matplotlib.figure import Figure
+import yaml
 from paddle import nn
 
+from paddleseg_ext.data.image_io import save_image
 from paddleseg_ext.data.sampler import files_of
+from paddleseg_ext.evaluation.confusions import Confusion, strongest
 from paddleseg_ext.evaluation.evaluate import EvalResult
-from paddleseg_ext.evaluation.metrics import percent
 from paddleseg_ext.evaluation.predictor import Predictor
-from paddleseg_ext.visualization.comparisons import draw_comparisons
-from paddleseg_ext.visualization.fonts import with_fonts
+from paddleseg_ext.evaluation.provenance import Provenance
+from paddleseg_ext.visualization.charts import draw_classes, draw_confusion
+from paddleseg_ext.visualization.comparisons import Compared, compared, file_name
+from paddleseg_ext.visualization.draw import color, side_by_side
+from paddleseg_ext.visualization.errors import error_map, evaluated
+from paddleseg_ext.visualization.pages.page import color_of, drawing, photograph, write_page
 
-TEMPLATE = Path(__file__).with_name("report.html")
-WORST = 12  # images
-PAGE_WIDTH = 1500  # pixels of a picture in the page; the files keep their size
-LEGIBLE = 40  # classes up to which cells of the confusion matrix carry numbers
+WORST, BEST = 12, 4  # images
+CONFUSIONS, EXAMPLES = 20, 2  # pairs of classes, and images of each
+PANEL_WIDTH = 560  # pixels of a picture in the page; the files keep their size
+BARS = ("IoU", "precision", "recall", "F1", "boundary IoU")
+
+
+@dataclass
+class Picture:
+    """An image in the page.
+
+    Attributes:
+        index: In the data set.
+        panels: Pictures by their titles, as data addresses.
+        size: Their width and height, so that nothing moves when they appear.
+        classes: Ids of those that occur.
+        ignored: Whether it has pixels that are not evaluated.
+        wrong: Fraction of the evaluated pixels.
+    """
+
+    index: int
+    panels: Mapping[str, str]
+    size: tuple[int, int]
+    classes: Sequence[int]
+    ignored: bool
+    wrong: float
+
+
+@dataclass
+class Section:
+    """Some of the images under a title; each image is in one section only, so that a link finds it."""
+
+    id: str
+    title: str
+    indices: Sequence[int]
+    pictures: list[Picture] = field(default_factory=list)
 
 
 def write_report(
@@ -35,6 +69,7 @@ def write_report(
     names: Sequence[str],
     palette: np.ndarray,
     settings: Mapping[str, Any],
+    provenance: Provenance,
 ) -> Path:
     """Write `confusion.png`, `classes.png`, `worst/*.png` and `index.html`, which needs none of the others.
 
@@ -46,83 +81,101 @@ def write_report(
         names: Of the classes.
         palette: (K, 3) uint8 RGB.
         settings: Arguments of `Predictor`.
+        provenance: Of the result.
 
     Returns:
         The page.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    draw_confusion(result.matrix.counts, names, folder / "confusion.png")
+    counts = result.matrix.counts
+    draw_confusion(counts, names, folder / "confusion.png")
     draw_classes(result.class_iou, names, palette, folder / "classes.png")
-    # images in which nothing is labeled have no score, and come last in numpy's order
-    worst = [int(i) for i in np.argsort(result.image_miou)[:WORST] if not np.isnan(result.image_miou[i])]
-    pictures = draw_comparisons(model, dataset, worst, folder / "worst", names, palette, Predictor(**settings))
-    columns = {"IoU": result.class_iou, "precision": result.metrics.precision, "recall": result.metrics.recall}
-    columns["F1"] = result.metrics.f1
+    confusions = [(entry, _examples(result, entry)) for entry in strongest(counts, CONFUSIONS)]
+    sections = _sections(result.image_miou, [index for _, images in confusions for index in images])
+    places = {index: section for section in sections for index in section.indices}
+    for found in compared(model, dataset, list(places), Predictor(**settings)):
+        places[found.index].pictures.append(_picture(found, palette))
+        if places[found.index].id == "worst":
+            picture = side_by_side(found.image, found.label, found.pred, palette, names)
+            save_image(folder / "worst" / file_name(dataset, found.index), picture)
+    return write_page(
+        folder / "index.html",
+        "report.html",
+        data=provenance.data,
+        lines=provenance.lines(),
+        configuration=yaml.safe_dump(provenance.to_dict()["effective"], sort_keys=False, allow_unicode=True),
+        result=result,
+        sections=sections,
+        confusions=confusions,
+        files={index: _name(dataset, index) for index in places},
+        names=names,
+        colors=[color_of(rgb) for rgb in palette],
+        bars=BARS,
+        **_classes(result),
+    )
+
+
+def _classes(result: EvalResult) -> dict[str, Any]:
+    """What the page tells of each class."""
+    counts = result.matrix.counts
+    label, pred, total = counts.sum(1), counts.sum(0), max(int(counts.sum()), 1)
+    metrics = result.metrics
+    columns = {"IoU": metrics.iou, "precision": metrics.precision, "recall": metrics.recall, "F1": metrics.f1}
     if result.boundary is not None:
         columns["boundary IoU"] = result.boundary
-    environment = jinja2.Environment(autoescape=True)
-    environment.filters["percent"] = percent
-    page = environment.from_string(TEMPLATE.read_text("utf-8")).render(
-        data=type(dataset).__name__,
-        result=result,
-        date=datetime.datetime.now().strftime("%Y-%m-%d %H:%M"),
-        settings=", ".join(f"{key} {value}" for key, value in settings.items()) or "whole images",
-        means=result.metrics.means(),
-        columns=columns,
-        classes=[(name, f"rgb{tuple(rgb)}") for name, rgb in zip(names, palette.tolist())],
-        charts=[_embed(folder / "classes.png"), _embed(folder / "confusion.png")],
-        worst=[
-            (files_of(dataset, i)[0], result.image_miou[i], _embed(path, PAGE_WIDTH))
-            for i, path in zip(worst, pictures)
-        ],
-    )
-    (folder / "index.html").write_text(page, encoding="utf-8")
-    return folder / "index.html"
+    columns.update({"% of the truth": label / total, "% of the prediction": pred / total})
+    occurs, ignored = (label + pred) > 0, int(result.matrix.ignored[0])
+    return {
+        "columns": columns,
+        "present": np.flatnonzero(occurs).tolist(),
+        "absent": np.flatnonzero(~occurs).tolist(),
+        "ignored": ignored / (ignored + total),
+        "share": np.divide(counts, label[:, None], out=np.zeros(counts.shape), where=label[:, None] > 0).tolist(),
+    }
 
 
-@with_fonts
-def draw_confusion(counts: np.ndarray, names: Sequence[str], path: Path) -> None:
-    """Draw for each true class (row) what it was predicted as, in percent of its pixels; PNG file."""
-    totals = counts.sum(1, keepdims=True)
-    share = np.divide(100 * counts, totals, out=np.full(counts.shape, np.nan), where=totals > 0)
-    size = 3 + 0.32 * len(names)
-    figure = Figure(figsize=(size + 1, size))
-    axes = figure.add_subplot(xlabel="prediction", ylabel="truth")
-    picture = axes.imshow(share, cmap="Blues", vmin=0, vmax=100)
-    axes.set_facecolor("lightgray")  # classes that are nowhere true
-    axes.set_xticks(range(len(names)), names, rotation=90)
-    axes.set_yticks(range(len(names)), names)
-    if len(names) <= LEGIBLE:
-        for i, j in np.argwhere(share >= 0.5):
-            shade = "white" if share[i, j] > 50 else "black"
-            axes.text(j, i, f"{share[i, j]:.0f}", ha="center", va="center", fontsize=7, color=shade)
-    figure.colorbar(picture, ax=axes, shrink=0.6, label="% of the true class's pixels")
-    figure.savefig(path, format="png", dpi=100, bbox_inches="tight")
+def _examples(result: EvalResult, entry: Confusion) -> list[int]:
+    """The images that show a confusion best."""
+    return [] if result.confused is None else result.confused.of(entry.label, entry.pred)[:EXAMPLES]
 
 
-@with_fonts
-def draw_classes(iou: np.ndarray, names: Sequence[str], palette: np.ndarray, path: Path) -> None:
-    """Draw a bar of each class's IoU, best first, in the class's color; classes without one come last. PNG file."""
-    order = np.argsort(-iou)  # NaN last
-    figure = Figure(figsize=(8, 1.5 + 0.24 * len(names)))
-    axes = figure.add_subplot(xlabel="IoU, %", xlim=(0, 110))
-    axes.barh(range(len(order)), 100 * np.nan_to_num(iou[order]), color=palette[order] / 255, edgecolor="black", lw=0.5)
-    for row, i in enumerate(order):
-        axes.text(100 * np.nan_to_num(iou[i]) + 1, row, percent(iou[i]), va="center", fontsize=8)
-    axes.set_yticks(range(len(order)), [names[i] for i in order])
-    axes.set_ylim(len(order) - 0.4, -0.6)
-    figure.savefig(path, format="png", dpi=100, bbox_inches="tight")
+def _sections(image_miou: np.ndarray, examples: Sequence[int]) -> list[Section]:
+    """Which images are shown, and where.
+
+    Args:
+        image_miou: (images,), NaN for those without a score.
+        examples: Of confusions.
+    """
+    order = [int(i) for i in np.argsort(image_miou, kind="stable") if not np.isnan(image_miou[i])]
+    worst = order[:WORST]
+    best = [i for i in reversed(order[-BEST:]) if i not in worst]
+    others = [i for i in dict.fromkeys(examples) if i not in (*worst, *best)]
+    found = [
+        Section("worst", "Worst images", worst),
+        Section("best", "Best images", best),
+        Section("examples", "Further images of confusions", others),
+    ]
+    return [section for section in found if section.indices]
 
 
-def _embed(path: Path, width: int | None = None) -> str:
-    """A picture as a data address; with a `width`, at most so wide and compressed like a photograph."""
-    if width is None:
-        return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
-    picture = cv2.imread(str(path))
-    if picture.shape[1] > width:
-        picture = cv2.resize(
-            picture, (width, picture.shape[0] * width // picture.shape[1]), interpolation=cv2.INTER_AREA
-        )
-    code = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 88])[1]
-    return "data:image/jpeg;base64," + base64.b64encode(code.tobytes()).decode()
+def _picture(found: Compared, palette: np.ndarray) -> Picture:
+    known = evaluated(found.label, len(palette))
+    wrong = float((found.label != found.pred)[known].mean()) if known.any() else float("nan")
+    small = found.at_most(PANEL_WIDTH)
+    panels = {
+        "image": photograph(small.image),
+        "truth": drawing(color(small.label, palette)),
+        "prediction": drawing(color(small.pred, palette)),
+        "errors": drawing(error_map(small.image, small.label, small.pred, len(palette))),
+    }
+    classes = np.unique(np.concatenate([found.label[known], found.pred.reshape(-1)])).tolist()
+    height, width = small.pred.shape
+    return Picture(found.index, panels, (width, height), classes, not known.all(), wrong)
+
+
+def _name(dataset: Any, index: int) -> str:
+    """An image's file as the page calls it: below the data set's folder, if it is there."""
+    file, root = str(files_of(dataset, index)[0]), str(getattr(dataset, "dataset_root", None) or "")
+    inside = root and os.path.abspath(file).startswith(os.path.join(os.path.abspath(root), ""))
+    return os.path.relpath(file, root) if inside else file

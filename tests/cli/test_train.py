@@ -43,6 +43,7 @@ def test_trains_evaluates_and_resumes(root: Path, capsys: pytest.CaptureFixture)
         "metrics",
         "curve",
         "classes_curve",
+        "train",
         "vdlrecords",
         "events",
     }

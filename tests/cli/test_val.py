@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import hashlib
 import json
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from paddleseg_ext.checkpoint.load import read_weights
 from paddleseg_ext.checkpoint.save import save_weights
 from paddleseg_ext.cli.main import main
 from paddleseg_ext.evaluation.evaluate import evaluate
-from tests.tiny_run import CLASSES, write_config, write_samples
+from tests.tiny_run import CLASSES, SIZE, write_config, write_samples
 
 
 @pytest.fixture
@@ -51,6 +53,49 @@ def test_prints_the_table_and_writes_json(root: Path, capsys: pytest.CaptureFixt
     assert result["miou"] == by_hand(root)
     assert "class 0" in out and "boundary" in out and f"{100 * result['miou']:.2f}" in out and "6 images" in out
     assert 0 < result["classes"]["class 1"]["boundary_iou"] < 1
+    by_class = [entry["boundary_iou"] for entry in result["classes"].values()]
+    assert result["boundary_miou"] == pytest.approx(np.mean(by_class)) and "mean boundary IoU" in out
+    counts = np.array(result["confusion_matrix"]["counts"])
+    assert counts.sum() == 6 * SIZE * SIZE and result["confusion_matrix"]["classes"] == list(result["classes"])
+    assert counts[1, 1] / counts[1].sum() == result["classes"]["class 1"]["recall"]  # a row is a true class
+
+
+def test_tells_what_was_evaluated(root: Path, capsys: pytest.CaptureFixture) -> None:
+    (root / "best.json").write_text('{"iteration": 70}', encoding="utf-8")
+    opts = ["--opts", "batch_size=5", "--is_slide", "--crop_size", "16", "16"]
+    found = numbers(root, *opts, "--stride", "8", "8", "--batch_size", "2")["provenance"]
+    sha256 = hashlib.sha256((root / "model.pdparams").read_bytes()).hexdigest()
+    expected = {"path": str(root / "model.pdparams"), "sha256": {"model.pdparams": sha256}, "iteration": 70}
+    assert found["weights"] == {**expected, "origin": None}
+    assert found["config"] == str(root / "config.yml") and found["effective"]["model"]["type"] == "TwoOutputs"
+    assert found["effective"]["batch_size"] == 5 and found["effective"]["train"]["precision"] == "fp32"  # a default
+    assert found["test"]["crop_size"] == [16, 16] and found["test"]["batch_size"] == 2 and found["images"] == 6
+    assert found["versions"]["paddle"] == paddle.__version__ and found["device"]["device"] == "cpu"
+    assert found["command"] and datetime.datetime.fromisoformat(found["date"]).tzinfo
+    out = capsys.readouterr().out
+    assert sha256 in out and "iteration 70" in out and "windows, crop_size 16 × 16, stride 8 × 8, batch_size 2" in out
+
+
+def test_an_export_tells_of_what_it_was_made(root: Path, capsys: pytest.CaptureFixture) -> None:
+    (root / "best.json").write_text('{"iteration": 70}', encoding="utf-8")
+    made = ["--model_path", str(root / "model.pdparams"), "--save_dir", str(root / "exported"), "--no_verify"]
+    output = ["--output_op", "none", "--device", "cpu"]
+    assert main(["export", "--config", str(root / "config.yml"), *made, *output]) == 0
+    exported = ["--exported", str(root / "exported")]
+    assert val(root, *exported, "--json", str(root / "result.json")) == 0
+    found = json.loads((root / "result.json").read_text(encoding="utf-8"))["provenance"]["weights"]
+    for name, sha256 in found["sha256"].items():
+        assert hashlib.sha256((root / "exported" / name).read_bytes()).hexdigest() == sha256
+    assert "model.pdiparams" in found["sha256"] and found["iteration"] == found["origin"]["iteration"] == 70
+    sha256 = hashlib.sha256((root / "model.pdparams").read_bytes()).hexdigest()
+    assert found["origin"]["sha256"] == {"model.pdparams": sha256}
+    capsys.readouterr()
+    assert main(["val", *exported]) == 2
+    told = capsys.readouterr().err
+    assert "--config: give a YAML file, whose val_dataset names the images and labels" in told
+    assert f"the one that it was made with, {root / 'config.yml'}, or another" in told
+    assert main(["val", "--model_path", str(root / "model.pdparams")]) == 2
+    assert "--config: give the YAML file" in capsys.readouterr().err
 
 
 def test_writes_pictures_and_a_report(root: Path, capsys: pytest.CaptureFixture) -> None:

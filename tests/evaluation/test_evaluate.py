@@ -199,6 +199,7 @@ record = {
     "counts": result.matrix.counts.tolist(),
     "image_miou": result.image_miou.tolist(),
     "boundary": result.boundary.tolist(),
+    "confused": [result.confused.pixels.tolist(), result.confused.images.tolist()],
 }
 Path(root, f"rank{distributed.get_rank()}.json").write_text(json.dumps(record))
 """
@@ -219,6 +220,9 @@ def test_two_processes_give_the_result_of_one(root: Path) -> None:
     assert first["counts"] == alone.matrix.counts.tolist()
     np.testing.assert_array_equal(first["image_miou"], alone.image_miou)
     np.testing.assert_array_equal(first["boundary"], alone.boundary)
+    pixels, images = first["confused"]
+    np.testing.assert_array_equal(pixels, alone.confused.pixels)
+    np.testing.assert_array_equal(np.where(pixels, images, 0), np.where(pixels, alone.confused.images, 0))
 
 
 def _break_image(root: Path) -> str:

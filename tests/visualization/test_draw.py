@@ -51,7 +51,7 @@ def test_the_legend_holds_the_given_classes_and_breaks_its_lines() -> None:
 
 
 @pytest.mark.parametrize("size", [(24, 100), (300, 400)])
-def test_three_pictures_side_by_side_show_and_the_classes_of_both(size: tuple[int, int]) -> None:
+def test_pictures_side_by_side_and_the_classes_of_both(size: tuple[int, int]) -> None:
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (*size, 3), np.uint8)
     label, pred = np.full(size, 2, np.uint8), np.full(size, 1, np.uint8)
@@ -59,8 +59,8 @@ def test_three_pictures_side_by_side_show_and_the_classes_of_both(size: tuple[in
     factor = 4 if size[1] == 100 else 1
     picture = side_by_side(image, label, pred, PALETTE, NAMES)
     height, width = size[0] * factor, size[1] * factor
-    assert picture.shape[1] == 3 * width + 8 and picture.shape[0] > height
-    top = round(1.55 * max(3 * width // 80, 13))  # a line of text
+    assert picture.shape[1] == 4 * width + 12 and picture.shape[0] > height
+    top = round(1.55 * max(4 * width // 80, 13))  # a line of text
     panels = [picture[top : top + height, i * (width + 4) : i * (width + 4) + width] for i in range(3)]
     np.testing.assert_array_equal(panels[0][::factor, ::factor], image)
     np.testing.assert_array_equal(panels[1][::factor, ::factor], color(label, PALETTE))

@@ -1,4 +1,4 @@
-"""The evaluation's page and its pictures."""
+"""The evaluation's page and its pictures; the page is looked at in a real browser in test_report_page.py."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ from PIL import Image
 
 from paddleseg_ext.evaluation.evaluate import evaluate
 from paddleseg_ext.evaluation.predictor import Predictor
+from paddleseg_ext.evaluation.provenance import Provenance
+from paddleseg_ext.visualization.charts import draw_classes, draw_confusion
 from paddleseg_ext.visualization.comparisons import draw_comparisons, evenly_spaced
 from paddleseg_ext.visualization.draw import color
-from paddleseg_ext.visualization.report import draw_classes, draw_confusion, write_report
+from paddleseg_ext.visualization.errors import NOT_EVALUATED, WRONG, error_map
+from paddleseg_ext.visualization.report import write_report
 from tests.evaluation.test_evaluate import CLASSES, SIZES, Colors, data, write_data
 
 PALETTE = np.array([[128, 64, 128], [0, 0, 142], [70, 130, 180], [220, 20, 60]], np.uint8)
@@ -31,37 +34,51 @@ def root(tmp_path: Path) -> Path:
 
 
 class Sources(HTMLParser):
-    """Collects where the page's pictures come from."""
+    """Collects the pictures of a page and what it links to."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.found: list[str] = []
+        self.pictures: list[str] = []
+        self.links: list[str] = []
+        self.ids: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list) -> None:
-        self.found += [value for key, value in attrs if key in ("src", "href")]
+        found = dict(attrs)
+        if tag == "img":
+            assert found["alt"]
+            self.pictures.append(found["src"])
+        elif "href" in found:
+            self.links.append(found["href"])
+        self.ids += [found["id"]] if "id" in found else []
+
+
+def provenance(config: str = "some.yml", **changes: object) -> Provenance:
+    effective = {"model": {"type": "EncoderDecoder"}, "batch_size": 4}
+    return Provenance(config, effective, None, "Pictures", len(SIZES), {"is_slide": True, **changes})
 
 
 def test_the_page_holds_everything_and_shows_the_worst_first(root: Path) -> None:
     model, dataset = Colors(), data(root)
     settings = {"is_slide": True, "crop_size": [16, 16], "stride": [8, 8]}
     result = evaluate(model, dataset, boundary=True, progress=False, **settings)
-    page = write_report(root / "report", result, model, dataset, NAMES, PALETTE, settings)
+    page = write_report(root / "report", result, model, dataset, NAMES, PALETTE, settings, provenance(**settings))
     text = page.read_text(encoding="utf-8")
-    assert "car &amp; &lt;van&gt;" in text and f"{100 * result.miou:.2f}" in text and "boundary IoU" in text
-    parser = Sources()
-    parser.feed(text)
-    assert len(parser.found) == 2 + len(SIZES) - 1
-    for source in parser.found:
+    assert "car &amp; &lt;van&gt;" in text and f"{100 * result.miou:.2f}" in text and "mean boundary IoU" in text
+    assert "type: EncoderDecoder" in text and "windows, crop_size 16 × 16, stride 8 × 8" in text
+    found = Sources()
+    found.feed(text)
+    scored = [i for i in np.argsort(result.image_miou, kind="stable") if i != 5]
+    assert [name for name in found.ids if name.startswith("image-")] == [f"image-{i}" for i in scored]
+    assert len(found.pictures) == 4 * len(scored)
+    for source in found.pictures:
         kind, code = re.fullmatch(r"data:image/(png|jpeg);base64,(.*)", source).groups()
-        picture = cv2.imdecode(np.frombuffer(base64.b64decode(code), np.uint8), cv2.IMREAD_COLOR)
-        assert picture.std() > 10
-    shown = [int(number) for number in re.findall(r"/(\d)\.jpg\.png: mIoU", text)]
-    assert shown == [i for i in np.argsort(result.image_miou) if i != 5]
+        assert cv2.imdecode(np.frombuffer(base64.b64decode(code), np.uint8), cv2.IMREAD_COLOR).std() > 5
+    assert all(link == "data:," or link[1:] in found.ids for link in found.links), found.links
     assert {p.name for p in (root / "report").iterdir()} == {"index.html", "confusion.png", "classes.png", "worst"}
-    assert len(list((root / "report" / "worst").iterdir())) == len(shown)
+    assert len(list((root / "report" / "worst").iterdir())) == len(scored)
 
 
-def test_triptychs_show_image_truth_and_prediction(root: Path) -> None:
+def test_pictures_show_image_truth_prediction_and_errors(root: Path) -> None:
     model, dataset = Colors(), data(root)
     paths = draw_comparisons(model, dataset, [6, 1], root / "new", NAMES, PALETTE, Predictor())
     assert [path.name for path in paths] == ["00006_6.jpg.png", "00001_1.jpg.png"]
@@ -69,10 +86,23 @@ def test_triptychs_show_image_truth_and_prediction(root: Path) -> None:
     height, width = SIZES[6]
     factor = -(-320 // width)
     panels = [
-        picture[20:, i * (width * factor + 4) :][: height * factor : factor, : width * factor : factor] for i in (0, 1)
+        picture[round(1.55 * max(4 * width * factor // 80, 13)) :, i * (width * factor + 4) :][
+            : height * factor : factor, : width * factor : factor
+        ]
+        for i in range(4)
     ]
+    label = cv2.imread(str(root / "6_label.png"), 0)
     np.testing.assert_array_equal(panels[0], cv2.imread(str(root / "6.jpg.png"))[..., ::-1])
-    np.testing.assert_array_equal(panels[1], color(cv2.imread(str(root / "6_label.png"), 0), PALETTE))
+    np.testing.assert_array_equal(panels[1], color(label, PALETTE))
+    wrong = (panels[1] != panels[2]).any(-1) & (label < CLASSES)
+    assert wrong.any() and not wrong.all()
+    np.testing.assert_array_equal((panels[3] == WRONG).all(-1), wrong)
+
+
+def test_errors_are_red_and_what_is_not_evaluated_white() -> None:
+    image = np.full((1, 4, 3), 200, np.uint8)
+    found = error_map(image, np.array([[0, 1, 255, 255]], np.uint8), np.array([[0, 0, 0, 1]], np.uint8), 2)
+    assert [tuple(pixel) for pixel in found[0].tolist()] == [(124, 124, 124), WRONG, NOT_EVALUATED, NOT_EVALUATED]
 
 
 @pytest.mark.parametrize("classes", [2, 19, 150])

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import copy
 import sys
+from dataclasses import asdict
 from typing import Any
 
 from paddleseg_ext.api import with_classes_of
 from paddleseg_ext.builder import Builder, load_config
 from paddleseg_ext.cli.common import add_config_arguments, output_folder, whole
-from paddleseg_ext.cli.model_args import load_model
+from paddleseg_ext.cli.model_args import load_model, weights_of
 from paddleseg_ext.data.classes import class_entries
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.export.exporter import FORMATS, Export, VerificationError
@@ -52,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
     set_device(args.device)
     builder = Builder(config)
     task = with_classes_of(args.model_path, builder.task)
+    model = load_model(builder, args.model_path)
     export = Export(
         formats=FORMATS[args.format],
         output_op=args.output_op,
@@ -63,12 +65,12 @@ def run(args: argparse.Namespace) -> int:
         about={
             "config": args.config,
             "model_path": args.model_path,
+            "weights": asdict(weights_of(args, builder)),
             "classes": class_entries(task.classes, task.palette),
             "preprocessing": {"transforms": transforms, "image_range": task.image_range},
             "test_config": task.settings({}),
         },
     )
-    model = load_model(builder, args.model_path)
     model.eval()
     try:
         report = export.write(model, args.save_dir)

@@ -1,4 +1,4 @@
-"""What is told of a run while it trains: the progress line, ``metrics.jsonl``, VisualDL and TensorBoard."""
+"""What is told of a run while it trains: the progress line, logs, ``metrics.jsonl``, VisualDL and TensorBoard."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ import numpy as np
 from paddleseg_ext.checkpoint.atomic import write_file
 from paddleseg_ext.checkpoint.folders import set_aside
 from paddleseg_ext.checkpoint.run.folder import METRICS
+from paddleseg_ext.checkpoint.run.records import not_records, read_records
 from paddleseg_ext.checkpoint.run.refusals import told
-from paddleseg_ext.errors import UserError
+from paddleseg_ext.evaluation.provenance import of_device, of_versions
 from paddleseg_ext.runtime.device import peak_memory
+from paddleseg_ext.runtime.versions import command_line, device, versions
 from paddleseg_ext.training.reporting.boards import Boards
+from paddleseg_ext.training.reporting.run_log import RunLog
 from paddleseg_ext.training.step import NORM
 
-NUMBERS = ("loss", "lr", "seconds", "reader_seconds", "val_loss", "miou", "accuracy", "resumed")
-LISTED = 5  # numbers of damaged lines in a warning
 logger = logging.getLogger(__name__)
 
 
@@ -90,12 +91,16 @@ class MetricLogger:
         folder: Where the files go.
         use_vdl: Also write for VisualDL.
         use_tensorboard: Also write for TensorBoard.
+
+    Attributes:
+        log: What was said so far, for ``train.log``; one is begun in `opened` where there is none.
     """
 
     def __init__(self, folder: str | Path, use_vdl: bool = False, use_tensorboard: bool = False) -> None:
         self.path = Path(folder) / METRICS
         self._asked = use_vdl, use_tensorboard
         self.history: list[dict] = []
+        self.log: RunLog | None = None
         self._boards: Boards | None = None
         self._resumed = 0  # the iteration that the run goes on from, until a record has told it
         self._whole = True  # the file has all of the history
@@ -124,10 +129,12 @@ class MetricLogger:
         with told(METRICS, self.path.parent, None):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._write_all()
+        made_by = [command_line(), f"{of_versions(versions())}; {of_device(device())}"]
         self._resumed = iteration
         self._boards = Boards(self.path.parent, *self._asked, iteration + evaluated, self.history)
         try:
-            yield
+            with (self.log or RunLog()).opened(self.path.parent, made_by):
+                yield
         finally:
             self._boards.close()
 
@@ -207,37 +214,8 @@ def read_history(path: str | Path) -> list[dict]:
     Other lines that are no records are told and left out, too; a copy of the file then stays under another name.
     """
     path = Path(path)
-    try:
-        lines = path.read_bytes().splitlines()
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror})") from error
-    found = [_parsed(line) for line in lines]
-    damaged = [number for number, record in enumerate(found, start=1) if record is None]
-    if damaged and damaged != [len(lines)]:
+    records, damaged = read_records(path)
+    if damaged:
         aside = set_aside(path, "damaged")
-        listed = ", ".join(map(str, damaged[:LISTED])) + (", …" if len(damaged) > LISTED else "")
-        logger.warning(f"warning: {path}: not a record in line {listed}; left out, the whole is kept as {aside.name}")
-    return [record for record in found if record is not None]
-
-
-def _parsed(line: bytes) -> dict | None:
-    """A record of training or of an evaluation, or None."""
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(record, dict) or type(record.get("iter")) is not int:
-        return None
-    losses, classes = record.get("losses", {}), record.get("classes", {})
-    if not isinstance(losses, dict) or not isinstance(classes, dict):
-        return None
-    if not all(isinstance(scores, dict) for scores in classes.values()):
-        return None
-    numbers = [record.get(key) for key in NUMBERS] + [
-        *losses.values(),
-        *(scores.get("iou") for scores in classes.values()),
-    ]
-    right = all(value is None or type(value) in (int, float) for value in numbers)
-    return record if right and ("loss" in record or "miou" in record) else None
+        logger.warning(f"warning: {path}: {not_records(damaged)}; left out, the whole is kept as {aside.name}")
+    return records

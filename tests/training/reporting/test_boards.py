@@ -75,7 +75,7 @@ def test_both_show_the_same_under_the_tags_of_paddleseg(tmp_path: Path) -> None:
 def test_nothing_is_written_unasked(tmp_path: Path) -> None:
     with MetricLogger(tmp_path).opened():
         pass
-    assert {path.name for path in tmp_path.iterdir()} == {"metrics.jsonl"}
+    assert {path.name for path in tmp_path.iterdir()} == {"metrics.jsonl", "train.log"}
 
 
 def test_a_run_that_goes_on_shows_each_point_once(make, tmp_path: Path) -> None:

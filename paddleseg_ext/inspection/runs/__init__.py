@@ -1,0 +1,1 @@
+"""Trainings and evaluations side by side: what `compare` tells."""

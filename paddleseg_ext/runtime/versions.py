@@ -1,0 +1,70 @@
+"""What a number was made with: versions of packages, the device, the command line."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import sys
+from pathlib import Path
+
+import paddle
+import paddleseg
+
+PACKAGE = __name__.partition(".")[0]
+
+
+def versions() -> dict[str, str]:
+    """Versions of this package and of what its results depend on, by name."""
+    return {
+        "paddle": paddle.__version__,
+        "paddleseg": getattr(paddleseg, "__version__", "develop"),
+        PACKAGE: sys.modules[PACKAGE].__version__,  # which imports all rooms, so none below may import it
+        "python": platform.python_version(),
+    }
+
+
+def device() -> dict[str, str | int]:
+    """The device that Paddle computes on: its name, and threads of a CPU, or driver, CUDA and cuDNN of a GPU."""
+    name = paddle.get_device()
+    if not name.startswith("gpu"):
+        threads = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+        return {"device": name, "name": _processor(), "threads": int(threads) if threads.isdigit() else 1}
+    found = {
+        "device": name,
+        "name": paddle.device.cuda.get_device_name(name),
+        "driver": _driver(),
+        "cuda": str(paddle.version.cuda()),
+        "cudnn": str(paddle.version.cudnn()),
+    }
+    return {key: value for key, value in found.items() if value}
+
+
+def command_line() -> str:
+    """What started this process, as a shell takes it."""
+    program, *arguments = sys.argv or [""]
+    if Path(program).name == "__main__.py":
+        start = ["python", "-m", Path(program).parent.name]
+    elif program.endswith(".py"):
+        start = ["python", program]
+    else:
+        start = [Path(program).name]
+    return shlex.join([*start, *arguments])
+
+
+def _processor(cpuinfo: str = "/proc/cpuinfo") -> str:
+    try:
+        lines = Path(cpuinfo).read_text(errors="replace").splitlines()
+    except OSError:
+        lines = []
+    found = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
+    return found or platform.processor() or platform.machine()
+
+
+def _driver(version: str = "/proc/driver/nvidia/version") -> str:
+    """Of NVIDIA's kernel module: ``NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue …``."""
+    try:
+        words = Path(version).read_text(errors="replace").splitlines()[0].split()
+    except (OSError, IndexError):
+        return ""
+    return next((word for word in words if word[0].isdigit() and "." in word), "")
