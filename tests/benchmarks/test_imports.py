@@ -9,7 +9,7 @@ import numpy as np
 import paddle
 import pytest
 
-from benchmarks.imports.__main__ import HERE, SOURCES, TORCH, main
+from benchmarks.imports.__main__ import HERE, SOURCES, TORCH, main, write_results
 from benchmarks.imports.compare import Difference, compare, is_proved
 from benchmarks.imports.outputs import save_evaluation, save_output
 from paddleseg_ext.builder import Builder
@@ -65,6 +65,15 @@ def test_same_network(tmp_path: Path) -> None:
     assert is_proved(record) and record["same_metric"]
     assert record["miou_there"] == record["miou_here"] == pytest.approx((2 / 3 + 2 / 4 + 1 / 2) / 3)
     assert (record["pixels"], record["differing"], record["logits"], record["largest_logit"]) == (8, 0, 0.0, 4.0)
+
+
+def test_table_is_of_all_records(tmp_path: Path) -> None:
+    record = {"data": "CamVid", "iterations": 7, **found_of(tmp_path, logits_of(PRED))}
+    for name, changes in [("ccnet", {}), ("pspnet_mmseg", {"same_in_python": False})]:
+        (tmp_path / f"{name}.json").write_text(json.dumps({**record, **changes}), "utf-8")
+    rows = [line for line in write_results(tmp_path).read_text("utf-8").splitlines() if "| CamVid | 7 |" in line]
+    assert [row.split(" | ")[0] for row in rows] == ["| ccnet", "| pspnet_mmseg"]
+    assert [row.split(" | ")[-1] for row in rows] == ["yes |", "no |"]
 
 
 def test_ties_are_told_from_other_pixels() -> None:
