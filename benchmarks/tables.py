@@ -24,8 +24,10 @@ Row = Mapping[str, Any]
 
 def environment_info() -> dict[str, str]:
     """Device, versions, date and command, for the head of a table."""
+    module = sys.modules["__main__"].__spec__  # None for a script
+    program = ["-m", module.name.removesuffix(".__main__")] if module else [Path(sys.argv[0]).name]
     return {
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": shlex.join([*program, *sys.argv[1:]]),
         "date": datetime.date.today().isoformat(),
         "device": device_name(),
         "paddle": paddle.__version__,

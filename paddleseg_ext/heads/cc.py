@@ -23,6 +23,8 @@ class CCHead(Head):
 
     Args:
         recurrence: Number of passes through the shared attention layer; with two every pixel attends to every other.
+        attention_channels: Channels of the attention and of the convolutions around it, ``channels`` unless set. The
+            paper's code and PaddleSeg have a quarter of the input's, which is ``channels`` for a ResNet50's 2048.
         out_act: Activation of the fusing convolution, ``act`` unless set (PaddleSeg: relu).
         act: Leaky ReLU as in the paper's code; mmsegmentation has ReLU.
         **common: See `Head`.
@@ -34,6 +36,7 @@ class CCHead(Head):
         num_classes: int,
         *,
         recurrence: int = 2,
+        attention_channels: int | None = None,
         out_act: str | None = None,
         act: str | None = "leaky_relu",
         **common: Any,
@@ -42,10 +45,11 @@ class CCHead(Head):
         if recurrence < 1:
             raise ValueError(f"CCHead: recurrence={recurrence} must be at least 1.")
         self.recurrence = recurrence
-        self.before = ConvNormAct(self.in_channels, self.channels, 3, act=act)
-        self.attention = CrissCrossAttention(self.channels)
-        self.after = ConvNormAct(self.channels, self.channels, 3, act=act)
-        self.fuse = ConvNormAct(self.in_channels + self.channels, self.channels, 3, act=out_act or act)
+        inner = attention_channels or self.channels
+        self.before = ConvNormAct(self.in_channels, inner, 3, act=act)
+        self.attention = CrissCrossAttention(inner)
+        self.after = ConvNormAct(inner, inner, 3, act=act)
+        self.fuse = ConvNormAct(self.in_channels + inner, self.channels, 3, act=out_act or act)
 
     def forward(self, feats: Sequence[paddle.Tensor]) -> list[paddle.Tensor]:
         x = feats[self.in_index]

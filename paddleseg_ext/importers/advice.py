@@ -25,6 +25,7 @@ SETTINGS: list[tuple[str, int | None, str, int]] = [
     (r"\.jpu\.laterals\.", 0, "jpu_channels of {head}", 1),
     (r"\.jpu\.", 0, "jpu_channels of {head}", 0),
     (r"\.pyramid\.", 0, "pool_channels or channels of {head}", 0),
+    (r"\.(before|attention|after)\.", 0, "attention_channels of {head}", 1),
     (r"^decode_head\.", 0, "channels of {head}", 0),
     (r"^decode_head\.", ANY, "the number of branches or channels of {head}", 0),
 ]

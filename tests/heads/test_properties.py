@@ -47,7 +47,9 @@ aspp = {
 }
 ARGUMENTS: dict[type[Head], st.SearchStrategy[dict[str, Any]]] = {
     heads.ASPPHead: options(**aspp),
-    heads.CCHead: options(recurrence=st.integers(1, 3), act=st.sampled_from(["relu", "leaky_relu"])),
+    heads.CCHead: options(
+        recurrence=st.integers(1, 3), attention_channels=SMALL, act=st.sampled_from(["relu", "leaky_relu"])
+    ),
     heads.DeepLabV3PlusHead: options(low_channels=SMALL, low_index=st.sampled_from([0, 1]), **aspp),
     heads.DMHead: options(filter_sizes=several(st.integers(1, 7)), fusion=st.booleans()),
     heads.EncHead: options(num_codes=st.integers(1, 6), se_loss=st.booleans(), laterals=st.sampled_from([[], [1, 2]])),

@@ -58,7 +58,7 @@ CASES: dict[str, tuple[dict, Callable, int | None]] = {
         ),
         WIDTH,
     ),
-    "CCNet": ({"recurrence": 2}, partial(CCHead, channels=512, out_act="relu"), 512),
+    "CCNet": ({"recurrence": 2}, partial(CCHead, channels=512, attention_channels=16, out_act="relu"), 512),
 }
 TAKES_ALIGN_CORNERS = ("DeepLabV3P", "PSPNet", "CCNet")
 FIXED_ALIGN_CORNERS = {"DMNet": True, "ENCNet": False, "FastFCN": False}
@@ -82,7 +82,7 @@ def stock(network: str, align_corners: bool = False) -> nn.Layer:
     keywords = dict(CASES[network][0])
     if network in TAKES_ALIGN_CORNERS:
         keywords["align_corners"] = align_corners
-    model = getattr(models, network)(CLASSES, Backbone(2048 if network == "CCNet" else 24), **keywords)
+    model = getattr(models, network)(CLASSES, Backbone(64 if network == "CCNet" else 24), **keywords)
     randomize(model)
     model.eval()
     return model
@@ -91,7 +91,7 @@ def stock(network: str, align_corners: bool = False) -> nn.Layer:
 def ours(network: str, align_corners: bool = False, **changes: Any) -> EncoderDecoder:
     _, head, width = CASES[network]
     aux = [] if width is None else [partial(FCNHead, in_index=2, channels=width)]
-    backbone = Backbone(2048 if network == "CCNet" else 24)
+    backbone = Backbone(64 if network == "CCNet" else 24)
     align_corners = FIXED_ALIGN_CORNERS.get(network, align_corners)
     model = EncoderDecoder(CLASSES, backbone, partial(head, **changes), aux, align_corners)
     model.eval()
@@ -182,6 +182,11 @@ def test_channels_are_in_the_models_order(network: str, change: dict) -> None:
     "network, change, message",
     [
         ("PSPNet", {"pool_channels": 8}, r"pyramid\.branches\.0\.conv\.weight .* change pool_channels"),
+        (
+            "CCNet",
+            {"attention_channels": None},
+            r"before\.conv\.weight .* change attention_channels of model\.decode_head to 16",
+        ),
         ("ENCNet", {"laterals": ()}, r"lacks 15 weights .* \(decode_head\.laterals\.0\.conv\.weight, .*"),
     ],
 )

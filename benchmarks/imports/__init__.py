@@ -1,0 +1,1 @@
+"""Networks that PaddleSeg and mmsegmentation trained and evaluated themselves, imported and evaluated here."""
