@@ -1,0 +1,70 @@
+"""Every page is there in English and in Chinese, with the same headings, blocks of code, tables and links."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.docs.pages import ENGLISH, PAGES, ROOT, Page
+
+twins = pytest.mark.parametrize("page", ENGLISH, ids=repr)
+
+
+@twins
+def test_headings(page: Page) -> None:
+    twin = Page(page.twin)
+    assert [level for level, _ in page.headings] == [level for level, _ in twin.headings]
+    assert page.headings[0][0] == 1 and sum(level == 1 for level, _ in page.headings) == 1
+
+
+@twins
+def test_blocks_of_code_differ_in_comments_alone(page: Page) -> None:
+    twin = Page(page.twin)
+    assert [block.language for block in page.blocks] == [block.language for block in twin.blocks]
+    for block, other in zip(page.blocks, twin.blocks):
+        assert block.meaning == other.meaning, f"line {block.line}"
+
+
+@twins
+def test_tables_have_the_same_rows_and_columns(page: Page) -> None:
+    shapes, others = ([[len(row) for row in table] for table in p.tables] for p in (page, Page(page.twin)))
+    assert shapes == others
+
+
+@twins
+def test_numbers_and_code_within_tables_are_the_same(page: Page) -> None:
+    """Digits of a table's rows: a figure that was brought up to date in one language alone is found."""
+    for table, other in zip(page.tables, Page(page.twin).tables):
+        for row, twin in zip(table, other):
+            assert _digits(row) == _digits(twin), row
+
+
+@twins
+def test_links_lead_to_the_same_places(page: Page) -> None:
+    def places(p: Page) -> list[str]:
+        links = (target.partition("#")[0].replace("install/quick", "") for target in p.links)
+        return sorted(re.sub(r"/en/|_cn(?=\.md)|_CN(?=\.md)", "", link).replace("/install", "") for link in links)
+
+    twin = Page(page.twin)
+    if page.path.parent != ROOT:
+        assert set(places(page)) - {page.path.name} == set(places(twin)) - {page.path.name}
+    for one, other in ((page, twin), (twin, page)):
+        name = other.path.name
+        assert name in one.links, f"{one} does not lead to {name}"
+
+
+def test_every_chinese_page_has_an_english_one() -> None:
+    assert {page.twin for page in ENGLISH} == {page.path for page in PAGES if page not in ENGLISH}
+
+
+def test_the_index_names_every_page() -> None:
+    for name, suffix in (("README.md", ""), ("README_cn.md", "_cn")):
+        index = Page(ROOT / "docs" / name)
+        pages = {p.path.name for p in PAGES if p.path.parent == index.path.parent and p.path.stem.endswith("_cn") == bool(suffix)}
+        assert pages - {index.path.name} <= set(index.links)
+
+
+def _digits(row: list[str]) -> list[str]:
+    text = re.sub(r"\([^)]*\)", "", " ".join(row))  # addresses of links
+    return sorted(re.findall(r"(?<![A-Za-z])\d[\d.,:×eE+-]*\d|(?<![A-Za-z.])\d\b", text))
