@@ -70,12 +70,18 @@ class Reader:
         folder: Empty.
         data: Of `tiny_data`.
         weights: A folder with a trained network.
+
+    Attributes:
+        names: What the page's Python has defined.
+        ran: Commands and scripts, in order.
+        lacking: A package that a script is to do without, by the script's name.
     """
 
     def __init__(self, folder: Path, data: Path, weights: Path) -> None:
         self.folder, self.data, self.weights = folder, data, weights
         self.names: dict[str, Any] = {}
         self.ran: list[str] = []
+        self.lacking: dict[str, str] = {}
         shutil.copytree(data / "photos", folder / "photos")
         shutil.copytree(data / "masks", folder / "masks")
         shutil.copytree(data, folder / "data" / "mine", ignore=shutil.ignore_patterns("photos", "masks"))
@@ -115,13 +121,13 @@ class Reader:
             assert main.main([name, *arguments]) in (0, 1 if name == "check" else 0), command
             self.ran.append(name)
 
-    def start(self, script: str, *arguments: str, without: str = "") -> str:
-        """Run a script in a process of its own, which cannot import one package; what it printed."""
+    def start(self, script: str, *arguments: str) -> None:
+        """Run a script in a process of its own."""
         paths = [str(ROOT)]
-        if without:
-            hidden = self.folder / f"without_{without}"
+        if lacking := self.lacking.get(script):
+            hidden = self.folder / f"without_{lacking}"
             hidden.mkdir()
-            (hidden / f"{without}.py").write_text(f"raise ImportError('{without} is not here')")
+            (hidden / f"{lacking}.py").write_text(f"raise ImportError('{lacking} is not here')")
             paths = [str(hidden)]
         done = subprocess.run(
             [sys.executable, script, *arguments],
@@ -132,7 +138,8 @@ class Reader:
         )
         assert done.returncode == 0, done.stdout + done.stderr
         self.ran.append(script)
-        return done.stdout
+        if (result := self.folder / "ids.png").is_file():
+            result.rename(self.folder / f"{script}.png")
 
     def tiny_config(self, name: str) -> Path:
         """The file of that name, made small."""

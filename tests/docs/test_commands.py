@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import paddleseg_ext
 from paddleseg_ext.cli import main
 from tests.docs.commands import LAUNCHER_FLAGS, OTHERS, all_commands, parser_of
 from tests.docs.pages import PAGES, ROOT, Page
@@ -16,7 +17,16 @@ FLAG = re.compile(r"(?<![\w-])--[a-z]\w[\w-]*")
 FOREIGN_FLAGS = {  # of scripts and programs that are not ours
     *("--paddle", "--paddleseg", "--python"),  # tools/test_matrix.sh
     *("--enable_mkldnn", "--all", "--no-build-isolation", "--no-index", "--find-links", "--no-deps", "--version"),
-    *("--force-reinstall", "--index-url", "--help", "--no-binary", "--python-version", "--only-binary", "--platform"),
+    *(
+        "--force-reinstall",
+        "--index-url",
+        "--shm-size",
+        "--help",
+        "--no-binary",
+        "--python-version",
+        "--only-binary",
+        "--platform",
+    ),
 }
 everywhere = pytest.mark.parametrize("page", PAGES, ids=repr)
 
@@ -43,7 +53,9 @@ def test_commands_are_accepted(page: Page, tmp_path: Path, monkeypatch: pytest.M
         elif command.words[:2] == ("python", "-c"):
             compile(command.words[2], where, "exec")
         else:
-            assert command.words[0] in OTHERS or command.words[0] == "python" and command.words[1].endswith(".py"), where
+            assert command.words[0] in OTHERS or command.words[0] == "python" and command.words[1].endswith(".py"), (
+                where
+            )
 
 
 @everywhere
@@ -76,6 +88,8 @@ def _check_pip(words: tuple[str, ...], where: str) -> None:
         for extra in re.findall(r"(?:^\.|paddleseg[-_]ext|\.whl)\[([\w,]+)\]$", word):
             for name in extra.split(","):
                 assert f'"{name}": ' in setup, f"{where}: no extra {name}"
+        if wheel := re.search(r"paddleseg_ext-([\d.]+)-py3-none-any\.whl", word):
+            assert wheel[1] == paddleseg_ext.__version__, where
 
 
 def _of_subcommands(name: str) -> set[str]:

@@ -37,7 +37,7 @@ def texts() -> list[str]:
                 text = node.value
             else:
                 continue
-            text = re.sub(r"`(\w+)`", lambda m: flags.get(m[1], m[0]), text)
+            text = re.sub(r"`(\w+)`", lambda m: flags.get(m[1], m[1]), text)
             found.append(" ".join(text.split()))
     return found
 

@@ -66,6 +66,13 @@ def test_the_page_is_the_record() -> None:
     assert PAGE.read_text("utf-8") == page(RECORD, listing.versions())
 
 
+def test_the_chinese_page_has_the_same_rows() -> None:
+    """All but the head of its table, and the reasons, which are what the package prints."""
+    pages = [path.read_text("utf-8") for path in (PAGE, PAGE.with_name("combinations_cn.md"))]
+    rows, twins = ([line for line in text.splitlines() if line.startswith(("|", *"123456789"))] for text in pages)
+    assert [row for row in rows if "backbone |" not in row] == [row for row in twins if "主干网络 |" not in row]
+
+
 def test_cells() -> None:
     notes: list[str] = []
     eight, sixteen = (Variant(s, [[8, 4], [16, s]], 1, {"A": OWN, "B": PYRAMID, "C": "no."}) for s in (8, 16))
