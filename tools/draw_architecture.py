@@ -66,7 +66,7 @@ def what(room: str) -> list[str]:
 
 
 def rows_with_lanes() -> tuple[list[list[str]], list[list[str]]]:
-    """Rows of rooms, and of lanes for lines that pass, in an order with few crossings; and the stations of each line."""
+    """Rows of rooms, and of lanes for lines that pass, ordered for few crossings; and the stations of each line."""
     rows = rooms()
     height = {room: number for number, row in enumerate(rows) for room in row}
     paths = []
