@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.docs.pages import ENGLISH, PAGES, ROOT, Page
+from tests.docs.pages import BELOW, ENGLISH, INLINE, PAGES, ROOT, Page
 
 twins = pytest.mark.parametrize("page", ENGLISH, ids=repr)
 
@@ -40,6 +40,18 @@ def test_tables_have_the_same_numbers(page: Page) -> None:
             assert _numbers(row) == _numbers(twin), row
 
 
+@pytest.mark.parametrize("page", BELOW, ids=repr)
+def test_the_same_code_is_named(page: Page) -> None:
+    """Flags, keys, files and messages in backquotes: what one page tells of, the other does, too."""
+    assert set(page.inline) == set(Page(page.twin).inline)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in ENGLISH], ids=repr)
+def test_chinese_has_chinese_punctuation(page: Page) -> None:
+    text = INLINE.sub("`…`", re.sub(r"\]\([^)]*\)|max\([^)]*\)", "", page.prose))
+    assert not re.findall(r"[\u4e00-\u9fff）”》][,;:!?(].{0,12}", text)
+
+
 @twins
 def test_links_lead_to_the_same_places(page: Page) -> None:
     def places(p: Page) -> list[str]:
@@ -47,7 +59,7 @@ def test_links_lead_to_the_same_places(page: Page) -> None:
         return sorted(re.sub(r"_cn(?=\.md)|_CN(?=\.md)", "", link) for link in links)
 
     twin = Page(page.twin)
-    if page.path.parent != ROOT:
+    if page in BELOW:
         assert set(places(page)) - {page.path.name} == set(places(twin)) - {page.path.name}
     for one, other in ((page, twin), (twin, page)):
         name = other.path.name
