@@ -47,6 +47,10 @@ FEW = ["--iters", "2", "--save_interval", "2"]
 def small(content: dict[str, Any], data: Path) -> dict[str, Any]:
     """A configuration with the same sections and heads, on a tiny backbone, narrow, over tiny data."""
     narrow = yaml.safe_load(re.sub(r"(channels: )\d+", r"\g<1>8", yaml.safe_dump(content)))
+    for loss in narrow["loss"]["types"]:
+        for term in loss.get("losses", [loss]):
+            if "weight" in term:
+                term["weight"] = term["weight"][: len(CLASSES)]
     backbone = narrow["model"].get("backbone", {})
     stride = backbone.get("output_stride", 16)
     section = {"type": "SegmentationFolder", "dataset_root": str(data)}

@@ -41,11 +41,18 @@ def test_block(page: Page, block: Block, reader: Reader) -> None:
 
 
 def _base(reader: Reader, content: dict[str, Any]) -> Path:
-    """A whole configuration without the sections that a piece gives whole: those that name a type, or several."""
+    """A whole configuration without the sections that a piece gives whole: those that name a type, or several.
+
+    Where a piece has one of the two data sets, the other's images are normalized alike.
+    """
     whole = small(read_files(ROOT / "configs" / "quickstart" / "pspnet.yml").content, reader.data)
     for key, section in content.items():
         if isinstance(section, dict) and {"type", "types"} & section.keys():
             whole.pop(key, None)
+    for section in ("train_dataset", "val_dataset"):
+        if given := content.get(section, {}).get("transforms"):
+            for other in {"train_dataset", "val_dataset"} & whole.keys():
+                whole[other]["transforms"][-1] = given[-1]
     path = reader.folder / "whole.yml"
     path.write_text(yaml.safe_dump(whole), encoding="utf-8")
     return path
