@@ -52,6 +52,13 @@ def test_chinese_has_chinese_punctuation(page: Page) -> None:
     assert not re.findall(r"[\u4e00-\u9fff）”》][,;:!?(].{0,12}", text)
 
 
+@pytest.mark.parametrize("page", BELOW, ids=repr)
+def test_chinese_lines_are_whole_paragraphs(page: Page) -> None:
+    """A line break within a paragraph is shown as a space, which Chinese does not have."""
+    chinese = r"[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef]"
+    assert not re.findall(rf"{chinese}\n{chinese}", Page(page.twin).prose)
+
+
 @twins
 def test_links_lead_to_the_same_places(page: Page) -> None:
     def places(p: Page) -> list[str]:
