@@ -49,6 +49,7 @@ EXTRAS = {
     "test": [
         *ONNX,
         *WEIGHTS,
+        "grimp>=3.2,<4; python_version >= '3.10'",
         "pytest>=7.4,<10",
         "hypothesis>=6.80,<7",
         "cityscapesscripts>=2.2.4,<3",

@@ -8,6 +8,8 @@ from paddleseg_ext.inspection.combinations import PYRAMID, Variant, works
 
 HEADER = """# Which head on which backbone
 
+[中文](combinations_cn.md)
+
 `paddleseg-ext list combos` prints this table, `--measure` runs every combination again. Each was run on pictures of
 97×129 and 33×47 pixels: in evaluation, in training and backward (the losses of all heads on a backbone at once); the
 masks had the pictures' size and the gradients were finite. It was measured with {versions}.

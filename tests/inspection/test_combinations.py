@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 from pathlib import Path
 
 import paddle
@@ -64,6 +65,13 @@ def test_at_most_the_known_ones_do_not_run() -> None:
 
 def test_the_page_is_the_record() -> None:
     assert PAGE.read_text("utf-8") == page(RECORD, listing.versions())
+
+
+def test_the_chinese_page_has_the_same_rows() -> None:
+    """All but the head of its table, and the reasons, which are what the package prints."""
+    pages = [path.read_text("utf-8") for path in (PAGE, PAGE.with_name("combinations_cn.md"))]
+    rows, twins = (re.findall(r"^(?:\||\d+\. ).*", text, re.M) for text in pages)
+    assert [row for row in rows if "backbone |" not in row] == [row for row in twins if "主干网络 |" not in row]
 
 
 def test_cells() -> None:

@@ -1,0 +1,108 @@
+"""What the pages show works as it stands there: commands, Python and files of one's own, in the order of the page."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from tests.docs.conftest import Reader
+from tests.docs.pages import ROOT, Page
+from tests.export.test_exporter import needs_onnx
+
+DOCS = ROOT / "docs"
+
+
+def test_own_data(reader: Reader, capsys: pytest.CaptureFixture) -> None:
+    """From two folders to a trained network and its pictures."""
+    (reader.folder / "data").rename(reader.folder / "others")
+    reader.follow(Page(DOCS / "own_data.md"))
+    assert reader.ran == ["prepare", "check", "train", "val", "predict"]
+    output = reader.folder / "output" / "mine"
+    assert "0 errors, 0 warnings" in capsys.readouterr().out
+    labels = (reader.folder / "data/mine/labels.txt").read_text()
+    assert re.findall(r"\w+$", labels, re.MULTILINE) == ["background", "leaf"]
+    for page in (output / "check.html", output / "report" / "index.html"):
+        assert "leaf" in page.read_text("utf-8")
+    drawn = {path.stem for path in (output / "predictions").rglob("leaf *.*")}
+    assert drawn == {f"leaf {number}" for number in range(8)}
+
+
+@pytest.mark.filterwarnings("ignore:.*quickstart/pspnet:UserWarning")
+def test_python(reader: Reader) -> None:
+    names = reader.follow(Page(DOCS / "python.md")).names
+    np.testing.assert_array_equal(names["again"], names["pred"])
+    np.testing.assert_array_equal(names["both"][1], names["pred"])
+    assert names["pred"].shape == (40, 50) and len(np.unique(names["pred"])) > 1
+    np.testing.assert_array_equal(np.asarray(Image.open("overlay.png")), names["picture"])
+    for key in ("same", "weights"):
+        np.testing.assert_array_equal(names[key].logits("street.png"), names["logits"])
+    assert type(names["named"].network).__name__ == "EncoderDecoder"
+
+
+@needs_onnx
+def test_export(reader: Reader) -> None:
+    """What two scripts predict without this package, one of them without Paddle, is what the package predicts."""
+    reader.lacking = {"deploy_onnx.py": "paddle", "deploy_paddle.py": "paddleseg_ext"}
+    reader.follow(Page(DOCS / "export.md"))
+    expected = np.asarray(Image.open("output/predictions/ids/street.png"))
+    for script in reader.lacking:
+        assert script in reader.ran
+        np.testing.assert_array_equal(np.asarray(Image.open(f"{script}.png")), expected)
+
+
+def test_extending(reader: Reader, capsys: pytest.CaptureFixture) -> None:
+    """A head, a backbone, a data set, a loss and a transform of one's own train, each as the page has it."""
+    reader.follow(Page(DOCS / "extending.md"))
+    assert reader.ran.count("train") == 5 and "list" in reader.ran
+    assert capsys.readouterr().out.count("finished at iteration 2") == 5
+
+
+def test_evaluation(reader: Reader) -> None:
+    reader.follow(Page(DOCS / "evaluation.md"))
+    assert reader.ran.count("val") >= 5 and "predict" in reader.ran and "export" in reader.ran
+    result = json.loads((reader.folder / "output" / "val.json").read_text("utf-8"))
+    assert {"miou", "classes"} <= result.keys()
+    assert (reader.folder / "output" / "report" / "index.html").is_file()
+
+
+def test_install(reader: Reader) -> None:
+    reader.follow(Page(DOCS / "install.md"))
+    assert reader.ran == ["check"]
+
+
+def test_composing(reader: Reader) -> None:
+    names = reader.follow(Page(DOCS / "composing.md")).names
+    assert names["model"].output_names == ["mask", "aux0"]
+
+
+def test_training(reader: Reader) -> None:
+    reader.follow(Page(DOCS / "training.md"))
+    assert reader.ran.count("train") >= 2
+
+
+def test_importing(reader: Reader) -> None:
+    """The importer's own tests hold the weights to the logits; here the page's commands go through."""
+    from tests.cli import test_convert
+
+    (reader.folder / "checkpoint.pth").write_bytes(test_convert.ZIP.read_bytes())
+    path = test_convert.write_config(reader.folder)
+    data = {"type": "SegmentationFolder", "dataset_root": "data/mine", "transforms": [{"type": "Normalize"}]}
+    sections = {"train_dataset": {**data, "mode": "train"}, "val_dataset": {**data, "mode": "val"}}
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **sections}), encoding="utf-8")
+    reader.follow(Page(DOCS / "importing.md"))
+    assert "convert" in reader.ran and (reader.folder / "imported.json").is_file()
+
+
+def test_the_readme(reader: Reader) -> None:
+    """A head in two files outside the clone trains as it stands there, from a notebook."""
+    page = Page(ROOT / "README.md")
+    assert {block.file for block in page.blocks if block.file} == {"my_heads.py", "my.yml"}
+    reader.follow(page)
+    assert type(reader.names["model"]).__name__ == "EncoderDecoder"
+    assert (Path("output") / "iter_2" / "model.pdparams").is_file()
