@@ -23,6 +23,7 @@ COMMANDS = {
     "train": "train a network from a YAML file",
     "val": "evaluate a trained network: mIoU, accuracy and IoU by class",
     "predict": "write raw-id, color and overlay pictures for images",
+    "explain": "show what a network attends to in an image",
     "export": "export a trained network to Paddle Inference and ONNX, and verify it",
     "convert": "turn a checkpoint of mmsegmentation, PaddleSeg or a paper's code into weights of this package",
     "list": "list what a configuration can name, and which head runs on which backbone",

@@ -1,0 +1,83 @@
+"""What joint pyramid upsampling takes from each stage of the backbone, and gives to the head behind it."""
+
+from __future__ import annotations
+
+import numpy as np
+import paddle
+from paddle import nn
+
+from paddleseg_ext.explanation.contributions import Branches
+from paddleseg_ext.explanation.findings import Finding, Section
+from paddleseg_ext.explanation.registry import explain_head, register_explainer
+from paddleseg_ext.explanation.view import View, array
+from paddleseg_ext.heads.fastfcn import FastFCNHead
+from paddleseg_ext.layers.conv import ConvNormAct
+
+
+@register_explainer(FastFCNHead)
+def explain_jpu(head: FastFCNHead, view: View) -> list[Section]:
+    """Stages and dilations of the JPU, then what explains the inner head."""
+    jpu = head.jpu
+    inner = [layer for layer in head.head.sublayers() if isinstance(layer, ConvNormAct)]
+    joint, *calls = view.watch(
+        jpu, *(branch.pointwise.conv for branch in jpu.dilated), *(layer.conv for layer in inner)
+    )
+    joined = joint[0].output  # (1, D·C, h, w)
+    rates = [f"rate {branch.depthwise.conv.rate}" for branch in jpu.dilated]
+    width = joined.shape[1] // len(rates)
+    outputs = array(joined)[0].reshape(len(rates), width, *joined.shape[2:])
+    findings: list[Finding] = [
+        view.maps(
+            "Energy of each dilation",
+            np.linalg.norm(outputs, axis=1),
+            rates,
+            shared=True,
+            note="The norm over its channels; one scale for all.",
+        )
+    ]
+    stages = [f"stage {i + 1} of the backbone" for i in head.in_indices]
+    stages = stages[::-1] if jpu.deep_first else stages
+    widths = dict.fromkeys(stages, width)
+    of_stages = np.zeros((len(stages), *joined.shape[2:]), np.float32)
+    for branch, found in zip(jpu.dilated, calls):
+        parts, _ = Branches.of_stack(branch.pointwise, found[0].inputs[0], widths).parts()
+        of_stages += np.square(parts).sum(1)
+    findings.append(
+        view.maps(
+            "Contribution of each stage",
+            np.sqrt(of_stages)[::-1] if jpu.deep_first else np.sqrt(of_stages),
+            stages[::-1] if jpu.deep_first else stages,
+            shared=True,
+            note="The norm of what each stage adds to the JPU's maps before their activation, over all dilations.",
+        )
+    )
+    behind = _first_behind(inner, calls[len(rates) :], joined)
+    if behind is not None:
+        parts, _ = Branches.of_stack(behind, joined, dict.fromkeys(rates, width)).parts()
+        findings.append(
+            view.maps(
+                "Contribution of each dilation",
+                np.linalg.norm(parts, axis=1),
+                rates,
+                shared=True,
+                note="The norm of what each dilation adds to the inner head's first convolution before its activation.",
+            )
+        )
+    section = Section(
+        "Joint pyramid upsampling",
+        "The backbone's last stages are joined at the finest one's size and convolved at several dilations, "
+        f"in front of {type(head.head).__name__}.",
+        findings,
+        "Wu et al., FastFCN, 2019, Sec. 3.3",
+    )
+    return [section, *explain_head(head.head, view)]
+
+
+def _first_behind(layers: list[nn.Layer], calls: list, joined: paddle.Tensor) -> ConvNormAct | None:
+    """The first of the inner head's convolutions that takes the joined map whole, if one does."""
+    for layer, found in zip(layers, calls):
+        for call in found:
+            x = call.inputs[0]
+            if x.shape == joined.shape and bool((x == joined).all()):
+                return layer
+    return None
