@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from paddleseg_ext.errors import UserError
 from paddleseg_ext.evaluation.predictor import evaluating
 from paddleseg_ext.evaluation.task import ImageLike, Task
 from paddleseg_ext.explanation import general
-from paddleseg_ext.explanation.findings import Section
+from paddleseg_ext.explanation.findings import Findings
 from paddleseg_ext.explanation.geometry import Geometry, grid
 from paddleseg_ext.explanation.page import write_page
 from paddleseg_ext.explanation.pictures import write_pictures
@@ -30,40 +29,8 @@ MOST_PIXELS = 400
 CLASSES = 8  # that are shown of those predicted, largest first
 
 
-@dataclass(frozen=True)
-class Explanation:
-    """What a network does with an image; ``explanation["section"]["finding"].values`` are the numbers.
-
-    Attributes:
-        image: (H, W, 3) uint8 RGB.
-        pred: (H, W) class ids.
-        pixels: (P, 2), x and y of the pixels asked about.
-        asked: Ids of the classes asked about.
-        classes: Names of the K classes.
-        palette: (K, 3) uint8 RGB.
-        sections: What was found.
-        title: Of the page.
-        notes: What has to be known beside: sentences.
-    """
-
-    image: np.ndarray
-    pred: np.ndarray
-    pixels: np.ndarray
-    asked: list[int]
-    classes: Sequence[str]
-    palette: np.ndarray
-    sections: list[Section]
-    title: str = "Explanation"
-    notes: Sequence[str] = field(default_factory=list)
-
-    def __iter__(self) -> Iterator[Section]:
-        return iter(self.sections)
-
-    def __getitem__(self, title: str) -> Section:
-        for section in self.sections:
-            if section.title == title:
-                return section
-        raise KeyError(f"{title}; there are {', '.join(section.title for section in self.sections)}")
+class Explanation(Findings):
+    """What `explain` found: ``explanation["section"]["finding"].values`` are the numbers; see `Findings`."""
 
     def save(self, folder: str | Path, pictures: bool = False) -> Path:
         """Write ``index.html``, which needs nothing else, and on demand each map as a PNG file under ``pictures/``.
@@ -82,9 +49,6 @@ class Explanation:
             return write_page(folder / "index.html", self)
         except OSError as error:
             raise UserError(f"`save_dir` {folder}: nothing can be written there ({error.strerror})") from error
-
-    def __repr__(self) -> str:
-        return f"Explanation({self.title}: {', '.join(section.title for section in self.sections)})"
 
 
 def explain(
@@ -122,7 +86,7 @@ def explain(
         logits = array(trace.logits)[0]
         pred = _restored(logits, geometry)
         asked = known if known is not None else _commonest(pred, len(task.classes))
-        head = getattr(network, "decode_head", None)
+        head: Any = getattr(network, "decode_head", None)
         view = View(lambda: head(trace.feats), geometry, task.classes, _at(logits, geometry), pred, asked)
         sections = [general.scores(view)]
         if head is not None and trace.feats is not None:
@@ -205,7 +169,8 @@ def _grid_size(grid_size: Sequence[int]) -> tuple[int, int]:
     fits = len(grid_size) == 2 and all(isinstance(n, (int, np.integer)) and n >= 1 for n in grid_size)
     if not fits or grid_size[0] * grid_size[1] > MOST_PIXELS:
         raise UserError(
-            f"`grid`: {' '.join(map(str, grid_size))} is not allowed; it is columns and rows, at most {MOST_PIXELS} pixels"
+            f"`grid`: {' '.join(map(str, grid_size))} is not allowed; it is columns and rows, at most {MOST_PIXELS} "
+            "pixels"
         )
     return int(grid_size[0]), int(grid_size[1])
 
@@ -217,7 +182,7 @@ def _class(given: str | int, classes: Sequence[str]) -> int:
         UserError: There is none of this name or id.
     """
     if given in classes:
-        return list(classes).index(given)
+        return list(classes).index(str(given))
     if str(given).isdecimal() and int(given) < len(classes):
         return int(given)
     hint = closest(str(given), classes) or f"; they are {', '.join(classes[:20])}{', …' if len(classes) > 20 else ''}"

@@ -100,6 +100,45 @@ class Section:
         raise KeyError(f"{title}; there are {', '.join(finding.title for finding in self.findings)}")
 
 
+@dataclass(frozen=True)
+class Findings:
+    """What was found of a network and an image. ``findings["title"]`` is one of the sections.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+        pred: (H, W) class ids.
+        pixels: (P, 2), x and y of the pixels asked about.
+        asked: Ids of the classes asked about.
+        classes: Names of the K classes.
+        palette: (K, 3) uint8 RGB.
+        sections: Of the head first, then what can be said of any network.
+        title: Of the page.
+        notes: What has to be known beside: sentences.
+    """
+
+    image: np.ndarray
+    pred: np.ndarray
+    pixels: np.ndarray
+    asked: Sequence[int]
+    classes: Sequence[str]
+    palette: np.ndarray
+    sections: Sequence[Section]
+    title: str = "Explanation"
+    notes: Sequence[str] = ()
+
+    def __iter__(self) -> Iterator[Section]:
+        return iter(self.sections)
+
+    def __getitem__(self, title: str) -> Section:
+        for section in self.sections:
+            if section.title == title:
+                return section
+        raise KeyError(f"{title}; there are {', '.join(section.title for section in self.sections)}")
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.title}: {', '.join(section.title for section in self.sections)})"
+
+
 def _check(finding: Finding, ndim: int) -> None:
     """Refuse shapes that do not belong together: an explainer of one's own is told at once.
 

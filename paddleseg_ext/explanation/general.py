@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import numpy as np
 import paddle
@@ -43,19 +44,13 @@ class Trace:
             for layer in network.sublayers()
             if isinstance(layer, nn.Conv2D) and layer.weight.shape[0] == num_classes
         ]
-        watched = [*convs, *([head] if head is not None else [])]
-        order: list[paddle.Tensor] = []
-        with paddle.enable_grad(), recording(watched, lambda value: value) as calls:
-            hooks = [conv.register_forward_pre_hook(lambda _, inputs: order.append(inputs[0])) for conv in convs]
-            try:
-                outputs = network(self.x)
-            finally:
-                for hook in hooks:
-                    hook.remove()
+        order: list[paddle.Tensor] = []  # what these convolutions took and gave, as it went
+        with paddle.enable_grad(), recording(convs, order.append), recording([head] if head else [], _same) as calls:
+            outputs = network(self.x)
         logits = outputs[0] if isinstance(outputs, (list, tuple)) else outputs
         self.logits = resize(logits.astype("float32"), spatial_size(x), False)
-        self.last = order[-1] if order else None
-        self.feats = list(calls[-1][0].inputs[0]) if head is not None and calls[-1] else None
+        self.last = order[-2] if order else None
+        self.feats = list(calls[0][0].inputs[0]) if calls and calls[0] else None
         self.feature = self.feats[getattr(head, "in_index", -1)] if self.feats else None
 
     def gradient(self, of: paddle.Tensor, y: Callable[[paddle.Tensor], paddle.Tensor]) -> np.ndarray | None:
@@ -141,9 +136,10 @@ def class_activation(trace: Trace, view: View) -> Section | None:
     findings: list[Finding] = []
     for name, feature in places.items():
         maps = [] if feature is None else [_grad_cam(trace, feature, pred == target, target) for target in view.asked]
-        if maps and all(found is not None for found in maps):
+        known = [found for found in maps if found is not None]
+        if known and len(known) == len(maps):
             title = f"Grad-CAM on the {name}"
-            findings.append(view.maps(title, np.stack(maps)[:, None], [name], axis=CLASS, at=view.asked))
+            findings.append(view.maps(title, np.stack(known)[:, None], [name], axis=CLASS, at=view.asked))
     if not findings:
         return None
     return Section(
@@ -153,6 +149,10 @@ def class_activation(trace: Trace, view: View) -> Section | None:
         findings,
         "Selvaraju et al., Grad-CAM, ICCV 2017, Sec. 3; summed over pixels as by Vinogradova et al., 2020",
     )
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 def _weighted(target: int, weights: paddle.Tensor, logits: paddle.Tensor) -> paddle.Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import paddle
-from paddle import nn
 
 from paddleseg_ext.explanation.contributions import Branches
 from paddleseg_ext.explanation.findings import Finding, Section
@@ -73,7 +72,7 @@ def explain_jpu(head: FastFCNHead, view: View) -> list[Section]:
     return [section, *explain_head(head.head, view)]
 
 
-def _first_behind(layers: list[nn.Layer], calls: list, joined: paddle.Tensor) -> ConvNormAct | None:
+def _first_behind(layers: list[ConvNormAct], calls: list, joined: paddle.Tensor) -> ConvNormAct | None:
     """The first of the inner head's convolutions that takes the joined map whole, if one does."""
     for layer, found in zip(layers, calls):
         for call in found:

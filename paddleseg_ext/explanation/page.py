@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import base64
 import datetime
+import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import jinja2
 import numpy as np
 
 from paddleseg_ext.checkpoint.atomic import write_file
-from paddleseg_ext.explanation.findings import Bars, Finding, Maps
+from paddleseg_ext.explanation.findings import Bars, Finding, Findings
 from paddleseg_ext.explanation.pictures import as_levels, color_table
 from paddleseg_ext.visualization.draw import color
-
-if TYPE_CHECKING:
-    from paddleseg_ext.explanation.explain import Explanation
 
 TEMPLATE = Path(__file__).with_name("page.html")
 WIDTH = 960  # pixels of the image in the page
@@ -25,7 +23,7 @@ CELLS = 1_200_000  # bytes of one finding's maps together, and per side of a map
 SIDE = 160
 
 
-def write_page(path: Path, explanation: Explanation) -> Path:
+def write_page(path: Path, explanation: Findings) -> Path:
     """Write the page, which needs no other file and nothing from the network."""
     image, pred = _fitted(explanation.image, cv2.INTER_AREA), _fitted(explanation.pred, cv2.INTER_NEAREST)
     content = {
@@ -58,8 +56,7 @@ def _content(finding: Finding) -> dict[str, Any]:
         values = np.vectorize(lambda value: float(f"{value:.4g}"), otypes=[float])(finding.values)
         return {**found, "values": values.tolist(), "top": finding.top, "of_classes": finding.of_classes}
     levels = as_levels(finding)
-    most = int(min(SIDE, (CELLS / np.prod(levels.shape[:-2])) ** 0.5))
-    levels = _shrunk(levels, max(most, 8))
+    levels = _shrunk(levels, min(SIDE, int((CELLS / math.prod(levels.shape[:-2])) ** 0.5)))
     scales = np.vectorize(lambda value: f"{value:.3g}", otypes=[object])(np.abs(finding.values).max((-2, -1)))
     options = {name: getattr(finding, name) for name in ("signed", "over_image")}
     return {**found, **options, "size": levels.shape[:-3:-1], "scales": scales.tolist(), "levels": _text(levels)}

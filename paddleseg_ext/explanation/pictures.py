@@ -19,7 +19,11 @@ SMALLEST = 160  # pixels per side to which a small map that lies over no image i
 
 
 def write_pictures(folder: Path, image: np.ndarray, sections: Sequence[Section], classes: Sequence[str]) -> list[Path]:
-    """Write ``SECTION/FINDING/[PIXEL or CLASS/]LABEL.png`` for each map, laid over the image (H, W, 3) where it is one."""
+    """Write ``SECTION/FINDING/[PIXEL or CLASS/]LABEL.png`` for each map, over the image (H, W, 3) if it is one of it.
+
+    Returns:
+        The files.
+    """
     written = []
     for section in sections:
         for maps in section:

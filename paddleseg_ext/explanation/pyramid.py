@@ -46,8 +46,9 @@ def explain_aspp(head: ASPPHead, view: View) -> list[Section]:
 def explain_decoder(head: DeepLabV3PlusHead, view: View) -> list[Section]:
     """The branches of ASPP, then its result beside the low-level map in the decoder."""
     first = head.decoder[0]
-    depthwise = isinstance(first, SeparableConv)  # acts within channels, so what it gives still belongs to one branch
-    layer: ConvNormAct = first.pointwise if depthwise else first
+    # A depthwise convolution acts within channels, so that what it gives still belongs to one branch.
+    layer = first.pointwise if isinstance(first, SeparableConv) else first
+    assert isinstance(layer, ConvNormAct)
     (calls,) = view.watch(layer.conv)
     widths = {"ASPP": head.channels, "low-level map": layer.conv.weight.shape[1] - head.channels}
     decoder = Branches.of_stack(layer, calls[0].inputs[0], widths)

@@ -79,7 +79,8 @@ def recording(layers: Sequence[nn.Layer], keep: Callable[[Any], Any]) -> Iterato
     """Within the block the calls of each layer are listed, their arguments and results as `keep` gives them."""
     calls: list[list[Call]] = [[] for _ in layers]
     hooks = []
-    for layer, found in zip(layers, calls):
+    hooked: Any  # Paddle's annotation of hooks has them return something
+    for hooked, found in zip(layers, calls):
 
         def before(layer: nn.Layer, inputs: Any, found: list[Call] = found) -> None:
             inputs = inputs if isinstance(inputs, tuple) else (inputs,)
@@ -88,7 +89,7 @@ def recording(layers: Sequence[nn.Layer], keep: Callable[[Any], Any]) -> Iterato
         def after(layer: nn.Layer, inputs: Any, output: Any, found: list[Call] = found) -> None:
             found[-1].output = keep(output)
 
-        hooks += [layer.register_forward_pre_hook(before), layer.register_forward_post_hook(after)]
+        hooks += [hooked.register_forward_pre_hook(before), hooked.register_forward_post_hook(after)]
     try:
         yield calls
     finally:

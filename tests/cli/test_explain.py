@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -13,8 +11,6 @@ import pytest
 from paddleseg_ext.builder import Builder, load_config
 from paddleseg_ext.cli.main import main
 from tests.tiny_run import CLASSES, write_config, write_samples
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -53,11 +49,6 @@ def test_a_page_and_pictures(root: Path, capsys: pytest.CaptureFixture) -> None:
     assert cv2.imread(str(next(fields.rglob("*.png")))).shape == (32, 32, 3)
 
 
-def test_the_tool_is_the_command(root: Path) -> None:
-    done = subprocess.run([sys.executable, str(ROOT / "tools/explain.py"), "--help"], capture_output=True, text=True)
-    assert done.returncode == 0 and "--pixel X [Y ...]" in done.stdout
-
-
 @pytest.mark.parametrize(
     "arguments, told",
     [
@@ -66,7 +57,7 @@ def test_the_tool_is_the_command(root: Path) -> None:
         (["--pixel", "-1", "2"], "--pixel"),
         (["--pixel", "1", "2", "--grid", "2", "2"], "--grid: with --pixel there is no effect"),
         (["--grid", "99", "99"], "--grid: 99 99 is not allowed; it is columns and rows, at most 400 pixels"),
-        (["--classes", "clas 1"], f"--classes: 'clas 1' is no class of the network; did you mean 'class 1'"),
+        (["--classes", "clas 1"], "--classes: 'clas 1' is no class of the network; did you mean 'class 1'"),
         (["--classes", str(CLASSES)], "--classes: '3' is no class of the network; they are class 0, class 1, class 2"),
     ],
 )

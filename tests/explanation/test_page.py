@@ -8,7 +8,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from selenium.webdriver.common.action_chains import ActionChains
 
 from paddleseg_ext.explanation import Bars, Explanation, Maps, Section
 from paddleseg_ext.explanation.page import write_page
@@ -86,6 +85,8 @@ def test_sliders_choose_the_pixel(page: Page, written: Path, found: Explanation,
 
 
 def test_a_click_chooses_the_nearest(page: Page, written: Path, found: Explanation) -> None:
+    from selenium.webdriver.common.action_chains import ActionChains  # the fixture skips where it is missing
+
     waited(page, written)
     image = page.all("#image")[0]
     ActionChains(page.driver).move_to_element_with_offset(
@@ -125,8 +126,9 @@ def test_what_is_drawn_are_the_values(page: Page, tmp_path: Path) -> None:
     for index, x in enumerate((0, 1)):
         slide(page, "x", x)
         shown(page, "figure canvas")
-        script = "const c = document.querySelector('figure canvas'); return [...c.getContext('2d').getImageData(0, 0, 4, 3).data]"
-        colors = np.array(page.run(script)).reshape(3, 4, 4)[..., :3]
+        pen = "document.querySelector('figure canvas').getContext('2d')"
+        context = page.run(f"return [...{pen}.getImageData(0, 0, 4, 3).data]")
+        colors = np.array(context).reshape(3, 4, 4)[..., :3]
         table = np.array(page.run("return [...tables[0]]")).reshape(256, 3)
         np.testing.assert_array_equal(colors, table[as_levels(maps)[index, 0]])
     assert page.texts("h1, h2") == ["街景 </title>", "<i>S"] and page.driver.title == "街景 </title>"
@@ -138,7 +140,7 @@ def test_the_page_is_small_and_alone(written: Path, found: Explanation) -> None:
     text = written.read_text("utf-8")
     assert len(text) < 8e6 and "http" not in text and "行人" not in text.split("<body>")[0]
     large = [
-        Maps("M", np.ones((400, 3, 97, 193), np.float32), "abc", "pixel", found.pixels.tolist() * 16 + [[0, 0]] * 16)
+        Maps("M", np.ones((400, 3, 48, 96), np.float32), "abc", "pixel", found.pixels.tolist() * 16 + [[0, 0]] * 16)
     ]
     many = Explanation(found.image, found.pred, found.pixels, [0], NAMES, COLORS, [Section("S", "", large * 4)])
     assert write_page(written.with_name("large.html"), many).stat().st_size < 8e6
