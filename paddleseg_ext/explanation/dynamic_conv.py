@@ -10,7 +10,7 @@ from paddleseg_ext.explanation.registry import register_explainer
 from paddleseg_ext.explanation.view import View, array
 from paddleseg_ext.heads.dm import DMHead
 
-STRONGEST = 7  # kernels that are shown beside the mean
+STRONGEST = 6  # kernels that are shown beside the mean
 
 
 @register_explainer(DMHead)

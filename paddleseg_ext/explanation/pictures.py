@@ -35,7 +35,8 @@ def write_pictures(folder: Path, image: np.ndarray, sections: Sequence[Section],
                 inside = place / _place(maps, index, classes) if maps.axis else place
                 for number, (label, level) in enumerate(zip(maps.labels, group)):
                     path = inside / f"{number}_{slug(label)}.png"
-                    save_image(path, drawn(level, maps, image))
+                    picture = drawn(level, maps, image)
+                    save_image(path, marked(picture, maps.at[index]) if maps.axis == PIXEL else picture)
                     written.append(path)
     return written
 
@@ -75,6 +76,14 @@ def drawn(level: np.ndarray, maps: Maps, image: np.ndarray) -> np.ndarray:
     # what is near zero, and white, lets the image through
     opacity = OPACITY * np.minimum(1, np.abs(level[..., None] - 128.0) / 127) if maps.signed else OPACITY
     return np.round(gray + opacity * (colors[level] - gray.astype(float))).astype(np.uint8)
+
+
+def marked(picture: np.ndarray, pixel: Sequence[int]) -> np.ndarray:
+    """A circle around a pixel (x, y)."""
+    radius = max(2, picture.shape[1] // 70)
+    for shade, width in ((0, 3), (255, 1)):
+        cv2.circle(picture, tuple(map(int, pixel)), radius, (shade,) * 3, width, cv2.LINE_AA)
+    return picture
 
 
 def slug(text: str) -> str:

@@ -8,8 +8,10 @@ import cv2
 import paddle
 import pytest
 
+import paddleseg_ext
 from paddleseg_ext.builder import Builder, load_config
 from paddleseg_ext.cli.main import main
+from paddleseg_ext.errors import UserError
 from tests.tiny_run import CLASSES, write_config, write_samples
 
 
@@ -81,3 +83,9 @@ def test_files_that_do_not_fit(root: Path, files: dict, told: str, capsys: pytes
     assert explain(root, **files) == 2
     err = capsys.readouterr().err
     assert told in err and err.count("\n") == 1
+
+
+def test_an_export_in_python(root: Path) -> None:
+    model = paddleseg_ext.load(root / "export", device="cpu")
+    with pytest.raises(UserError, match="export: an exported network has no layers to look into"):
+        model.explain(root / "image0.png")

@@ -183,7 +183,7 @@ def test_predicted_kernels() -> None:
         np.testing.assert_allclose(shown.values[0], expected.mean(0), atol=1e-6)
         norms = np.sqrt((expected**2).sum((1, 2)))
         channels = [int(label.split()[1]) for label in shown.labels[1:]]
-        assert channels == list(np.argsort(-norms)[:7])
+        assert channels == list(np.argsort(-norms)[:6])
         np.testing.assert_allclose(shown.values[1:], expected[channels], atol=1e-6)
 
 
