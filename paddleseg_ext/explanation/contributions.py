@@ -22,6 +22,8 @@ from paddleseg_ext.layers.context_conv import ContextConv
 from paddleseg_ext.layers.conv import ConvNormAct, SameConv
 from paddleseg_ext.layers.resample import resize, spatial_size
 
+Named = tuple[str, paddle.Tensor]
+
 
 @dataclass(frozen=True)
 class Branches:
@@ -38,17 +40,17 @@ class Branches:
     maps: Sequence[paddle.Tensor]
 
     @classmethod
-    def of_stack(cls, layer: ConvNormAct, x: paddle.Tensor, widths: dict[str, int]) -> Branches:
-        """Of a concatenated map (1, ΣCᵢ, h, w) and the channels of each branch."""
-        return cls(layer, list(widths), paddle.split(x, list(widths.values()), axis=1))
+    def of_stack(cls, layer: ConvNormAct, x: paddle.Tensor, names: Sequence[str], widths: Sequence[int]) -> Branches:
+        """Of a concatenated map (1, ΣCᵢ, h, w), with the name and the channels Cᵢ of each branch."""
+        return cls(layer, names, paddle.split(x, list(widths), axis=1))
 
     @classmethod
-    def of_grids(cls, layer: ContextConv, x: dict[str, paddle.Tensor], grids: dict[str, paddle.Tensor]) -> Branches:
-        """Of maps (1, Cᵢ, h, w) and grids (1, Cᵢ, k, k), which the convolution takes as if upsampled."""
-        size = spatial_size(next(iter(x.values())))
-        context = {name: resize(grid, size, layer.align_corners) for name, grid in grids.items()}
-        blocks = {**context, **x} if layer.grids_first else {**x, **context}
-        return cls(layer, list(blocks), list(blocks.values()))
+    def of_grids(cls, layer: ContextConv, maps: Sequence[Named], grids: Sequence[Named]) -> Branches:
+        """Of named maps (1, Cᵢ, h, w) and grids (1, Cᵢ, k, k), which the convolution takes as if upsampled."""
+        size = spatial_size(maps[0][1])
+        context = [(name, resize(grid, size, layer.align_corners)) for name, grid in grids]
+        names, blocks = zip(*([*context, *maps] if layer.grids_first else [*maps, *context]))
+        return cls(layer, names, blocks)
 
     def energies(self) -> np.ndarray:
         """(B, h, w): norm of each branch's map over its channels."""

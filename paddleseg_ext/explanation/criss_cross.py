@@ -121,7 +121,7 @@ def explain_criss_cross(head: CCHead, view: View) -> list[Section]:
         ),
     ]
     context = Branches.of_stack(
-        head.fuse, fused[0].inputs[0], {"backbone's map": head.in_channels, "attention": head.channels}
+        head.fuse, fused[0].inputs[0], ["backbone's map", "attention"], [head.in_channels, head.channels]
     )
     return [
         Section(

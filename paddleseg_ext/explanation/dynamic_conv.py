@@ -20,8 +20,9 @@ def explain_dynamic(head: DMHead, view: View) -> list[Section]:
     kernels = [array(calls[0].output)[0] for calls in generated]  # (C, k, k) each
     sizes = [f"{k}×{k}" for k in head.dynamic.filter_sizes]
     findings = [_kernels(size, kernel) for size, kernel in zip(sizes, kernels)]
-    widths = {"backbone's map": head.in_channels, **{f"filters {size}": head.channels for size in sizes}}
-    branches = Branches.of_stack(head.bottleneck, bottleneck[0].inputs[0], widths)
+    names = ["backbone's map", *(f"filters {size}" for size in sizes)]
+    widths = [head.in_channels, *(head.channels for _ in sizes)]
+    branches = Branches.of_stack(head.bottleneck, bottleneck[0].inputs[0], names, widths)
     return [
         Section(
             "Predicted kernels",

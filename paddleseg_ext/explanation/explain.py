@@ -12,7 +12,8 @@ from paddle import nn
 
 from paddleseg_ext.data.image_io import to_rgb
 from paddleseg_ext.errors import UserError
-from paddleseg_ext.evaluation.predictor import evaluating
+from paddleseg_ext.evaluation import score_maps
+from paddleseg_ext.evaluation.predictor import evaluating, restore
 from paddleseg_ext.evaluation.task import ImageLike, Task
 from paddleseg_ext.explanation import general
 from paddleseg_ext.explanation.findings import Findings
@@ -22,6 +23,7 @@ from paddleseg_ext.explanation.pictures import write_pictures
 from paddleseg_ext.explanation.registry import explain_head
 from paddleseg_ext.explanation.view import View, array
 from paddleseg_ext.registry import closest
+from paddleseg_ext.segmentor import EncoderDecoder
 
 GRID = (12, 9)  # columns and rows of pixels, unless some are chosen
 FIELDS = (4, 3)  # of those whose gradient is taken, which costs a backward pass each
@@ -84,13 +86,13 @@ def explain(
         trace = general.Trace(network, paddle.to_tensor(sample["img"][None]), len(task.classes))
         geometry = _geometry(network, size, sample, chosen)
         logits = array(trace.logits)[0]
-        pred = _restored(logits, geometry)
+        restored = restore(score_maps.from_tensor(trace.logits.detach()), sample["trans_info"])
+        pred = np.asarray(score_maps.argmax(restored[0]))
         asked = known if known is not None else _commonest(pred, len(task.classes))
-        head: Any = getattr(network, "decode_head", None)
-        view = View(lambda: head(trace.feats), geometry, task.classes, _at(logits, geometry), pred, asked)
+        head = network.decode_head if isinstance(network, EncoderDecoder) else None
+        view = View(lambda: head and head(trace.feats), geometry, task.classes, _at(logits, geometry), pred, asked)
         sections = [general.scores(view)]
-        if head is not None and trace.feats is not None:
-            sections += explain_head(head, view)
+        sections += explain_head(head, view) if head is not None else []
         few = grid(size, *(min(pair) for pair in zip(_grid_size(grid_size), FIELDS))) if pixels is None else chosen
         fewer = _geometry(network, size, sample, few)
         sections.append(general.receptive_field(trace, fewer, _at(logits, fewer).argmax(1)))
@@ -121,20 +123,6 @@ def _at(logits: np.ndarray, geometry: Geometry) -> np.ndarray:
     """(P, K): logits (K, h, w) of the network's output at the pixels."""
     rows, columns = geometry.taps
     return np.einsum("ph,khw,pw->pk", rows, logits, columns, optimize=True)
-
-
-def _restored(logits: np.ndarray, geometry: Geometry) -> np.ndarray:
-    """(H, W): class ids at the image's own size."""
-    rows, columns = (axis.restoring() for axis in geometry.axes)
-    best, pred = None, np.zeros(geometry.size, np.uint16)
-    for k, logit in enumerate(logits):
-        full = rows @ logit @ columns.T
-        if best is None:
-            best = full
-            continue
-        pred[full > best] = k
-        np.maximum(best, full, out=best)
-    return pred
 
 
 def _commonest(pred: np.ndarray, num_classes: int) -> list[int]:

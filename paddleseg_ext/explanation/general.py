@@ -15,6 +15,7 @@ from paddleseg_ext.explanation.findings import CLASS, PIXEL, Bars, Finding, Maps
 from paddleseg_ext.explanation.geometry import Geometry
 from paddleseg_ext.explanation.view import View, array, recording
 from paddleseg_ext.layers.resample import resize, spatial_size
+from paddleseg_ext.segmentor import EncoderDecoder
 
 SHARES = (0.5, 0.9)  # of the gradient, whose distance is told
 TOP = 5  # classes that are shown of a pixel's
@@ -38,7 +39,7 @@ class Trace:
     def __init__(self, network: nn.Layer, x: paddle.Tensor, num_classes: int) -> None:
         self.x = x.detach()
         self.x.stop_gradient = False
-        head = getattr(network, "decode_head", None)
+        head = network.decode_head if isinstance(network, EncoderDecoder) else None
         convs = [
             layer
             for layer in network.sublayers()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import paddle
 
 from paddleseg_ext.explanation.contributions import Branches
 from paddleseg_ext.explanation.findings import Finding, Section
 from paddleseg_ext.explanation.registry import explain_head, register_explainer
-from paddleseg_ext.explanation.view import View, array
+from paddleseg_ext.explanation.view import Call, View, array
 from paddleseg_ext.heads.fastfcn import FastFCNHead
 from paddleseg_ext.layers.conv import ConvNormAct
 
@@ -17,9 +19,9 @@ from paddleseg_ext.layers.conv import ConvNormAct
 def explain_jpu(head: FastFCNHead, view: View) -> list[Section]:
     """Stages and dilations of the JPU, then what explains the inner head."""
     jpu = head.jpu
-    inner = [layer for layer in head.head.sublayers() if isinstance(layer, ConvNormAct)]
+    inner = {name: layer for name, layer in head.head.named_sublayers() if isinstance(layer, ConvNormAct)}
     joint, *calls = view.watch(
-        jpu, *(branch.pointwise.conv for branch in jpu.dilated), *(layer.conv for layer in inner)
+        jpu, *(branch.pointwise.conv for branch in jpu.dilated), *(layer.conv for layer in inner.values())
     )
     joined = joint[0].output  # (1, D·C, h, w)
     rates = [f"rate {branch.depthwise.conv.rate}" for branch in jpu.dilated]
@@ -35,31 +37,35 @@ def explain_jpu(head: FastFCNHead, view: View) -> list[Section]:
         )
     ]
     stages = [f"stage {i + 1} of the backbone" for i in head.in_indices]
-    stages = stages[::-1] if jpu.deep_first else stages
-    widths = dict.fromkeys(stages, width)
     of_stages = np.zeros((len(stages), *joined.shape[2:]), np.float32)
     for branch, found in zip(jpu.dilated, calls):
-        parts, _ = Branches.of_stack(branch.pointwise, found[0].inputs[0], widths).parts()
-        of_stages += np.square(parts).sum(1)
+        x = found[0].inputs[0]
+        with paddle.no_grad():
+            offset = branch.depthwise.norm(paddle.zeros([1, x.shape[1], 1, 1]))  # is no stage's
+        parts, constants = (
+            Branches.of_stack(branch.pointwise, stacked, stages, [width] * len(stages)).parts()[0]
+            for stacked in (x, offset)
+        )
+        of_stages += np.square(parts - constants).sum(1)
+    of_stages = np.sqrt(of_stages[::-1] if jpu.deep_first else of_stages)  # as they are stacked, finest first
     findings.append(
         view.maps(
             "Contribution of each stage",
-            np.sqrt(of_stages)[::-1] if jpu.deep_first else np.sqrt(of_stages),
-            stages[::-1] if jpu.deep_first else stages,
+            of_stages,
+            stages,
             shared=True,
             note="The norm of what each stage adds to the JPU's maps before their activation, over all dilations.",
         )
     )
-    behind = _first_behind(inner, calls[len(rates) :], joined)
-    if behind is not None:
-        parts, _ = Branches.of_stack(behind, joined, dict.fromkeys(rates, width)).parts()
+    if behind := _first_behind(inner, calls[len(rates) :], joined):
+        parts, _ = Branches.of_stack(inner[behind], joined, rates, [width] * len(rates)).parts()
         findings.append(
             view.maps(
                 "Contribution of each dilation",
                 np.linalg.norm(parts, axis=1),
                 rates,
                 shared=True,
-                note="The norm of what each dilation adds to the inner head's first convolution before its activation.",
+                note=f"The norm of what each dilation adds to the inner head's {behind} before its activation.",
             )
         )
     section = Section(
@@ -72,11 +78,11 @@ def explain_jpu(head: FastFCNHead, view: View) -> list[Section]:
     return [section, *explain_head(head.head, view)]
 
 
-def _first_behind(layers: list[ConvNormAct], calls: list, joined: paddle.Tensor) -> ConvNormAct | None:
-    """The first of the inner head's convolutions that takes the joined map whole, if one does."""
-    for layer, found in zip(layers, calls):
+def _first_behind(names: Iterable[str], calls: Iterable[list[Call]], joined: paddle.Tensor) -> str | None:
+    """Name of the first of the inner head's convolutions that takes the joined map whole, if one does."""
+    for name, found in zip(names, calls):
         for call in found:
             x = call.inputs[0]
             if x.shape == joined.shape and bool((x == joined).all()):
-                return layer
+                return name
     return None

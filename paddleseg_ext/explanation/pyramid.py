@@ -20,7 +20,7 @@ def explain_pyramid(head: PSPHead, view: View) -> list[Section]:
     (calls,) = view.watch(head.bottleneck)
     x, grids = calls[0].inputs
     names = [f"{k}×{k} grid" for k in head.pyramid.bin_sizes]
-    branches = Branches.of_grids(head.bottleneck, {"backbone's map": x}, dict(zip(names, grids)))
+    branches = Branches.of_grids(head.bottleneck, [("backbone's map", x)], list(zip(names, grids)))
     return [
         Section(
             "Pyramid pooling",
@@ -50,8 +50,8 @@ def explain_decoder(head: DeepLabV3PlusHead, view: View) -> list[Section]:
     layer = first.pointwise if isinstance(first, SeparableConv) else first
     assert isinstance(layer, ConvNormAct)
     (calls,) = view.watch(layer.conv)
-    widths = {"ASPP": head.channels, "low-level map": layer.conv.weight.shape[1] - head.channels}
-    decoder = Branches.of_stack(layer, calls[0].inputs[0], widths)
+    widths = [head.channels, layer.conv.weight.shape[1] - head.channels]
+    decoder = Branches.of_stack(layer, calls[0].inputs[0], ["ASPP", "low-level map"], widths)
     return [
         _aspp_section(view, _aspp(head, view), []),
         Section(
@@ -70,7 +70,7 @@ def _aspp(head: ASPPHead, view: View) -> Branches:
     names = ["1×1", *(f"3×3, rate {_rate(conv)}" for conv in aspp.atrous)]
     width = pooled.shape[1]
     maps = [local[:, i * width : (i + 1) * width] for i in range(len(names))]
-    return Branches.of_grids(aspp.project, dict(zip(names, maps)), {"image pooling": pooled})
+    return Branches.of_grids(aspp.project, list(zip(names, maps)), [("image pooling", pooled)])
 
 
 def _rate(layer: nn.Layer) -> int:

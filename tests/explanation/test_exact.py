@@ -121,7 +121,7 @@ def test_branches_sum_to_the_map(name: str, options: dict, monkeypatch: pytest.M
     made = network(name, **options)
     model = segmentor(made)
     model.explain(picture(), grid=(2, 2))
-    layers = list({id(branches.layer): branches for branches in found}.values())
+    layers = list({id(branches.layer): branches for branches in reversed(found)}.values())  # the first of each
     outputs: dict[int, np.ndarray] = {}
     for branches in layers:
         branches.layer.register_forward_post_hook(
@@ -214,6 +214,20 @@ def test_codewords_gates_and_presence() -> None:
     for title, values in (("Strongest gates", sorted(gate, reverse=True)), ("Weakest gates", sorted(gate))):
         np.testing.assert_allclose(gates[title].values, values, atol=1e-6)
     np.testing.assert_allclose(present["Presence by the SE branch"].values, se, atol=1e-6)
+
+
+@pytest.mark.parametrize("order", ["deep_first", "shallow_first"])
+def test_a_stage_that_gives_nothing_contributes_nothing(order: str) -> None:
+    made = network("FastFCNHead", branch_order=order)
+    for parameter in made.decode_head.jpu.laterals[0].norm.parameters():
+        parameter.set_value(paddle.zeros_like(parameter))  # the finest map's, so that its relu gives zeros
+    for statistic in ("_mean", "_variance"):
+        value = getattr(made.decode_head.jpu.laterals[0].norm, statistic)
+        value.set_value(paddle.zeros_like(value) if statistic == "_mean" else paddle.ones_like(value))
+    found = segmentor(made).explain(picture(), grid=(2, 2))["Joint pyramid upsampling"]["Contribution of each stage"]
+    assert list(found.labels) == ["stage 2 of the backbone", "stage 3 of the backbone", "stage 4 of the backbone"]
+    largest = found.values.max((1, 2))
+    assert largest[0] < 1e-5 * largest[1:].min()
 
 
 def test_every_head_of_the_package_is_tried_here() -> None:
