@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import paddle
 from paddle import nn
+from tqdm import tqdm
 
 from paddleseg_ext.explanation.findings import CLASS, PIXEL, Bars, Finding, Maps, Section
 from paddleseg_ext.explanation.geometry import Geometry
@@ -99,7 +100,8 @@ def receptive_field(trace: Trace, geometry: Geometry, best: Sequence[int]) -> Se
         best: Their classes.
     """
     fields, reach = [], []
-    for row, column, target in zip(*geometry.taps, best):
+    places = list(zip(*geometry.taps, best))
+    for row, column, target in tqdm(places, desc="gradients", unit="pixel", disable=None, leave=False):
         weights = paddle.to_tensor(np.outer(row, column).astype("float32"))
         gradient = trace.gradient(trace.x, partial(_weighted, int(target), weights))
         assert gradient is not None  # the output depends on the image
