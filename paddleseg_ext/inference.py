@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar, Union
+from typing import TYPE_CHECKING, Any, TypeVar, Union
 
 import numpy as np
 import paddle
@@ -25,6 +25,9 @@ from paddleseg_ext.export.exporter import REPORT
 from paddleseg_ext.runtime.device import computing_on
 from paddleseg_ext.visualization.draw import OPACITY, add_legend, legend_table, occurring, overlay
 from paddleseg_ext.visualization.notebook import LabelMap, Picture
+
+if TYPE_CHECKING:
+    from paddleseg_ext.explanation import Explanation
 
 Images = Union[ImageLike, Sequence[ImageLike]]
 Result = TypeVar("Result")
@@ -151,6 +154,35 @@ class Segmentor:
         """The colors of all classes with their ids and names, (h, w, 3) uint8 RGB."""
         return legend_table(self.palette, self.classes).view(Picture)
 
+    def explain(
+        self,
+        image: ImageLike,
+        pixels: Sequence[Sequence[int]] | None = None,
+        *,
+        classes: Sequence[str | int] | None = None,
+        grid: Sequence[int] = (12, 9),
+    ) -> Explanation:
+        """What the network attends to in an image: maps of its head's own, receptive fields, class activation.
+
+        Args:
+            image: One image.
+            pixels: (x, y) of those asked about, of the image; by default a grid.
+            classes: Names or ids of the classes asked about; by default the 8 most predicted.
+            grid: Columns and rows of the grid.
+
+        Returns:
+            An `Explanation`: numbers by section and finding, and ``save(folder)`` writes a page.
+
+        Raises:
+            UserError: The network is an export, the image cannot be read, a pixel lies outside or a class is unknown.
+        """
+        from paddleseg_ext.explanation import explain  # with its pages it takes time to import
+
+        if isinstance(self.network, ExportedModel):
+            raise UserError(exported_has_no_layers(self.name))
+        with computing_on(self.device):
+            return explain(self.network, self.task, image, pixels, classes=classes, grid_size=grid)
+
     def save(self, folder: str | Path) -> Path:
         """Write everything that `load` needs into a folder: weights, configuration and classes, or the export.
 
@@ -197,6 +229,21 @@ class Segmentor:
 
     def __repr__(self) -> str:
         return f"Segmentor({self.name or type(self.network).__name__}: {len(self.classes)} classes, {self.device})"
+
+
+def refuse_export(path: str | Path) -> None:
+    """Refuse a folder that `export` wrote where the network itself is needed.
+
+    Raises:
+        UserError: It is one.
+    """
+    if (Path(path) / REPORT).is_file():
+        raise UserError(exported_has_no_layers(str(path)))
+
+
+def exported_has_no_layers(name: str) -> str:
+    """The sentence for it."""
+    return f"{name}: an exported network has no layers to look into; give the weights that it was exported from"
 
 
 def _listed(image: Images) -> Sequence[ImageLike]:

@@ -26,6 +26,7 @@ COMMANDS = {
     "val": "evaluate a trained network: mIoU, accuracy and IoU by class",
     "compare": "put trainings and evaluations side by side: curves, scores, classes, configurations",
     "predict": "write raw-id, color and overlay pictures for images",
+    "explain": "show what a network attends to in an image",
     "export": "export a trained network to Paddle Inference and ONNX, and verify it",
     "convert": "turn a checkpoint of mmsegmentation, PaddleSeg or a paper's code into weights of this package",
     "analyze": "tell parameters, multiply-adds, activations, memory and time of a network, layer by layer",

@@ -101,7 +101,7 @@ class Predictor:
                 bands = self._bands(model, images, mean=False)
                 parts = [[score_maps.argmax(logits) for logits in band] for band in bands]
                 preds = [score_maps.concat(of_one_image) for of_one_image in zip(*parts)]
-                return [_restore(pred, info) for pred, info in zip(preds, trans_infos)]
+                return [restore(pred, info) for pred, info in zip(preds, trans_infos)]
             return [score_maps.argmax(logits[0]) for logits in self._original_logits(model, images, trans_infos)]
 
     def predict_whole(
@@ -121,7 +121,7 @@ class Predictor:
                 "the network was exported with output_op argmax and gives class ids only; windows, scales, flips and "
                 "transforms that resize need logits: export it with output_op none"
             )
-        return [_restore(pred, info) for pred, info in zip(score_maps.from_tensor(model(images)[0]), trans_infos)]
+        return [restore(pred, info) for pred, info in zip(score_maps.from_tensor(model(images)[0]), trans_infos)]
 
     @property
     def is_whole(self) -> bool:
@@ -132,7 +132,7 @@ class Predictor:
         self, model: nn.Layer, images: paddle.Tensor, trans_infos: Sequence[TransInfo]
     ) -> Iterator[Map]:
         logits = self._augmented(model, images) if self.aug_eval else self._logits_of(model, images)
-        return (_restore(logits[i : i + 1], info) for i, info in enumerate(trans_infos))
+        return (restore(logits[i : i + 1], info) for i, info in enumerate(trans_infos))
 
     def logits(self, model: nn.Layer, images: paddle.Tensor) -> Map:
         """Logits (N, K, H, W), float32, at the size of `images` (N, 3, H, W)."""
@@ -244,7 +244,7 @@ def _fast_interpolation() -> contextlib.AbstractContextManager[None]:
     return interpolate_by(kernel.accepts, kernel.run) if kernel else contextlib.nullcontext()
 
 
-def _restore(map_: Map, info: TransInfo) -> Map:
+def restore(map_: Map, info: TransInfo) -> Map:
     """Undo the transforms' changes of size: (1, K, H, W) logits, or (H, W) class ids where nothing was resized."""
     for step, (height, width) in reversed(list(info)):
         if step == "resize":

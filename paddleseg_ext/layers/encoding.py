@@ -46,14 +46,19 @@ class Encoding(nn.Layer):
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         with paddle.amp.auto_cast(enable=False):  # ‖x‖² exceeds the range of float16, e.g. 512 channels of RMS 12
             x = x.astype("float32").flatten(2)  # (N, C, P), P = H·W
-            codes, scale = self.codewords.astype("float32"), self.scale.astype("float32")
-            norms = paddle.square(x).sum(axis=1, keepdim=True)  # (N, 1, P)
-            products = paddle.matmul(codes, x)  # (N, K, P)
-            code_norms = paddle.square(codes).sum(axis=1, keepdim=True)  # (K, 1)
-            distances = norms - 2 * products + code_norms  # (N, K, P)
-            assignment = F.softmax(scale.unsqueeze(1) * distances, axis=1)
+            assignment = self.assignment(x)
             weight_sum = assignment.sum(axis=2, keepdim=True)  # (N, K, 1)
+            codes = self.codewords.astype("float32")
             return paddle.matmul(assignment, x, transpose_y=True) - weight_sum * codes  # (N, K, C)
+
+    def assignment(self, x: paddle.Tensor) -> paddle.Tensor:
+        """Weights of each pixel for the codewords, which sum to 1: (N, C, P) float32 → (N, K, P)."""
+        codes, scale = self.codewords.astype("float32"), self.scale.astype("float32")
+        norms = paddle.square(x).sum(axis=1, keepdim=True)  # (N, 1, P)
+        products = paddle.matmul(codes, x)  # (N, K, P)
+        code_norms = paddle.square(codes).sum(axis=1, keepdim=True)  # (K, 1)
+        distances = norms - 2 * products + code_norms  # (N, K, P)
+        return F.softmax(scale.unsqueeze(1) * distances, axis=1)
 
 
 class ContextEncoding(nn.Layer):

@@ -14,6 +14,7 @@ BASES = {  # calls that work, in a folder with a configuration, a trained checkp
     "train": [*CONFIG, "--save_dir", "again", "--iters", "1"],
     "val": [*CONFIG, *WEIGHTS],
     "predict": [*CONFIG, *WEIGHTS, "--image_path", "images/0.png", "--save_dir", "seen"],
+    "explain": [*CONFIG, *WEIGHTS, "--image_path", "images/0.png", "--save_dir", "explained", "--grid", "2", "2"],
     "export": [*CONFIG, *WEIGHTS, "--save_dir", "exported", "--no_verify"],
     "check": [*CONFIG, "--no_step"],
     "convert": ["paddleseg", "out/iter_1/model.pdparams", "--config", "config.yml", "--output", "converted.pdparams"],

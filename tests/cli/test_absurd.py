@@ -33,7 +33,7 @@ def test_absurd_calls(count: int, root: Path, capsys: pytest.CaptureFixture) -> 
         if status == 2:
             refused += 1
             assert told.startswith("error: ") and told.count("\n") == 1, (command, argv, told)
-        for made in ("again", "seen", "exported", "prepared"):
+        for made in ("again", "seen", "explained", "exported", "prepared"):
             if (root / made).is_dir():
                 (root / made).rename(root / f"{made}_{refused}_{len(list(root.iterdir()))}")
     assert refused > count / 2
