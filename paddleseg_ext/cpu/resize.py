@@ -13,6 +13,7 @@ import numpy as np
 import paddle
 
 from paddleseg_ext.cpu.conditions import float32_on_cpu
+from paddleseg_ext.cpu.pool import spread
 from paddleseg_ext.runtime.arrays import to_array, to_tensor
 
 
@@ -28,6 +29,11 @@ def run(x: paddle.Tensor, size: Sequence[int], align_corners: bool) -> paddle.Te
     """`layers.functional.resize_bilinear`; the result differs from Paddle's by rounding only."""
     maps, (height, width) = to_array(x), size  # (N, C, h, w)
     out = np.empty((*maps.shape[:2], height, width), np.float32)
-    for source, target in zip(maps.reshape(-1, *maps.shape[2:]), out.reshape(-1, height, width)):
-        cv2.resize(source, (width, height), dst=target, interpolation=cv2.INTER_LINEAR)
+    sources, targets = maps.reshape(-1, *maps.shape[2:]), out.reshape(-1, height, width)
+
+    def resize(part: slice) -> None:
+        for source, target in zip(sources[part], targets[part]):
+            cv2.resize(source, (width, height), dst=target, interpolation=cv2.INTER_LINEAR)
+
+    spread(resize, len(sources), targets.size)
     return to_tensor(out)
