@@ -41,7 +41,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--size", nargs=2, type=whole(1, 1 << 14), default=[256, 512], metavar=("H", "W"), help="of the image"
     )
     parser.add_argument("--rounds", type=whole(1), default=5, help="timed calls of each, in turns; the median counts")
-    parser.add_argument("--threads", type=whole(1), default=1, help="of the CPU, for the exported networks")
 
 
 def run(args: argparse.Namespace) -> list[Row]:
@@ -59,7 +58,7 @@ def _measure(name: str, args: argparse.Namespace) -> Row:
     model.eval()
     with tempfile.TemporaryDirectory() as folder:
         report = Export(formats=tuple(BACKENDS), output_op="none").write(model, folder)
-        runners = {backend: open_runner(Path(folder), backend, args.threads) for backend in BACKENDS}
+        runners = {backend: open_runner(Path(folder), backend) for backend in BACKENDS}
         runs = {"eager": lambda: model(tensor), **{key: partial(runner, images) for key, runner in runners.items()}}
         with evaluating(model):
             timings = dict(zip(runs, interleaved_timing(*runs.values(), rounds=args.rounds)))

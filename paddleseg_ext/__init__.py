@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any  # noqa: E402
 from paddleseg_ext.compat.environment import (  # noqa: E402
     interruptible,
     keeping_sigterm,
+    quiet_about_threads,
     raise_opencv_limit,
     tune_mkl,
 )
@@ -33,7 +34,7 @@ except ImportError as error:
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message="No ccache found")  # concerns those who compile operators
     try:
-        with interruptible("PaddlePaddle"), keeping_sigterm():
+        with interruptible("PaddlePaddle"), keeping_sigterm(), quiet_about_threads():
             import paddle  # noqa: F401
     except ImportError as error:
         raise ImportError(

@@ -54,7 +54,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     crop = {"type": "ScaleCropFlip", "crop_size": [128, 64]}
     data = {"dataset_root": "streets", "train_images": 8, "val_images": 2}
     config = {
-        "_base_": str(ROOT / "configs" / "quickstart" / "pspnet.yml"),
+        "_base_": str(ROOT / "configs" / "quickstart" / "pspnet_from_noise.yml"),
         "train_dataset": {**data, "transforms": [crop, normalize]},
         "val_dataset": {**data, "transforms": [normalize]},
         "lr_scheduler": {"learning_rate": 0.05},

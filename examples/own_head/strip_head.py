@@ -17,8 +17,9 @@ from paddleseg_ext.registry import register_head
 class StripHead(Head):
     """Averages over horizontal and vertical strips decide which channels of a pixel count.
 
-    After Hou et al., "Strip Pooling: Rethinking Spatial Pooling for Scene Parsing", CVPR 2020, Sec. 3.1, in its plainest
-    form: means over whole rows and whole columns, a convolution along each, their sum through a sigmoid as a gate.
+    After Hou et al., "Strip Pooling: Rethinking Spatial Pooling for Scene Parsing", CVPR 2020, Sec. 3.1, in its
+    plainest form: means over whole rows and whole columns, a convolution along each, their sum through a sigmoid as a
+    gate.
 
     Args:
         in_channels: Channels of the backbone's maps; the parent gives them.

@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import NoReturn
 
-from paddleseg_ext.cli.common import setup_logging
+from paddleseg_ext.cli.common import setup_logging, whole
 from paddleseg_ext.errors import UserError, reason
 from paddleseg_ext.inspection.environment import version_line
+from paddleseg_ext.runtime.threads import use_threads
 
 # name -> help. A command lives in paddleseg_ext/cli/commands/NAME.py, which is imported only when it is asked for.
 COMMANDS = {
@@ -36,6 +37,7 @@ COMMANDS = {
 }
 
 BUG, BAD_INPUT, INTERRUPTED = 1, 2, 130
+THREADS = "of the processor; default: OMP_NUM_THREADS where it is set, else a core each, shared with launched processes"
 
 
 def main(argv: Sequence[str] | None = None, command: str | None = None) -> int:
@@ -62,9 +64,12 @@ def main(argv: Sequence[str] | None = None, command: str | None = None) -> int:
     parser = _Parser(prog=prog, description=module.__doc__)
     try:
         module.add_arguments(parser)
+        parser.add_threads()
         if command != "run":
             _refuse_empty(argv)
-        return module.run(parser.parse_args(argv))
+        args = parser.parse_args(argv)
+        with use_threads(args.threads):
+            return module.run(args)
     except UserError as error:
         print(f"error: {_with_flags(str(error), parser)}", file=sys.stderr)
         return BAD_INPUT
@@ -92,6 +97,18 @@ class _Parser(argparse.ArgumentParser):
         told = message.removeprefix("argument ")
         raise UserError(told if told.startswith("-") else f"{told} (see {self.prog} --help)")
 
+    def add_threads(self) -> None:
+        """Add ``--threads``; to the subcommands where there are some."""
+        if subparsers := self._subcommands():
+            for parser in subparsers:
+                parser.add_threads()
+        else:
+            self.add_argument("--threads", type=whole(1), metavar="N", help=THREADS)
+
+    def _subcommands(self) -> list[_Parser]:
+        choices = (action.choices for action in self._actions if isinstance(action.choices, dict))
+        return [parser for parsers in choices for parser in dict.fromkeys(parsers.values())]
+
     @property
     def flags(self) -> dict[str, str]:
         """The flag, its first spelling, by the argument's name; those of subcommands too."""
@@ -99,9 +116,8 @@ class _Parser(argparse.ArgumentParser):
         for action in self._actions:
             if action.option_strings:
                 found[action.dest] = action.option_strings[0]
-            elif isinstance(action.choices, dict):  # subcommands and their parsers
-                for parser in action.choices.values():
-                    found.update(parser.flags)
+        for parser in self._subcommands():
+            found.update(parser.flags)
         return found
 
 

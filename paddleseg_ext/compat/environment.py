@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import os
+import re
 import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
 PIXELS_VARIABLE = "PADDLESEG_EXT_MAX_PIXELS"
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+# As they were before Paddle, which writes 1 into the first where there is none.
+THREADS_BEFORE = {name: os.environ.get(name, "") for name in THREAD_VARIABLES}
 
 
 def max_pixels() -> int:
@@ -44,6 +49,42 @@ def tune_mkl() -> None:
     """
     if "paddle" not in sys.modules and processor_vendor() == "AuthenticAMD":
         os.environ.setdefault("MKL_DEBUG_CPU_TYPE", "5")
+
+
+def given_threads() -> int | None:
+    """The number of threads that the user set in the environment, None where there is none.
+
+    A process of Paddle's launcher has the launcher's own ``OMP_NUM_THREADS=1`` in it, which nobody asked for.
+    """
+    launched = "PADDLE_TRAINER_ID" in os.environ
+    for name, value in THREADS_BEFORE.items():
+        first = value.partition(",")[0].strip()  # one for each level of nesting
+        if first.isdigit() and int(first) and not (launched and name == "OMP_NUM_THREADS" and first == "1"):
+            return int(first)
+    return None
+
+
+def environment_before() -> dict[str, str]:
+    """The environment for another command: this process's, with the user's own numbers of threads."""
+    return {
+        **{k: v for k, v in os.environ.items() if k not in THREADS_BEFORE},
+        **{k: v for k, v in THREADS_BEFORE.items() if v},
+    }
+
+
+class quiet_about_threads(redirect_stderr):  # noqa: N801 - used as a function
+    """Within the block, the import of Paddle, it does not warn of every ``OMP_NUM_THREADS`` but 1, its own default.
+
+    The warning is about builds with OpenBLAS. Whatever else is said is said behind the block.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(io.StringIO())
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        said = self._new_target.getvalue()  # type: ignore[attr-defined]
+        sys.stderr.write(re.sub(r"WARNING: OMP_NUM_THREADS set .*\n|PLEASE USE OMP_NUM_THREADS WISELY.\n", "", said))
 
 
 @contextmanager

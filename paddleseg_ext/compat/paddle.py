@@ -134,9 +134,25 @@ def disable_onednn(config: paddle.inference.Config) -> None:
     raise RuntimeError(f"Paddle {paddle.__version__} has no switch for oneDNN that this package knows.")
 
 
+def threads() -> int:
+    """Threads of Paddle's products on a CPU: as the environment says, else one."""
+    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    return int(first) if first.isdigit() and int(first) else 1
+
+
+def set_threads(count: int) -> None:
+    """Have OpenMP and MKL within Paddle, and the processes started from now on, use so many threads.
+
+    The same as ``OMP_NUM_THREADS`` before Paddle is imported: seen on 2.6.2 and 3.3.1 by the time of each thread.
+    ``FLAGS_paddle_num_threads`` has no effect on builds with oneDNN.
+    """
+    os.environ["OMP_NUM_THREADS"] = str(count)
+    paddle.base.core.set_num_threads(count)  # 2.6 to 3.3
+
+
 @contextmanager
 def threads_kept() -> Iterator[None]:
-    """Behind the block Paddle's products have as many threads as the environment gives them.
+    """Behind the block Paddle's products have as many threads as before.
 
     Paddle Inference sets a number of its own for the whole process when it loads a network, and one when it has run it;
     sums of another number of threads differ in their last bits.
@@ -144,13 +160,7 @@ def threads_kept() -> Iterator[None]:
     try:
         yield
     finally:
-        paddle.base.core.set_num_threads(product_threads())
-
-
-def product_threads() -> int:
-    """How many threads of a CPU the environment gives Paddle's products."""
-    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
-    return int(first) if first.isdigit() and int(first) else 1
+        paddle.base.core.set_num_threads(threads())
 
 
 def allocated_memory(peak: bool = False) -> int:

@@ -15,6 +15,7 @@ import paddle
 from paddle.autograd import PyLayer
 
 from paddleseg_ext.cpu.conditions import float32_on_cpu
+from paddleseg_ext.cpu.pool import spread
 from paddleseg_ext.layers.functional import FLIP, criss_cross_weights
 from paddleseg_ext.runtime.arrays import to_array
 
@@ -132,5 +133,9 @@ def _add_flipped(total: paddle.Tensor, other: paddle.Tensor) -> None:
 
 def _transpose(source: np.ndarray, result: np.ndarray) -> None:
     """Write the transpose of (N, A, B) to (N, B, A)."""
-    for matrix, transposed in zip(source, result):
-        cv2.transpose(matrix, transposed)
+
+    def transpose(part: slice) -> None:
+        for matrix, transposed in zip(source[part], result[part]):
+            cv2.transpose(matrix, transposed)
+
+    spread(transpose, len(source), source.size)

@@ -2,7 +2,7 @@
 
 Paddle computes dilated and large depthwise kernels at about 2 GFLOP/s per core. OpenCV uses vector instructions. For
 dilation d the map is rearranged so that rows and columns at distance d are adjacent;
-small maps of a batch become one.
+small maps of a batch become one. Channels are spread over threads, each with the same result wherever it is computed.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import paddle
 from paddle.autograd import PyLayer
 
 from paddleseg_ext.cpu.conditions import float32_on_cpu
+from paddleseg_ext.cpu.pool import spread
 from paddleseg_ext.runtime.arrays import to_array
 
 LARGEST_KERNEL = 7  # OpenCV uses a Fourier transform for kernels of more than 50 elements
@@ -71,14 +72,24 @@ def _filter(x: paddle.Tensor, weights: np.ndarray, dilation: int, anchor: int) -
     """Cross-correlation with kernels (C, k, k), whose element (`anchor`, `anchor`) is aligned with the output pixel."""
     out = paddle.empty(x.shape)
     maps, outputs = to_array(x), to_array(out)
-    if dilation == 1 and maps[0, 0].size >= LARGE_MAP:
-        at = anchor, anchor
-        for sources, targets in zip(maps, outputs):
-            for source, target, kernel in zip(sources, targets, weights):
-                cv2.filter2D(source, -1, kernel, target, at, 0, cv2.BORDER_CONSTANT)
-    else:
-        _filter_stacked(maps, outputs, weights, dilation, anchor)
+    large = dilation == 1 and maps[0, 0].size >= LARGE_MAP
+
+    def filter_channels(part: slice) -> None:
+        if large:
+            _filter_each(maps[:, part], outputs[:, part], weights[part], anchor)
+        else:
+            _filter_stacked(maps[:, part], outputs[:, part], weights[part], dilation, anchor)
+
+    spread(filter_channels, maps.shape[1], maps.size)
     return out
+
+
+def _filter_each(maps: np.ndarray, outputs: np.ndarray, weights: np.ndarray, anchor: int) -> None:
+    """`_filter` without dilation, each map where it lies."""
+    at = anchor, anchor
+    for sources, targets in zip(maps, outputs):
+        for source, target, kernel in zip(sources, targets, weights):
+            cv2.filter2D(source, -1, kernel, target, at, 0, cv2.BORDER_CONSTANT)
 
 
 def _filter_stacked(maps: np.ndarray, outputs: np.ndarray, weights: np.ndarray, dilation: int, anchor: int) -> None:
@@ -135,7 +146,21 @@ def _kernel_gradient(x: paddle.Tensor, grad_out: paddle.Tensor, k: int, dilation
     shift by rows and columns is an offset and the sum is a dot product of two long vectors; values shifted in from
     beyond the map are zero.
     """
-    pictures, channels, height, width = x.shape
+    channels = x.shape[1]
+    out = paddle.zeros([channels, 1, k, k])
+    sums, inputs, grads_out = to_array(out)[:, 0], to_array(x), to_array(grad_out)
+
+    def sum_channels(part: slice) -> None:
+        _sum_products(inputs[:, part], grads_out[:, part], sums[part], dilation)
+
+    spread(sum_channels, channels, inputs.size)
+    return out
+
+
+def _sum_products(inputs: np.ndarray, grads_out: np.ndarray, sums: np.ndarray, dilation: int) -> None:
+    """`_kernel_gradient` of maps (N, C, H, W), added to sums (C, k, k)."""
+    pictures, channels, height, width = inputs.shape
+    k = sums.shape[1]
     before = k // 2 * dilation
     pad = min(before, width)
     row_length = width + pad
@@ -151,8 +176,6 @@ def _kernel_gradient(x: paddle.Tensor, grad_out: paddle.Tensor, k: int, dilation
         )
         for a in (maps[:, pad:], grads)
     )
-    out = paddle.zeros([channels, 1, k, k])
-    sums, inputs, grads_out = to_array(out)[:, 0], to_array(x), to_array(grad_out)
     for n, c in itertools.product(range(0, pictures, stack), range(0, channels, batch)):
         here = slice(n, n + stack), slice(c, c + batch)
         size, number = min(batch, channels - c), min(stack, pictures - n)
@@ -161,7 +184,6 @@ def _kernel_gradient(x: paddle.Tensor, grad_out: paddle.Tensor, k: int, dilation
             bottom += (number - 1) * rows * row_length
             window = maps[:size, None, pad + top + offset : pad + bottom + offset]  # (size, 1, L)
             sums[c : c + size, i, j] += np.matmul(window, grads[:size, top:bottom, None])[:, 0, 0]
-    return out
 
 
 def _offsets(

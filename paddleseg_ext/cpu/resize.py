@@ -12,6 +12,7 @@ import cv2
 import paddle
 
 from paddleseg_ext.cpu.conditions import float32_on_cpu
+from paddleseg_ext.cpu.pool import spread
 from paddleseg_ext.runtime.arrays import to_array
 
 
@@ -27,7 +28,11 @@ def run(x: paddle.Tensor, size: Sequence[int], align_corners: bool) -> paddle.Te
     """`layers.functional.resize_bilinear`; the result differs from Paddle's by rounding only."""
     height, width = size
     out = paddle.empty([*x.shape[:2], height, width])
-    maps, outputs = (to_array(t).reshape(-1, *t.shape[2:]) for t in (x, out))  # (N·C, h, w) and (N·C, H, W)
-    for source, target in zip(maps, outputs):
-        cv2.resize(source, (width, height), dst=target, interpolation=cv2.INTER_LINEAR)
+    sources, targets = (to_array(t).reshape(-1, *t.shape[2:]) for t in (x, out))  # (N·C, h, w) and (N·C, H, W)
+
+    def resize(part: slice) -> None:
+        for source, target in zip(sources[part], targets[part]):
+            cv2.resize(source, (width, height), dst=target, interpolation=cv2.INTER_LINEAR)
+
+    spread(resize, len(sources), targets.size)
     return out

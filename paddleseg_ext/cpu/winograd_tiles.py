@@ -4,13 +4,19 @@ Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016, 
 pixels and overlaps the next by two in either direction; a tile of the output has 2×2. Lines are transposed to channels
 last, so that every operation runs over contiguous memory. Tiles are zero-padded beyond the edge of a map.
 
-Transformed tiles are (16, tiles, channels): one matrix of tiles × channels per element of a tile, row by row.
+Transformed tiles are (16, tiles, channels): one matrix of tiles × channels per element of a tile, row by row. Rows of
+tiles are spread over threads.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import cv2
 import numpy as np
+
+from paddleseg_ext.cpu.pool import spread
 
 ROWS: tuple[tuple[np.ufunc, int, int], ...] = (  # rows of Bᵀ: the operation and its two lines
     *((np.subtract, 0, 2), (np.add, 1, 2), (np.subtract, 2, 1), (np.subtract, 1, 3)),
@@ -20,7 +26,11 @@ BLOCK = 256  # channels at once, so that the lines in use fit into the processor
 
 def transform_map(x: np.ndarray, out: np.ndarray, top: int, count: int) -> None:
     """Write Bᵀ d B of `count` rows of tiles from `top` on: (C, H, W) to (16, tiles, C)."""
-    channels, height, width = x.shape
+    _spread_rows(partial(_transform_map, x), out, top, count, -(-x.shape[2] // 2))
+
+
+def _transform_map(x: np.ndarray, out: np.ndarray, top: int, count: int) -> None:
+    channels, _, width = x.shape
     wide = -(-width // 2)
     out = _split(out, count, wide)
     step = min(channels, BLOCK)
@@ -48,6 +58,17 @@ def transform_map(x: np.ndarray, out: np.ndarray, top: int, count: int) -> None:
                 np.subtract(odd[:-1], odd[1:], out=out[i, 3, tile, :, part])
 
 
+def _spread_rows(
+    transform: Callable[[np.ndarray, int, int], None], tiles: np.ndarray, top: int, count: int, wide: int
+) -> None:
+    """Call `transform(tiles, top, count)` for parts of the rows, with the tiles of each part."""
+
+    def rows(part: slice) -> None:
+        transform(tiles[:, part.start * wide : part.stop * wide], top + part.start, part.stop - part.start)
+
+    spread(rows, count, tiles.size)
+
+
 def _split(out: np.ndarray, count: int, wide: int) -> np.ndarray:
     """(16, tiles, C) viewed as (4, 4, count, wide, C) without a copy."""
     a, b, c = out.strides
@@ -65,9 +86,13 @@ def _line(x: np.ndarray, y: int, out: np.ndarray) -> None:
 
 def transform_back(products: np.ndarray, out: np.ndarray, top: int, count: int) -> None:
     """Write Aᵀ m A of `count` rows of tiles from `top` on: (16, tiles, O) to rows of (O, H, W)."""
+    _spread_rows(partial(_transform_back, out), products, top, count, -(-out.shape[2] // 2))
+
+
+def _transform_back(out: np.ndarray, products: np.ndarray, top: int, count: int) -> None:
     outputs, height, width = out.shape
     wide = -(-width // 2)
-    products = products.reshape(4, 4, count, wide, outputs)
+    products = _split(products, count, wide)
     line = np.empty((wide, 2, outputs), np.float32)
     mixed = np.empty((4, wide, outputs), np.float32)
     for tile in range(count):
@@ -88,14 +113,19 @@ def transform_back(products: np.ndarray, out: np.ndarray, top: int, count: int) 
 
 def transform_gradient(grad_out: np.ndarray, out: np.ndarray) -> None:
     """Write A y Aᵀ of all tiles, the transpose of `transform_back`: (O, H, W) to (16, tiles, O)."""
+    _, height, width = grad_out.shape
+    _spread_rows(partial(_transform_gradient, grad_out), out, 0, -(-height // 2), -(-width // 2))
+
+
+def _transform_gradient(grad_out: np.ndarray, out: np.ndarray, top: int, count: int) -> None:
     outputs, height, width = grad_out.shape
-    tall, wide = -(-height // 2), -(-width // 2)
-    out = _split(out, tall, wide)
+    wide = -(-width // 2)
+    out = _split(out, count, wide)
     lines = np.zeros((2, 2 * wide, outputs), np.float32)
     mixed = np.empty((2 * wide, outputs), np.float32)
-    for tile in range(tall):
+    for tile in range(count):
         for i in range(2):
-            y = 2 * tile + i
+            y = 2 * (top + tile) + i
             lines[i, :width] = cv2.transpose(grad_out[:, y]) if y < height else 0
         for i in range(4):
             line = lines[0] if i == 0 else mixed

@@ -10,10 +10,10 @@ import numpy as np
 import paddle
 
 from paddleseg_ext.compat.paddle import disable_onednn, threads_kept
+from paddleseg_ext.compat.paddle import threads as used_threads
 from paddleseg_ext.errors import UserError, reason
 from paddleseg_ext.export.formats import ONNX_NAME, check_onnx_packages, graph_file
 from paddleseg_ext.runtime.arrays import on_host, to_array
-from paddleseg_ext.runtime.device import cpu_threads
 
 GPU_MEMORY_MIB = 512  # what Paddle Inference takes at once; it grows
 
@@ -23,7 +23,7 @@ class PaddleRunner:
 
     Args:
         folder: Holds ``model.json`` or ``model.pdmodel``, and ``model.pdiparams``.
-        threads: Of the CPU; `cpu_threads` unless given.
+        threads: Of the CPU; as many as Paddle has unless given.
 
     Raises:
         UserError: The files are missing or damaged.
@@ -39,7 +39,7 @@ class PaddleRunner:
             config.enable_use_gpu(GPU_MEMORY_MIB, gpu)
         else:
             disable_onednn(config)  # on by default in 3.3, where it refuses resizing and overruns memory when padding
-            config.set_cpu_math_library_num_threads(threads or cpu_threads())
+            config.set_cpu_math_library_num_threads(threads or used_threads())
         try:
             with threads_kept():
                 self.predictor = paddle.inference.create_predictor(config)
@@ -84,7 +84,7 @@ class OnnxRunner:
             raise UserError(f"{file}: there is no such file")
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors; what it says of every unused constant helps nobody
-        options.intra_op_num_threads = threads or cpu_threads()
+        options.intra_op_num_threads = threads or used_threads()
         providers: list[Any] = ["CPUExecutionProvider"]
         self.gpu = gpu_number() if CUDA in onnxruntime.get_available_providers() else None
         if self.gpu is not None:  # TF32, its default, drops 13 bits of the factors

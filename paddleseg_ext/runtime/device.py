@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import platform
 import sys
@@ -11,12 +12,15 @@ from pathlib import Path
 
 import paddle
 
+from paddleseg_ext.compat.paddle import threads
 from paddleseg_ext.errors import UserError, reason
+from paddleseg_ext.runtime.threads import count_of, cpu_threads, leave_cores
 
 DEVICES = "auto, cpu, gpu, gpu:N, xpu, npu or mlu"
 MOST_READERS = 8
-READERS = f"default: {MOST_READERS}, or a processor each where there are fewer, for each GPU; none on a CPU"
+READERS = f"default: {MOST_READERS}, or a core each where there are fewer, for each GPU; none on a CPU"
 INSTALL_PAGE = "https://www.paddlepaddle.org.cn/en/install/quick"
+logger = logging.getLogger(__name__)
 
 
 def set_device(name: str = "auto") -> str:
@@ -47,7 +51,9 @@ def set_device(name: str = "auto") -> str:
         paddle.set_device(name)
     except (ValueError, RuntimeError, OSError) as error:
         raise UserError(f"`device` {name}: Paddle cannot use it: {reason(error)}") from error
-    return str(paddle.get_device())
+    device = str(paddle.get_device())
+    logger.info(f"computing on {device}; {count_of(threads(), 'thread')} on the processor")
+    return device
 
 
 def gpu_count() -> int:
@@ -101,20 +107,16 @@ def search_kernels() -> bool:
     return True
 
 
-def cpu_threads() -> int:
-    """Threads of the CPU for one process: the processors it may use, shared with the others on this machine."""
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, processors // int(os.environ.get("PADDLE_LOCAL_SIZE", paddle.distributed.get_world_size())))
-
-
 def reading_processes(asked: int | None = None) -> int:
     """Processes that read data for this one: as many as asked for, else those of `READERS`.
 
-    A GPU waits for data that are read between its steps; on a CPU they would take the processors from the network.
+    A GPU waits for data that are read between its steps; on a CPU they would take the cores from the network, which
+    gets fewer threads for those that were asked for.
     """
-    if asked is not None:
-        return asked
-    return 0 if paddle.get_device() == "cpu" else min(MOST_READERS, cpu_threads())
+    if asked is None:
+        asked = 0 if paddle.get_device() == "cpu" else min(MOST_READERS, cpu_threads())
+    leave_cores(asked)
+    return asked
 
 
 def peak_memory() -> int:

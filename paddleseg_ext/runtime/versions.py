@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shlex
 import sys
@@ -10,6 +9,8 @@ from pathlib import Path
 
 import paddle
 import paddleseg
+
+from paddleseg_ext.compat.paddle import threads
 
 PACKAGE = __name__.partition(".")[0]
 
@@ -28,8 +29,7 @@ def device() -> dict[str, str | int]:
     """The device that Paddle computes on: its name, and threads of a CPU, or driver, CUDA and cuDNN of a GPU."""
     name = paddle.get_device()
     if not name.startswith("gpu"):
-        threads = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
-        return {"device": name, "name": _processor(), "threads": int(threads) if threads.isdigit() else 1}
+        return {"device": name, "name": _processor(), "threads": threads()}
     found = {
         "device": name,
         "name": paddle.device.cuda.get_device_name(name),

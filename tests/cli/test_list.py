@@ -92,7 +92,7 @@ def test_components_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 def test_configurations(capsys: pytest.CaptureFixture) -> None:
     entries = json.loads(listed(capsys, "configs", "--json"))
     assert {
-        "name": "quickstart/pspnet",
+        "name": "quickstart/pspnet_from_noise",
         "text": "PSPHead on ResNet18_vd, StreetScenes, 300 iterations of 4 images",
     } in entries
     assert len(entries) == len(list(Path(__file__).resolve().parents[2].glob("configs/[!_]*/*.yml")))

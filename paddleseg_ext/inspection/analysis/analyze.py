@@ -14,7 +14,7 @@ from paddle import nn
 from paddleseg.cvlibs import Config
 
 from paddleseg_ext.builder import Builder
-from paddleseg_ext.compat.paddle import allocated_memory, counts_peaks, product_threads
+from paddleseg_ext.compat.paddle import allocated_memory, counts_peaks, threads
 from paddleseg_ext.data.checks import RGB
 from paddleseg_ext.errors import UserError, reason
 from paddleseg_ext.evaluation.oom import is_out_of_memory
@@ -219,7 +219,7 @@ def _analyze(
         batch_size=batch_size,
         precision=precision.name,
         device=device_name(),
-        threads=product_threads() if paddle.get_device() == "cpu" else None,
+        threads=threads() if paddle.get_device() == "cpu" else None,
         paddle=paddle.__version__,
         rounds=rounds,
         costs=costs,
