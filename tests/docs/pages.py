@@ -121,5 +121,4 @@ def english(path: Path) -> bool:
 PATHS = sorted([ROOT / "README.md", ROOT / "README_CN.md", *ROOT.glob("docs/*.md"), *ROOT.glob("configs/*/README*.md")])
 PAGES = [Page(path) for path in PATHS]
 ENGLISH = [page for page in PAGES if english(page.path)]
-BELOW = [page for page in ENGLISH if page.path.parent != ROOT]  # all but the README
 SINGLE = [Page(ROOT / name) for name in ("CONTRIBUTING.md", "CHANGELOG.md")]  # in English alone
