@@ -100,7 +100,7 @@ FINDINGS = (
         "benchmark --amp: PaddleSeg without its own lists, too little warm-up",
         (
             "tests/benchmarks/test_heads.py::test_paddlesegs_side_has_the_lists_of_its_own_training",
-            "tests/benchmarks/test_heads.py::test_a_gpu_is_warmed_up_and_waited_for",
+            "tests/inspection/test_analysis.py::test_a_gpu_is_warmed_up_and_waited_for",
         ),
         (names.TESTS, names.BENCHMARK_HEADS_AMP, names.BENCHMARK_MODEL_AMP),
     ),
