@@ -21,6 +21,7 @@ from paddleseg_ext.builder import Builder, load_config
 from paddleseg_ext.checkpoint.save import save_best
 from paddleseg_ext.cli import main
 from paddleseg_ext.config.files import read_files
+from paddleseg_ext.config.shipped import ENDINGS, config_path
 from paddleseg_ext.config.text import to_yaml
 from paddleseg_ext.registry import HEADS, REGISTRIES
 from tests.conftest import TinyBackbone
@@ -41,6 +42,7 @@ class SmallBackbone(TinyBackbone):
 CLASSES = ["background", "road", "car"]
 CLONE = "path/to/clone"
 NEVER = {"benchmark", "run"}  # minutes; a checkout of PaddleSeg
+NO_DEVICE = {"prepare", "convert", "list", "init", "compare"}
 FEW = ["--iters", "2", "--save_interval", "2"]
 
 
@@ -116,10 +118,8 @@ class Reader:
             self.start(*command.words[1:])
         elif command.own and command.own[0] not in NEVER and (training or command.own[0] != "train"):
             name, arguments = command.own
-            config = next((b for a, b in zip(arguments, arguments[1:]) if a == "--config"), "")
-            if config.startswith("configs/"):
-                self.tiny_config(config)
-            arguments += [] if name in ("prepare", "convert", "list") else ["--device", "cpu"]
+            arguments = [self._shipped(word) if before == "--config" else word for before, word in zip([name, *arguments], arguments)]
+            arguments += [] if name in NO_DEVICE else ["--device", "cpu"]
             arguments += FEW if name == "train" and "--dry_run" not in arguments else []
             arguments += ["--no_verify"] if name == "export" else []  # which tests of its own hold it to
             assert main.main([name, *arguments]) in (0, 1 if name == "check" else 0), command
@@ -145,7 +145,13 @@ class Reader:
         if (result := self.folder / "ids.png").is_file():
             result.rename(self.folder / f"{script}.png")
 
-    def tiny_config(self, name: str) -> Path:
+    def _shipped(self, config: str) -> str:
+        """A configuration of the clone or, by its name, of the package, made small; others as they are."""
+        if config.startswith("configs/") or Path(config).suffix not in ENDINGS:
+            config = str(self.tiny_config(config_path(ROOT / config if "." in config else config).relative_to(ROOT)))
+        return config
+
+    def tiny_config(self, name: str | Path) -> Path:
         """The file of that name, made small."""
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -162,6 +168,7 @@ class Reader:
         text = text.replace(f"{CLONE}/configs/_base_", str(ROOT / "configs" / "_base_"))
         for name in re.findall(rf"(?:{CLONE}/|\"|')(configs/[\w./-]+\.ya?ml)", text):
             self.tiny_config(name)
+        text = re.sub(r"(?<=^_base_: )quickstart/\w+$", lambda found: self._shipped(found[0]), text, flags=re.M)
         return re.sub(r"\biters=\d+", "iters=2", text.replace(CLONE, str(self.folder)))
 
 
@@ -196,7 +203,7 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_weights(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network with its configuration and classes, as a training leaves it."""
     folder = tmp_path_factory.mktemp("run")
-    content = small(read_files(ROOT / "configs" / "quickstart" / "pspnet.yml").content, tiny_data)
+    content = small(read_files(ROOT / "configs" / "quickstart" / "deeplabv3plus.yml").content, tiny_data)
     (folder / "config.yml").write_text(yaml.safe_dump(content), encoding="utf-8")
     config = load_config(folder / "config.yml")
     model = with_statistics(Builder(config).model)
