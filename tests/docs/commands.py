@@ -97,4 +97,5 @@ def parser_of(name: str) -> main._Parser:
     """The parser of a command of ours."""
     parser = main._Parser(prog=name)
     importlib.import_module(f"paddleseg_ext.cli.commands.{name}").add_arguments(parser)
+    parser.add_threads()
     return parser

@@ -43,6 +43,7 @@ CLASSES = ["background", "road", "car"]
 CLONE = "path/to/clone"
 NEVER = {"benchmark", "run"}  # minutes; a checkout of PaddleSeg
 NO_DEVICE = {"prepare", "convert", "list", "init", "compare"}
+RUNS = {"output": "pspnet", "output/pspnet": "pspnet", "output/quickstart": "deeplabv3plus"}  # folders and networks
 FEW = ["--iters", "2", "--save_interval", "2"]
 
 
@@ -75,7 +76,7 @@ class Reader:
     Args:
         folder: Empty.
         data: Of `tiny_data`.
-        weights: A folder with a trained network.
+        weights: Of `tiny_weights`.
 
     Attributes:
         names: What the page's Python has defined.
@@ -83,8 +84,8 @@ class Reader:
         lacking: A package that a script is to do without, by the script's name.
     """
 
-    def __init__(self, folder: Path, data: Path, weights: Path) -> None:
-        self.folder, self.data, self.weights = folder, data, weights
+    def __init__(self, folder: Path, data: Path, weights: dict[str, Path]) -> None:
+        self.folder, self.data = folder, data
         self.names: dict[str, Any] = {}
         self.ran: list[str] = []
         self.lacking: dict[str, str] = {}
@@ -92,8 +93,8 @@ class Reader:
         shutil.copytree(data / "masks", folder / "masks")
         shutil.copytree(data, folder / "data" / "mine", ignore=shutil.ignore_patterns("photos", "masks"))
         shutil.copy(data / "street.png", folder)
-        for name in ("output/best_model", "output/pspnet/best_model", "output/quickstart/best_model"):
-            shutil.copytree(weights, folder / name)
+        for run, network in RUNS.items():
+            shutil.copytree(weights[network], folder / run / "best_model")
 
     def follow(self, page: Page, *, training: bool = True) -> Reader:
         """Do all that a page shows; commands that leave something to fill in, and those for others, are only read."""
@@ -118,7 +119,10 @@ class Reader:
             self.start(*command.words[1:])
         elif command.own and command.own[0] not in NEVER and (training or command.own[0] != "train"):
             name, arguments = command.own
-            arguments = [self._shipped(word) if before == "--config" else word for before, word in zip([name, *arguments], arguments)]
+            arguments = [
+                self._shipped(word) if before == "--config" else word
+                for before, word in zip([name, *arguments], arguments)
+            ]
             arguments += [] if name in NO_DEVICE else ["--device", "cpu"]
             arguments += FEW if name == "train" and "--dry_run" not in arguments else []
             arguments += ["--no_verify"] if name == "export" else []  # which tests of its own hold it to
@@ -200,19 +204,24 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_weights(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A network with its configuration and classes, as a training leaves it."""
-    folder = tmp_path_factory.mktemp("run")
-    content = small(read_files(ROOT / "configs" / "quickstart" / "deeplabv3plus.yml").content, tiny_data)
-    (folder / "config.yml").write_text(yaml.safe_dump(content), encoding="utf-8")
-    config = load_config(folder / "config.yml")
-    model = with_statistics(Builder(config).model)
-    save_best(folder, {name: value.numpy() for name, value in model.state_dict().items()}, to_yaml(config.dic))
-    return folder / "best_model"
+def tiny_weights(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Networks of the quick start by name, with their configuration and classes, as a training leaves them."""
+    found = {}
+    for name in dict.fromkeys(RUNS.values()):
+        folder = tmp_path_factory.mktemp("run")
+        content = small(read_files(ROOT / "configs" / "quickstart" / f"{name}.yml").content, tiny_data)
+        (folder / "config.yml").write_text(yaml.safe_dump(content), encoding="utf-8")
+        config = load_config(folder / "config.yml")
+        model = with_statistics(Builder(config).model)
+        save_best(folder, {name: value.numpy() for name, value in model.state_dict().items()}, to_yaml(config.dic))
+        found[name] = folder / "best_model"
+    return found
 
 
 @pytest.fixture
-def reader(tmp_path: Path, tiny_data: Path, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
+def reader(
+    tmp_path: Path, tiny_data: Path, tiny_weights: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Reader]:
     """In an empty folder, the current one; what pages register and import is forgotten afterwards."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
