@@ -30,7 +30,7 @@ output=output/quickstart
 rm -rf "$output"
 
 echo "Training $network ($config); a few minutes on two cores"
-"$venv_python" tools/train.py --config "$config" --do_eval --save_interval 150 --log_iters 20 \
+"$venv_python" tools/train.py --config "$config" --do_eval --save_interval 120 --log_iters 20 \
   --keep_checkpoint_max 1 --seed 1 --save_dir "$output"
 echo "Evaluating the best of the checkpoints"
 "$venv_python" tools/val.py --config "$config" --model_path "$output/best_model/model.pdparams" \

@@ -40,9 +40,8 @@ def step(room: Room) -> str:
             subprocess.run(["nvidia-smi"], stdout=file, stderr=subprocess.STDOUT, timeout=30, check=False)
     small = ["--no_step"] if room.machine.small else []
     found = room.folder / "check.json"
-    room.run(
-        "check", room.tool("check", "--config", "configs/quickstart/pspnet_from_noise.yml", "--json", found, *small)
-    )
+    config = "configs/quickstart/pspnet_from_noise.yml"
+    room.run("check", room.tool("check", "--config", config, "--json", found, *small))
     versions = room.machine.versions
     return ", ".join([room.machine.name, *(f"{key} {versions[key]}" for key in ("paddle", "paddleseg", "python"))])
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import re
+import select
 import shlex
 import sys
 import tempfile
@@ -36,12 +38,12 @@ COMMANDS = {
     "run": "run a PaddleSeg script with the extension imported",
 }
 
-BUG, BAD_INPUT, INTERRUPTED = 1, 2, 130
+BUG, BAD_INPUT, INTERRUPTED, CLOSED_PIPE = 1, 2, 130, 141
 THREADS = "of the processor; default: OMP_NUM_THREADS where it is set, else a core each, shared with launched processes"
 
 
 def main(argv: Sequence[str] | None = None, command: str | None = None) -> int:
-    """Run a command and return its exit status: 0, 2 for bad input, 130 after Ctrl-C, 1 for a bug.
+    """Run a command; its exit status is 0, or 1 for a bug, 2 for bad input, 130 after Ctrl-C, 141 for no reader.
 
     Args:
         argv: The arguments, without the program's name. Default: those of the process.
@@ -51,38 +53,60 @@ def main(argv: Sequence[str] | None = None, command: str | None = None) -> int:
         SystemExit: From argparse, for ``--help``.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
-    prog = None
-    if command is None:
-        try:
-            command = _overview().parse_args(argv[:1] or ["--help"]).command
-        except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return BAD_INPUT
-        argv, prog = argv[1:], f"paddleseg-ext {command}"
-    setup_logging()
-    module = _load(command)
-    parser = _Parser(prog=prog, description=module.__doc__)
+    parser, prog = _overview(), None
     try:
+        if command is None:
+            command = parser.parse_args(argv[:1] or ["--help"]).command
+            argv, prog = argv[1:], f"paddleseg-ext {command}"
+        setup_logging()
+        module = _load(command)
+        parser = _Parser(prog=prog, description=module.__doc__)
         module.add_arguments(parser)
         parser.add_threads()
         if command != "run":
             _refuse_empty(argv)
         args = parser.parse_args(argv)
         with use_threads(args.threads):
-            return module.run(args)
+            status = module.run(args)
+        return CLOSED_PIPE if _reader_left() else status
     except UserError as error:
         print(f"error: {_with_flags(str(error), parser)}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         return INTERRUPTED
+    except SystemExit:  # --help
+        _reader_left()
+        raise
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and _reader_left(told=True):
+            return CLOSED_PIPE
         if command == "run":  # the script's own
             raise
         if isinstance(error, OSError) and error.filename:  # what the system refuses: a name too long, a full disk, …
             print(f"error: {str(error.filename):.200}: {error.strerror}", file=sys.stderr)
             return BAD_INPUT
-        print(f"error: {_as_a_bug(error, [command, *argv])}", file=sys.stderr)
+        print(f"error: {_as_a_bug(error, [str(command), *argv])}", file=sys.stderr)
         return BUG
+
+
+def _reader_left(told: bool = False) -> bool:
+    """Whether who read standard output, `head` say, has gone; what is still to be written then goes nowhere.
+
+    Args:
+        told: Writing to some pipe has failed already, which a second attempt need not.
+    """
+    try:
+        if not told:
+            sys.stdout.flush()
+            return False
+        watch = select.poll()
+        watch.register(sys.stdout.fileno(), 0)  # errors are always told
+        if not watch.poll(0):
+            return False
+    except BrokenPipeError:
+        pass
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 class _Parser(argparse.ArgumentParser):

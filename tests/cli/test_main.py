@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -112,3 +114,13 @@ def test_arguments_in_a_sentence_are_shown_as_flags(command, capsys: pytest.Capt
     command(raiser(UserError("`number` 3: it is even, and `letter` is not there")))
     assert main.main(["train"]) == 2
     assert capsys.readouterr().err == "error: --number 3: it is even, and letter is not there\n"
+
+
+@pytest.mark.parametrize("words", ["list configs --json", "train --help"])
+def test_a_reader_that_leaves_is_no_bug(words: str, tmp_path: Path) -> None:
+    command = f"{sys.executable} -m paddleseg_ext {words} | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, env={**os.environ, "TMPDIR": str(tmp_path)}
+    )
+    assert done.returncode in (0, 141) and "Traceback" not in done.stderr and "bug" not in done.stderr
+    assert not list(tmp_path.iterdir())

@@ -122,5 +122,4 @@ FOLDERS = ("docs/*.md", "configs/*/README*.md", "examples/*.md")
 PATHS = sorted([ROOT / "README.md", ROOT / "README_CN.md", *(path for folder in FOLDERS for path in ROOT.glob(folder))])
 PAGES = [Page(path) for path in PATHS]
 ENGLISH = [page for page in PAGES if english(page.path)]
-BELOW = [page for page in ENGLISH if page.path.parent != ROOT]  # all but the README
 SINGLE = [Page(ROOT / name) for name in ("CONTRIBUTING.md", "CHANGELOG.md")]  # in English alone

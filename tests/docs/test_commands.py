@@ -17,6 +17,7 @@ from tests.docs.pages import PAGES, ROOT, Page
 FLAG = re.compile(r"(?<![\w-])--[a-z]\w[\w-]*")
 FOREIGN_FLAGS = {  # of scripts and programs that are not ours
     *("--paddle", "--paddleseg", "--python"),  # tools/test_matrix.sh
+    "--from_noise",  # tools/quickstart.sh
     *("--enable_mkldnn", "--all", "--no-build-isolation", "--no-index", "--find-links", "--no-deps", "--version"),
     *(
         "--force-reinstall",

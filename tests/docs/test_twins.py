@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.docs.pages import BELOW, ENGLISH, INLINE, PAGES, ROOT, Page
+from tests.docs.pages import ENGLISH, INLINE, PAGES, ROOT, Page
 
 twins = pytest.mark.parametrize("page", ENGLISH, ids=repr)
 
@@ -40,7 +40,7 @@ def test_tables_have_the_same_numbers(page: Page) -> None:
             assert _numbers(row) == _numbers(twin), row
 
 
-@pytest.mark.parametrize("page", BELOW, ids=repr)
+@twins
 def test_the_same_code_is_named(page: Page) -> None:
     """Flags, keys, files and messages in backquotes: what one page tells of, the other does, too."""
     assert set(page.inline) == set(Page(page.twin).inline)
@@ -52,7 +52,7 @@ def test_chinese_has_chinese_punctuation(page: Page) -> None:
     assert not re.findall(r"[\u4e00-\u9fff）”》][,;:!?(].{0,12}", text)
 
 
-@pytest.mark.parametrize("page", BELOW, ids=repr)
+@twins
 def test_chinese_lines_are_whole_paragraphs(page: Page) -> None:
     """A line break within a paragraph is shown as a space, which Chinese does not have."""
     chinese = r"[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef]"
@@ -66,8 +66,7 @@ def test_links_lead_to_the_same_places(page: Page) -> None:
         return sorted(re.sub(r"_cn(?=\.md)|_CN(?=\.md)", "", link) for link in links)
 
     twin = Page(page.twin)
-    if page in BELOW:
-        assert set(places(page)) - {page.path.name} == set(places(twin)) - {page.path.name}
+    assert set(places(page)) - {page.path.name} == set(places(twin)) - {page.path.name}
     for one, other in ((page, twin), (twin, page)):
         name = other.path.name
         assert name in one.links, f"{one} does not lead to {name}"
