@@ -28,7 +28,6 @@ FOREIGN_FLAGS = {  # of scripts and programs that are not ours
         "--python-version",
         "--only-binary",
         "--platform",
-        "--from_noise",  # tools/quickstart.sh
     ),
 }
 everywhere = pytest.mark.parametrize("page", PAGES, ids=repr)
