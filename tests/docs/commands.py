@@ -11,8 +11,10 @@ from paddleseg_ext.cli import main
 from tests.docs.pages import Block, Page
 
 LAUNCHER = ["python", "-m", "paddle.distributed.launch"]
+MODULE = ["python", "-m", "paddleseg_ext"]
 LAUNCHER_FLAGS = {"--devices", "--nproc_per_node", "--nnodes", "--master", "--rank", "--log_dir"}  # each with a value
-OTHERS = {"cd", "git", "source", "export", "ulimit", "unzip", "nvidia-smi", "ls", "scp"}
+OVERVIEW = {"--help", "--version"}  # of the command without a command
+OTHERS = {"cd", "git", "source", "export", "ulimit", "unzip", "nvidia-smi", "ls", "scp", "tensorboard", "visualdl"}
 FILLED_IN = ("…", "path/to")
 
 
@@ -37,8 +39,10 @@ class Command:
             while words and words[0] in LAUNCHER_FLAGS:
                 words = words[2:]
             words = ["python", *words]
+        if words[:3] == MODULE:
+            words = ["paddleseg-ext", *words[3:]]
         if words[0] == "paddleseg-ext":
-            return words[1], words[2:]
+            return None if set(words[1:]) <= OVERVIEW else (words[1], words[2:])
         if words[0] == "python" and (script := re.fullmatch(r"tools/(\w+)\.py", words[1])):
             return script[1], words[2:]
         return None
@@ -93,4 +97,5 @@ def parser_of(name: str) -> main._Parser:
     """The parser of a command of ours."""
     parser = main._Parser(prog=name)
     importlib.import_module(f"paddleseg_ext.cli.commands.{name}").add_arguments(parser)
+    parser.add_threads()
     return parser

@@ -21,6 +21,7 @@ from paddleseg_ext.builder import Builder, load_config
 from paddleseg_ext.checkpoint.save import save_best
 from paddleseg_ext.cli import main
 from paddleseg_ext.config.files import read_files
+from paddleseg_ext.config.shipped import ENDINGS, config_path
 from paddleseg_ext.config.text import to_yaml
 from paddleseg_ext.registry import HEADS, REGISTRIES
 from tests.conftest import TinyBackbone
@@ -39,8 +40,9 @@ class SmallBackbone(TinyBackbone):
 
 
 CLASSES = ["background", "road", "car"]
-CLONE = "path/to/clone"
 NEVER = {"benchmark", "run"}  # minutes; a checkout of PaddleSeg
+NO_DEVICE = {"prepare", "convert", "list", "init", "compare"}
+RUNS = {"output": "pspnet", "output/pspnet": "pspnet", "output/quickstart": "deeplabv3plus"}  # folders and networks
 FEW = ["--iters", "2", "--save_interval", "2"]
 
 
@@ -73,7 +75,7 @@ class Reader:
     Args:
         folder: Empty.
         data: Of `tiny_data`.
-        weights: A folder with a trained network.
+        weights: Of `tiny_weights`.
 
     Attributes:
         names: What the page's Python has defined.
@@ -81,8 +83,8 @@ class Reader:
         lacking: A package that a script is to do without, by the script's name.
     """
 
-    def __init__(self, folder: Path, data: Path, weights: Path) -> None:
-        self.folder, self.data, self.weights = folder, data, weights
+    def __init__(self, folder: Path, data: Path, weights: dict[str, Path]) -> None:
+        self.folder, self.data = folder, data
         self.names: dict[str, Any] = {}
         self.ran: list[str] = []
         self.lacking: dict[str, str] = {}
@@ -90,8 +92,8 @@ class Reader:
         shutil.copytree(data / "masks", folder / "masks")
         shutil.copytree(data, folder / "data" / "mine", ignore=shutil.ignore_patterns("photos", "masks"))
         shutil.copy(data / "street.png", folder)
-        for name in ("output/best_model", "output/pspnet/best_model", "output/quickstart/best_model"):
-            shutil.copytree(weights, folder / name)
+        for run, network in RUNS.items():
+            shutil.copytree(weights[network], folder / run / "best_model")
 
     def follow(self, page: Page, *, training: bool = True) -> Reader:
         """Do all that a page shows; commands that leave something to fill in, and those for others, are only read."""
@@ -106,7 +108,7 @@ class Reader:
                 for command in commands_of(block):
                     self.run(command, training)
             elif block.language == "python" and not block.file:
-                exec(compile(self._here(block.text), f"{page}, line {block.line}", "exec"), self.names)
+                exec(compile(block.text, f"{page}, line {block.line}", "exec"), self.names)
         return self
 
     def run(self, command: Command, training: bool) -> None:
@@ -116,10 +118,9 @@ class Reader:
             self.start(*command.words[1:])
         elif command.own and command.own[0] not in NEVER and (training or command.own[0] != "train"):
             name, arguments = command.own
-            config = next((b for a, b in zip(arguments, arguments[1:]) if a == "--config"), "")
-            if config.startswith("configs/"):
-                self.tiny_config(config)
-            arguments += [] if name in ("prepare", "convert", "list") else ["--device", "cpu"]
+            before = [name, *arguments]
+            arguments = [self._shipped(word) if flag == "--config" else word for flag, word in zip(before, arguments)]
+            arguments += [] if name in NO_DEVICE else ["--device", "cpu"]
             arguments += FEW if name == "train" and "--dry_run" not in arguments else []
             arguments += ["--no_verify"] if name == "export" else []  # which tests of its own hold it to
             assert main.main([name, *arguments]) in (0, 1 if name == "check" else 0), command
@@ -145,7 +146,13 @@ class Reader:
         if (result := self.folder / "ids.png").is_file():
             result.rename(self.folder / f"{script}.png")
 
-    def tiny_config(self, name: str) -> Path:
+    def _shipped(self, config: str) -> str:
+        """A configuration of the clone or, by its name, of the package, made small; others as they are."""
+        if config.startswith("configs/") or Path(config).suffix not in ENDINGS:
+            config = str(self.tiny_config(config_path(ROOT / config if "." in config else config).relative_to(ROOT)))
+        return config
+
+    def tiny_config(self, name: str | Path) -> Path:
         """The file of that name, made small."""
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -153,16 +160,11 @@ class Reader:
         return path
 
     def _write(self, name: str, text: str) -> None:
+        """Write a file of one's own, over a configuration of the quick start made small."""
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(self._here(text), encoding="utf-8")
-
-    def _here(self, text: str) -> str:
-        """With configurations of the clone made small, and few iterations."""
-        text = text.replace(f"{CLONE}/configs/_base_", str(ROOT / "configs" / "_base_"))
-        for name in re.findall(rf"(?:{CLONE}/|\"|')(configs/[\w./-]+\.ya?ml)", text):
-            self.tiny_config(name)
-        return re.sub(r"\biters=\d+", "iters=2", text.replace(CLONE, str(self.folder)))
+        text = re.sub(r"(?<=^_base_: )quickstart/\w+$", lambda found: self._shipped(found[0]), text, flags=re.M)
+        path.write_text(text, encoding="utf-8")
 
 
 @pytest.fixture(scope="session")
@@ -193,19 +195,24 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_weights(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A network with its configuration and classes, as a training leaves it."""
-    folder = tmp_path_factory.mktemp("run")
-    content = small(read_files(ROOT / "configs" / "quickstart" / "pspnet.yml").content, tiny_data)
-    (folder / "config.yml").write_text(yaml.safe_dump(content), encoding="utf-8")
-    config = load_config(folder / "config.yml")
-    model = with_statistics(Builder(config).model)
-    save_best(folder, {name: value.numpy() for name, value in model.state_dict().items()}, to_yaml(config.dic))
-    return folder / "best_model"
+def tiny_weights(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Networks of the quick start by name, with their configuration and classes, as a training leaves them."""
+    found = {}
+    for name in dict.fromkeys(RUNS.values()):
+        folder = tmp_path_factory.mktemp("run")
+        content = small(read_files(ROOT / "configs" / "quickstart" / f"{name}.yml").content, tiny_data)
+        (folder / "config.yml").write_text(yaml.safe_dump(content), encoding="utf-8")
+        config = load_config(folder / "config.yml")
+        model = with_statistics(Builder(config).model)
+        save_best(folder, {name: value.numpy() for name, value in model.state_dict().items()}, to_yaml(config.dic))
+        found[name] = folder / "best_model"
+    return found
 
 
 @pytest.fixture
-def reader(tmp_path: Path, tiny_data: Path, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
+def reader(
+    tmp_path: Path, tiny_data: Path, tiny_weights: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Reader]:
     """In an empty folder, the current one; what pages register and import is forgotten afterwards."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])

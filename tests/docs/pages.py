@@ -118,7 +118,8 @@ def english(path: Path) -> bool:
     return not path.stem.lower().endswith("_cn")
 
 
-PATHS = sorted([ROOT / "README.md", ROOT / "README_CN.md", *ROOT.glob("docs/*.md"), *ROOT.glob("configs/*/README*.md")])
+FOLDERS = ("docs/*.md", "configs/*/README*.md", "examples/*.md")
+PATHS = sorted([ROOT / "README.md", ROOT / "README_CN.md", *(path for folder in FOLDERS for path in ROOT.glob(folder))])
 PAGES = [Page(path) for path in PATHS]
 ENGLISH = [page for page in PAGES if english(page.path)]
 SINGLE = [Page(ROOT / name) for name in ("CONTRIBUTING.md", "CHANGELOG.md")]  # in English alone

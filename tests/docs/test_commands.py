@@ -10,7 +10,8 @@ import pytest
 
 import paddleseg_ext
 from paddleseg_ext.cli import main
-from tests.docs.commands import LAUNCHER_FLAGS, OTHERS, all_commands, parser_of
+from paddleseg_ext.config.shipped import config_path
+from tests.docs.commands import LAUNCHER_FLAGS, OTHERS, OVERVIEW, all_commands, parser_of
 from tests.docs.pages import PAGES, ROOT, Page
 
 FLAG = re.compile(r"(?<![\w-])--[a-z]\w[\w-]*")
@@ -49,6 +50,8 @@ def test_commands_are_accepted(page: Page, tmp_path: Path, monkeypatch: pytest.M
             _check_pip(command.words, where)
         elif command.words[0] == "bash":
             assert (ROOT / command.words[1]).is_file(), where
+        elif command.words[0] == "paddleseg-ext":
+            assert set(command.words[1:]) <= OVERVIEW, where
         elif command.words[:2] == ("python", "-m"):
             assert importlib.util.find_spec(command.words[2]), where
         elif command.words[:2] == ("python", "-c"):
@@ -79,8 +82,8 @@ def test_paths_of_the_repository_exist(page: Page) -> None:
 
 def _check_files(given: dict, where: str) -> None:
     config = given.get("config")
-    if config and config.startswith("configs/") and "…" not in config:
-        assert (ROOT / config).is_file(), where
+    if config and "…" not in config and (config.startswith("configs/") or not config.endswith((".yml", ".yaml"))):
+        assert config_path(config).is_file(), where
 
 
 def _check_pip(words: tuple[str, ...], where: str) -> None:

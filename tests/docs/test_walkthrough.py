@@ -10,6 +10,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from paddleseg_ext.builder import Builder, load_config
 from tests.docs.conftest import Reader
 from tests.docs.pages import ROOT, Page
 from tests.export.test_exporter import needs_onnx
@@ -21,7 +22,7 @@ def test_own_data(reader: Reader, capsys: pytest.CaptureFixture) -> None:
     """From two folders to a trained network and its pictures."""
     (reader.folder / "data").rename(reader.folder / "others")
     reader.follow(Page(DOCS / "own_data.md"))
-    assert reader.ran == ["prepare", "check", "train", "val", "predict"]
+    assert reader.ran == ["prepare", "check", "train", "val", "predict", "init", "init"]
     output = reader.folder / "output" / "mine"
     assert "0 errors, 0 warnings" in capsys.readouterr().out
     labels = (reader.folder / "data/mine/labels.txt").read_text()
@@ -58,7 +59,9 @@ def test_export(reader: Reader) -> None:
 def test_extending(reader: Reader, capsys: pytest.CaptureFixture) -> None:
     """A head, a backbone, a data set, a loss and a transform of one's own train, each as the page has it."""
     reader.follow(Page(DOCS / "extending.md"))
-    assert reader.ran.count("train") == 5 and "list" in reader.ran
+    assert reader.ran.count("train") == 5 and {"list", "explain"} <= set(reader.ran)
+    page = (reader.folder / "output" / "strip" / "explanation" / "index.html").read_text("utf-8")
+    assert "Strips" in page and "norm of the row" in page
     assert capsys.readouterr().out.count("finished at iteration 2") == 5
 
 
@@ -66,18 +69,53 @@ def test_evaluation(reader: Reader) -> None:
     reader.follow(Page(DOCS / "evaluation.md"))
     assert reader.ran.count("val") >= 5 and "predict" in reader.ran and "export" in reader.ran
     result = json.loads((reader.folder / "output" / "val.json").read_text("utf-8"))
-    assert {"miou", "classes"} <= result.keys()
-    assert (reader.folder / "output" / "report" / "index.html").is_file()
+    assert {"miou", "classes", "confusion_matrix", "provenance"} <= result.keys()
+    assert {"counts", "classes", "ignored_pixels"} <= result["confusion_matrix"].keys()
+    assert "effective" in result["provenance"]
+    for page in ("report/index.html", "compare.html"):
+        assert (reader.folder / "output" / page).is_file()
+    assert (reader.folder / "output" / "predictions" / "legend.png").is_file()
+
+
+def test_explain(reader: Reader) -> None:
+    names = reader.follow(Page(DOCS / "explain.md")).names
+    assert reader.ran == ["explain", "explain"] and names["page"].is_file()
+    assert names["reach"].shape == (2, 2) and names["cam"].values.shape[:2] == (2, 1)
+    assert list((reader.folder / "output" / "explanation" / "pictures").rglob("*.png"))
+
+
+@pytest.mark.parametrize("name", ["explain.md", "explain_cn.md"])
+def test_the_sections_of_an_explanation_have_their_names(name: str) -> None:
+    """The titles in the page's tables are those that explainers give."""
+    package = "".join(path.read_text("utf-8") for path in (ROOT / "paddleseg_ext" / "explanation").glob("*.py"))
+    page = Page(DOCS / name)
+    _, heads, general = page.tables
+    titles = [row[1].strip() for row in heads[2:]] + [row[0].strip() for row in general[2:]]
+    titles += re.findall(r"\*(\w[\w ]+)\*", page.prose)  # findings
+    known = [title for title in titles if "," not in title and "，" not in title]
+    assert len(known) > 15 and not [title for title in known if f'"{title}"' not in package]
+
+
+def test_analyze(reader: Reader, capsys: pytest.CaptureFixture) -> None:
+    names = reader.follow(Page(DOCS / "analyze.md")).names
+    assert reader.ran == ["analyze"] * 3 and names["head"].paper_macs < names["cost"].layers.paper_macs
+    printed = capsys.readouterr().out
+    for column in ("layer", "params M", "GMACs", "act. M", "mem. MiB"):
+        assert column in printed
+    assert "a training step, estimated as 3 forward passes" in printed
+    assert len(json.loads((reader.folder / "output" / "cost.json").read_text("utf-8"))["costs"]) == 2
 
 
 def test_install(reader: Reader) -> None:
     reader.follow(Page(DOCS / "install.md"))
-    assert reader.ran == ["check"]
+    assert reader.ran == ["list", "init", "check"]
+    assert (reader.folder / "street.yml").is_file()
 
 
 def test_composing(reader: Reader) -> None:
     names = reader.follow(Page(DOCS / "composing.md")).names
     assert names["model"].output_names == ["mask", "aux0"]
+    assert Builder(load_config("whole.yml"), pretrained=False).model.output_names == ["mask", "aux0"]
 
 
 def test_training(reader: Reader) -> None:
