@@ -20,7 +20,9 @@ def analyze(config: Path, *flags: str) -> int:
 def test_a_table_of_layers_and_json_of_all(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     file = tmp_path / "out" / "cost.json"
     sizes = ["--size", "129", "65", "--size", "64", "64"]
-    assert analyze(QUICKSTART / "pspnet.yml", *sizes, "--rounds", "2", "--depth", "1", "--json", str(file)) == 0
+    assert (
+        analyze(QUICKSTART / "pspnet_from_noise.yml", *sizes, "--rounds", "2", "--depth", "1", "--json", str(file)) == 0
+    )
     lines = capsys.readouterr().out.splitlines()
     assert "EncoderDecoder, evaluation, 1 image of 129×65" in lines
     start = lines.index("EncoderDecoder, evaluation, 1 image of 64×64")

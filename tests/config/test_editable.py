@@ -42,7 +42,7 @@ def test_every_section_has_its_place() -> None:
 
 
 def test_comments_stand_with_their_keys() -> None:
-    lines = editable_yaml(read_files(CONFIGS["quickstart/pspnet"]).content, "first\nsecond").splitlines()
+    lines = editable_yaml(read_files(CONFIGS["quickstart/pspnet_from_noise"]).content, "first\nsecond").splitlines()
     assert lines[:4] == ["# first", "# second", "", "# The length of the run."]
     assert "batch_size: 4  # images per iteration and device" in lines
     assert "      crop_size: [192, 128]  # width, height" in lines
