@@ -104,7 +104,7 @@ def test_every_kind_gives_its_ids(kind: str, tmp_path: Path) -> None:
 
 
 REFUSED = {
-    "RGB": (png("RGB"), "has colors.*prepare.py colors"),
+    "RGB": (png("RGB"), "has colors.*prepare colors"),
     "RGBA": (png("RGBA"), "has colors"),
     "CMYK": (lambda path: Image.fromarray(IDS).convert("CMYK").save(path, format="TIFF"), "has colors"),
     "gray with alpha": (png("LA"), "has transparency"),
