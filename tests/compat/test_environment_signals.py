@@ -28,6 +28,7 @@ def imported(folder: Path, paddle: str) -> subprocess.CompletedProcess:
         env={**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"},
         capture_output=True,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a run in the background ignores it
     )
 
 
