@@ -128,7 +128,7 @@ def compare(folder: Path, other: Path) -> None:
 
 def metrics(folder: Path) -> list[dict]:
     records = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
-    return [{key: value for key, value in record.items() if key not in TIMES} for record in records]
+    return [{key: value for key, value in record.items() if key not in (*TIMES, "resumed")} for record in records]
 
 
 def torment(root: Path, kills: int, seed: int, iterations: int, fresh_share: float, report=print) -> Counter:
