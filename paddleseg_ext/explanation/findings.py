@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Union
+from typing import TypeVar, Union
 
 import numpy as np
 
@@ -94,10 +94,10 @@ class Section:
         return iter(self.findings)
 
     def __getitem__(self, title: str) -> Finding:
-        for finding in self.findings:
-            if finding.title == title:
-                return finding
-        raise KeyError(f"{title}; there are {', '.join(finding.title for finding in self.findings)}")
+        return _titled(self.findings, title)
+
+
+Titled = TypeVar("Titled", Finding, Section)
 
 
 @dataclass(frozen=True)
@@ -130,13 +130,22 @@ class Findings:
         return iter(self.sections)
 
     def __getitem__(self, title: str) -> Section:
-        for section in self.sections:
-            if section.title == title:
-                return section
-        raise KeyError(f"{title}; there are {', '.join(section.title for section in self.sections)}")
+        return _titled(self.sections, title)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.title}: {', '.join(section.title for section in self.sections)})"
+
+
+def _titled(parts: Sequence[Titled], title: str) -> Titled:
+    """The part of that title.
+
+    Raises:
+        KeyError: There is none.
+    """
+    found = {part.title: part for part in reversed(parts)}
+    if title not in found:
+        raise KeyError(f"{title}; there are {', '.join(part.title for part in parts)}")
+    return found[title]
 
 
 def _check(finding: Finding, ndim: int) -> None:
