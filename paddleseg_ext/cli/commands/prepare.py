@@ -100,6 +100,13 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
     add_backbone_argument(parser)
 
 
+def _add_root(parser: argparse.ArgumentParser, text: str, required: bool = True) -> None:
+    """A data set that has its own layout; `required` is the output."""
+    parser.add_argument("root", type=Path, help=text)
+    _add_output(parser, required)
+    add_backbone_argument(parser)
+
+
 def _splitting(args: argparse.Namespace) -> dict:
     return {"share": args.split, "stratify": args.stratify, "seed": args.seed, "crop": args.crop_size}
 
@@ -117,9 +124,7 @@ def _run_folder(args: argparse.Namespace) -> Report:
 
 
 def _add_cityscapes(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("root", type=Path, help="folder with leftImg8bit and gtFine, or with their zip files")
-    _add_output(parser, required=False)
-    add_backbone_argument(parser)
+    _add_root(parser, "folder with leftImg8bit and gtFine, or with their zip files", required=False)
 
 
 def _run_cityscapes(args: argparse.Namespace) -> Report:
@@ -127,9 +132,7 @@ def _run_cityscapes(args: argparse.Namespace) -> Report:
 
 
 def _add_ade20k(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("root", type=Path, help="folder with ADEChallengeData2016, or with its zip file")
-    _add_output(parser, required=False)
-    add_backbone_argument(parser)
+    _add_root(parser, "folder with ADEChallengeData2016, or with its zip file", required=False)
 
 
 def _run_ade20k(args: argparse.Namespace) -> Report:
@@ -137,9 +140,7 @@ def _run_ade20k(args: argparse.Namespace) -> Report:
 
 
 def _add_voc(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("root", type=Path, help="folder with VOCdevkit/VOC2012")
-    _add_output(parser)
-    add_backbone_argument(parser)
+    _add_root(parser, "folder with VOCdevkit/VOC2012")
 
 
 def _run_voc(args: argparse.Namespace) -> Report:
