@@ -33,11 +33,16 @@ def raise_opencv_limit() -> None:
 
 def processor_vendor(cpuinfo: str = "/proc/cpuinfo") -> str:
     """Vendor of the first processor (``AuthenticAMD``, ``GenuineIntel``, …), or ``""`` where it cannot be read."""
+    return processor_entry("vendor_id", cpuinfo)
+
+
+def processor_entry(key: str, cpuinfo: str = "/proc/cpuinfo") -> str:
+    """What Linux says of the first processor under a key, e.g. ``model name``; ``""`` where it cannot be read."""
     try:
         lines = Path(cpuinfo).read_text(errors="replace").splitlines()
     except OSError:
         return ""
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("vendor_id")), "")
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(key)), "")
 
 
 def tune_mkl() -> None:

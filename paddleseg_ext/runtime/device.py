@@ -12,6 +12,7 @@ from pathlib import Path
 
 import paddle
 
+from paddleseg_ext.compat.environment import processor_entry
 from paddleseg_ext.compat.paddle import threads
 from paddleseg_ext.errors import UserError, reason
 from paddleseg_ext.runtime.threads import count_of, cpu_threads, leave_cores
@@ -81,12 +82,7 @@ def device_name() -> str:
         return str(paddle.device.cuda.get_device_name())
     if paddle.get_device() != "cpu":
         return paddle.get_device()
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores"
+    return f"{processor_entry('model name') or platform.processor()}, {os.cpu_count()} cores"
 
 
 def search_kernels() -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 import paddle
 import paddleseg
 
+from paddleseg_ext.compat.environment import processor_entry
 from paddleseg_ext.compat.paddle import threads
 
 PACKAGE = __name__.partition(".")[0]
@@ -53,12 +54,7 @@ def command_line() -> str:
 
 
 def _processor(cpuinfo: str = "/proc/cpuinfo") -> str:
-    try:
-        lines = Path(cpuinfo).read_text(errors="replace").splitlines()
-    except OSError:
-        lines = []
-    found = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
-    return found or platform.processor() or platform.machine()
+    return processor_entry("model name", cpuinfo) or platform.processor() or platform.machine()
 
 
 def _driver(version: str = "/proc/driver/nvidia/version") -> str:
