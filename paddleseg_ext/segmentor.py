@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import paddle
 from paddle import nn
@@ -11,7 +12,7 @@ from paddle import nn
 from paddleseg_ext.backbones.maps import LIST, Maps, NoMaps, as_list, features
 from paddleseg_ext.checkpoint.load import load_weights
 from paddleseg_ext.heads.base import Head, HeadFactory, MissingMap, build_head
-from paddleseg_ext.layers.functional import Size, as_float32
+from paddleseg_ext.layers.functional import Size, as_float32, network_outputs
 from paddleseg_ext.layers.pyramid import STRIDES, NoPyramid, SimplePyramid
 from paddleseg_ext.layers.resample import resize, spatial_size
 from paddleseg_ext.registry import register_model
@@ -76,6 +77,11 @@ class EncoderDecoder(nn.Layer):
         self.output_names = list(self.decode_head.output_names) + [f"aux{i}" for i in range(len(self.auxiliary_heads))]
         if pretrained:
             load_weights(self, pretrained, complete=False)
+
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
+        if options or len(inputs) != 1:
+            return super().__call__(*inputs, **options)
+        return network_outputs(super().__call__, self, inputs[0])
 
     def forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
         size = spatial_size(x)

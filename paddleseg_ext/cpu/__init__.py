@@ -2,7 +2,8 @@
 
 Paddle's CPU kernels of some operations reach a small part of the processor's peak. Each module here computes one
 operation with the same result up to rounding. Kernels are differentiable once (bilinear resizing: not at all, so it
-runs only where no gradient is needed).
+runs only where no gradient is needed). `network` has them serve the layers of whole networks, PaddleSeg's included, and
+`memory` spares all operations on maps the price of new memory.
 
 ``PADDLESEG_EXT_CPU_KERNELS=0`` in the environment disables all of them, and `disabled` within a block. Without this
 folder, and the line in the package's ``__init__`` that calls `install`, everything works with Paddle's own kernels.
@@ -14,7 +15,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from paddleseg_ext.cpu import criss_cross, depthwise, resize, winograd
+from paddleseg_ext.cpu import criss_cross, depthwise, network, resize, winograd
+from paddleseg_ext.cpu.memory import keep_freed_memory
 from paddleseg_ext.layers.functional import KERNELS, Kernel
 
 ENV_VARIABLE = "PADDLESEG_EXT_CPU_KERNELS"
@@ -22,6 +24,7 @@ CPU_KERNELS: dict[str, Kernel] = {
     "conv3x3": winograd,
     "criss_cross_attention": criss_cross,
     "depthwise_conv2d": depthwise,
+    "network_outputs": network,
     "resize_bilinear": resize,
 }
 
@@ -30,6 +33,7 @@ def install() -> None:
     """Register the kernels unless the environment has ``PADDLESEG_EXT_CPU_KERNELS=0``."""
     if os.environ.get(ENV_VARIABLE) != "0":
         KERNELS.update(CPU_KERNELS)
+        keep_freed_memory()
 
 
 @contextmanager

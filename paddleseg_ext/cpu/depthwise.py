@@ -8,7 +8,7 @@ small maps of a batch become one. Channels are spread over threads, each with th
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import cv2
@@ -39,6 +39,31 @@ def accepts(x: paddle.Tensor, kernels: paddle.Tensor, dilation: int) -> bool:
 def run(x: paddle.Tensor, kernels: paddle.Tensor, dilation: int) -> paddle.Tensor:
     """`layers.functional.depthwise_conv2d`, differentiable once."""
     return _Depthwise.apply(x, kernels, dilation)
+
+
+def accepts_strided(x: paddle.Tensor, kernels: paddle.Tensor) -> bool:
+    """Whether a convolution of stride 2 is faster by way of all rows and columns; for evaluation only."""
+    if paddle.is_grad_enabled() and not (x.stop_gradient and kernels.stop_gradient):
+        return False
+    return x.shape[2] * x.shape[3] >= LARGE_MAP and accepts(x, kernels, 1)
+
+
+def run_strided(x: paddle.Tensor, kernels: paddle.Tensor, first: Sequence[int]) -> paddle.Tensor:
+    """Every second row and column, from the `first` on (0 or 1), of `run` without dilation."""
+    maps, weights = to_array(x), _as_array(kernels)
+    (height, width), anchor = maps.shape[2:], weights.shape[1] // 2
+    kept = tuple(slice(start, None, 2) for start in first)
+    out = paddle.empty([*x.shape[:2], *(-(-(side - start) // 2) for side, start in zip(x.shape[2:], first))])
+    outputs = to_array(out)
+
+    def filter_channels(part: slice) -> None:
+        whole = np.empty((1, 1, height, width), np.float32)  # stays in the processor's cache
+        for n, c in itertools.product(range(len(maps)), range(part.start, part.stop)):
+            _filter_each(maps[n : n + 1, c : c + 1], whole, weights[c : c + 1], anchor)
+            outputs[n, c] = whole[0, 0][kept]
+
+    spread(filter_channels, maps.shape[1], maps.size)
+    return out
 
 
 class _Depthwise(PyLayer):

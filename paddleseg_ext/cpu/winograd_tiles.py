@@ -6,6 +6,10 @@ last, so that every operation runs over contiguous memory. Tiles are zero-padded
 
 Transformed tiles are (16, tiles, channels): one matrix of tiles × channels per element of a tile, row by row. Rows of
 tiles are spread over threads.
+
+With dilation d the pixels of a tile are d columns apart, so that d tiles lie within one another: tile (i, q) of a line
+has the columns d·(2i + k − 1) + q, and where a line is cut into pieces of d columns, whole pieces are added up. Lines
+are d apart as well; callers pass every d-th line of a map.
 """
 
 from __future__ import annotations
@@ -24,38 +28,49 @@ ROWS: tuple[tuple[np.ufunc, int, int], ...] = (  # rows of Bᵀ: the operation a
 BLOCK = 256  # channels at once, so that the lines in use fit into the processor's cache
 
 
-def transform_map(x: np.ndarray, out: np.ndarray, top: int, count: int) -> None:
+def tiles_across(width: int, dilation: int) -> int:
+    """Tiles in a row of them."""
+    return _pieces(width, dilation) * dilation
+
+
+def _pieces(width: int, dilation: int) -> int:
+    """Pairs of d columns in a line."""
+    return -(-width // (2 * dilation))
+
+
+def transform_map(x: np.ndarray, out: np.ndarray, top: int, count: int, dilation: int = 1) -> None:
     """Write Bᵀ d B of `count` rows of tiles from `top` on: (C, H, W) to (16, tiles, C)."""
-    _spread_rows(partial(_transform_map, x), out, top, count, -(-x.shape[2] // 2))
+    _spread_rows(partial(_transform_map, x, dilation), out, top, count, tiles_across(x.shape[2], dilation))
 
 
-def _transform_map(x: np.ndarray, out: np.ndarray, top: int, count: int) -> None:
+def _transform_map(x: np.ndarray, dilation: int, out: np.ndarray, top: int, count: int) -> None:
     channels, _, width = x.shape
-    wide = -(-width // 2)
-    out = _split(out, count, wide)
+    wide = _pieces(width, dilation)
+    out = _split(out, count, wide, dilation)
     step = min(channels, BLOCK)
-    lines = np.zeros((4, 2 * wide + 2, step), np.float32)  # channels last; zeros at both ends
+    lines = np.zeros((4, (2 * wide + 2) * dilation, step), np.float32)  # channels last; zeros at both ends
     mixed = np.empty_like(lines[0])
+    pieces = mixed.reshape(wide + 1, 2, dilation, step)
     for first in range(0, channels, step):
         part = slice(first, min(first + step, channels))
         size = part.stop - first
         row = [lines[k, :, :size] for k in range(4)]
-        even, odd = mixed[0::2, :size], mixed[1::2, :size]  # (wide + 1, c)
+        even, odd = pieces[:, 0, :, :size], pieces[:, 1, :, :size]  # (wide + 1, d, c)
         for tile in range(count):
             y = 2 * (top + tile) - 1  # row of the first line
             if tile == 0:
                 for k in range(4):
-                    _line(x[part], y + k, row[k])
+                    _line(x[part], y + k, row[k], dilation)
             else:  # tiles overlap by two lines
                 row = [row[2], row[3], row[0], row[1]]
-                _line(x[part], y + 2, row[2])
-                _line(x[part], y + 3, row[3])
+                _line(x[part], y + 2, row[2], dilation)
+                _line(x[part], y + 3, row[3], dilation)
             for i, (function, a, b) in enumerate(ROWS):
                 function(row[a], row[b], out=mixed[:, :size])
-                np.subtract(even[:-1], even[1:], out=out[i, 0, tile, :, part])
-                np.add(odd[:-1], even[1:], out=out[i, 1, tile, :, part])
-                np.subtract(even[1:], odd[:-1], out=out[i, 2, tile, :, part])
-                np.subtract(odd[:-1], odd[1:], out=out[i, 3, tile, :, part])
+                np.subtract(even[:-1], even[1:], out=out[i, 0, tile, :, :, part])
+                np.add(odd[:-1], even[1:], out=out[i, 1, tile, :, :, part])
+                np.subtract(even[1:], odd[:-1], out=out[i, 2, tile, :, :, part])
+                np.subtract(odd[:-1], odd[1:], out=out[i, 3, tile, :, :, part])
 
 
 def _spread_rows(
@@ -69,34 +84,32 @@ def _spread_rows(
     spread(rows, count, tiles.size)
 
 
-def _split(out: np.ndarray, count: int, wide: int) -> np.ndarray:
-    """(16, tiles, C) viewed as (4, 4, count, wide, C) without a copy."""
+def _split(out: np.ndarray, count: int, wide: int, dilation: int) -> np.ndarray:
+    """(16, tiles, C) viewed as (4, 4, count, wide, d, C) without a copy."""
     a, b, c = out.strides
-    return np.lib.stride_tricks.as_strided(out, (4, 4, count, wide, out.shape[2]), (4 * a, a, wide * b, b, c))
+    shape = (4, 4, count, wide, dilation, out.shape[2])
+    return np.lib.stride_tricks.as_strided(out, shape, (4 * a, a, wide * dilation * b, dilation * b, b, c))
 
 
-def _line(x: np.ndarray, y: int, out: np.ndarray) -> None:
-    """Write line y of a map (C, H, W), channels last, after the zero on its left; zeros outside the map."""
-    width = x.shape[2]
-    if 0 <= y < x.shape[1]:
-        out[1 : width + 1] = cv2.transpose(x[:, y])
-    else:
-        out[1 : width + 1] = 0
+def _line(x: np.ndarray, y: int, out: np.ndarray, dilation: int) -> None:
+    """Write line y of a map (C, H, W), channels last, after the d zeros on its left; zeros outside the map."""
+    inside = slice(dilation, dilation + x.shape[2])
+    out[inside] = cv2.transpose(x[:, y]) if 0 <= y < x.shape[1] else 0
 
 
-def transform_back(products: np.ndarray, out: np.ndarray, top: int, count: int) -> None:
+def transform_back(products: np.ndarray, out: np.ndarray, top: int, count: int, dilation: int = 1) -> None:
     """Write Aᵀ m A of `count` rows of tiles from `top` on: (16, tiles, O) to rows of (O, H, W)."""
-    _spread_rows(partial(_transform_back, out), products, top, count, -(-out.shape[2] // 2))
+    _spread_rows(partial(_transform_back, out, dilation), products, top, count, tiles_across(out.shape[2], dilation))
 
 
-def _transform_back(out: np.ndarray, products: np.ndarray, top: int, count: int) -> None:
+def _transform_back(out: np.ndarray, dilation: int, products: np.ndarray, top: int, count: int) -> None:
     outputs, height, width = out.shape
-    wide = -(-width // 2)
-    products = _split(products, count, wide)
-    line = np.empty((wide, 2, outputs), np.float32)
-    mixed = np.empty((4, wide, outputs), np.float32)
+    wide = _pieces(width, dilation)
+    products = _split(products, count, wide, dilation)
+    line = np.empty((wide, 2, dilation, outputs), np.float32)
+    mixed = np.empty((4, wide, dilation, outputs), np.float32)
     for tile in range(count):
-        m = products[:, :, tile]  # (4, 4, wide, O)
+        m = products[:, :, tile]  # (4, 4, wide, d, O)
         for i in range(min(2, height - 2 * (top + tile))):
             if i == 0:
                 np.add(m[0], m[1], out=mixed)
@@ -108,21 +121,22 @@ def _transform_back(out: np.ndarray, products: np.ndarray, top: int, count: int)
             line[:, 0] += mixed[2]
             np.subtract(mixed[1], mixed[2], out=line[:, 1])
             line[:, 1] -= mixed[3]
-            out[:, 2 * (top + tile) + i] = cv2.transpose(line.reshape(2 * wide, outputs)[:width])
+            out[:, 2 * (top + tile) + i] = cv2.transpose(line.reshape(-1, outputs)[:width])
 
 
-def transform_gradient(grad_out: np.ndarray, out: np.ndarray) -> None:
+def transform_gradient(grad_out: np.ndarray, out: np.ndarray, dilation: int = 1) -> None:
     """Write A y Aᵀ of all tiles, the transpose of `transform_back`: (O, H, W) to (16, tiles, O)."""
     _, height, width = grad_out.shape
-    _spread_rows(partial(_transform_gradient, grad_out), out, 0, -(-height // 2), -(-width // 2))
+    transform = partial(_transform_gradient, grad_out, dilation)
+    _spread_rows(transform, out, 0, -(-height // 2), tiles_across(width, dilation))
 
 
-def _transform_gradient(grad_out: np.ndarray, out: np.ndarray, top: int, count: int) -> None:
+def _transform_gradient(grad_out: np.ndarray, dilation: int, out: np.ndarray, top: int, count: int) -> None:
     outputs, height, width = grad_out.shape
-    wide = -(-width // 2)
-    out = _split(out, count, wide)
-    lines = np.zeros((2, 2 * wide, outputs), np.float32)
-    mixed = np.empty((2 * wide, outputs), np.float32)
+    wide = _pieces(width, dilation)
+    out = _split(out, count, wide, dilation)
+    lines = np.zeros((2, 2 * wide * dilation, outputs), np.float32)
+    mixed = np.empty((2 * wide * dilation, outputs), np.float32)
     for tile in range(count):
         for i in range(2):
             y = 2 * (top + tile) + i
@@ -135,7 +149,7 @@ def _transform_gradient(grad_out: np.ndarray, out: np.ndarray, top: int, count: 
                 np.subtract(lines[0], lines[1], out=mixed)
             elif i == 3:
                 np.negative(lines[1], out=mixed)
-            left, right = line[0::2], line[1::2]  # (wide, O)
+            left, right = line.reshape(wide, 2, dilation, outputs).swapaxes(0, 1)  # (wide, d, O)
             out[i, 0, tile] = left
             np.add(left, right, out=out[i, 1, tile])
             np.subtract(left, right, out=out[i, 2, tile])

@@ -74,13 +74,13 @@ class SameConv(nn.Conv2D):
         )
         self.rate = dilation
         self.depthwise = groups == in_channels == out_channels and groups > 1 and kernel_size > 1
-        self.plain = groups == dilation == 1 and kernel_size == 3
+        self.plain = groups == 1 and kernel_size == 3
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         if self.depthwise:
             out = depthwise_conv2d(x, self.weight, self.rate)
         elif self.plain:
-            out = conv3x3(x, self.weight)
+            out = conv3x3(x, self.weight, self.rate)
         else:
             return nn.Conv2D.forward(self, x)  # `super()` cannot be traced on Paddle 2.6
         return out if self.bias is None else out + self.bias.reshape([1, -1, 1, 1])

@@ -71,7 +71,7 @@ def accelerated(reference: Operation) -> Operation:
 
 
 @accelerated
-def conv3x3(x: paddle.Tensor, weight: paddle.Tensor) -> paddle.Tensor:
+def conv3x3(x: paddle.Tensor, weight: paddle.Tensor, dilation: int = 1) -> paddle.Tensor:
     """3×3 convolution with zero padding to the same size.
 
     Shape:
@@ -79,7 +79,7 @@ def conv3x3(x: paddle.Tensor, weight: paddle.Tensor) -> paddle.Tensor:
         - weight: (O, C, 3, 3)
         - output: (N, O, H, W)
     """
-    return F.conv2d(x, weight, padding=1)
+    return F.conv2d(x, weight, padding=dilation, dilation=dilation)
 
 
 @accelerated
@@ -119,6 +119,15 @@ def resize_bilinear(
         - output: (N, C, H, W)
     """
     return F.interpolate(x, size, mode="bilinear", align_corners=align_corners)
+
+
+@accelerated
+def network_outputs(call: Callable[[paddle.Tensor], Any], model: paddle.nn.Layer, x: paddle.Tensor) -> Any:
+    """What a model gives for pictures, ``call`` being the model's own way of computing it.
+
+    Here a kernel may compute some of the model's layers meanwhile, those of a foreign backbone too.
+    """
+    return call(x)
 
 
 @accelerated

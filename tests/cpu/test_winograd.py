@@ -23,11 +23,14 @@ def everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize("channels", [(1, 1), (5, 9), (12, 4)])
 @pytest.mark.parametrize("size", [(1, 1), (2, 7), (9, 1), (13, 17), (8, 12)])
-def test_equals_paddle_with_gradients(size: tuple[int, int], channels: tuple[int, int], batch: int) -> None:
+@pytest.mark.parametrize("dilation", [1, 2, 5])
+def test_equals_paddle_with_gradients(
+    dilation: int, size: tuple[int, int], channels: tuple[int, int], batch: int
+) -> None:
     x, weight = paddle.randn([batch, channels[0], *size]), paddle.randn([channels[1], channels[0], 3, 3])
     grad_out = paddle.randn([batch, channels[1], *size])
     x.stop_gradient = weight.stop_gradient = False
-    out, reference = winograd._Winograd.apply(x, weight), F.conv2d(x, weight, padding=1)
+    out, reference = winograd.run(x, weight, dilation), F.conv2d(x, weight, padding=dilation, dilation=dilation)
     pairs = zip(paddle.grad(out, [x, weight], grad_out), paddle.grad(reference, [x, weight], grad_out))
     for ours, expected in [(out, reference), *pairs]:
         np.testing.assert_allclose(ours.numpy(), expected.numpy(), rtol=0, atol=1e-6 * float(expected.abs().max()))

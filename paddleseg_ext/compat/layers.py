@@ -1,0 +1,53 @@
+"""What this package needs to know of Paddle's layers beyond their public interface; see `compat.paddle`."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from paddle import nn
+
+
+class ConvGeometry(NamedTuple):
+    """What a convolution does, but for its weight.
+
+    Attributes:
+        kernel: Height and width.
+        stride: Down and across.
+        padding: As it was given.
+        dilation: Down and across.
+        groups: Of channels.
+        plain: It takes maps (N, C, H, W) and pads them with zeros.
+    """
+
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: Any
+    dilation: tuple[int, ...]
+    groups: int
+    plain: bool
+
+
+def conv_geometry(conv: nn.Conv2D) -> ConvGeometry:
+    """Geometry of a convolution."""
+    return ConvGeometry(  # 2.6 to 3.3
+        tuple(conv._kernel_size),
+        tuple(conv._stride),
+        conv._padding,
+        tuple(conv._dilation),
+        conv._groups,
+        conv._data_format == "NCHW" and conv._padding_mode == "zeros",
+    )
+
+
+def has_hooks(layer: nn.Layer) -> bool:
+    """Whether anything is to be called before or after a layer."""
+    return bool(layer._forward_pre_hooks or layer._forward_post_hooks)  # 2.6 to 3.3
+
+
+def uses_running_statistics(norm: nn.Layer) -> bool:
+    """Whether a BatchNorm normalizes by its running statistics now, and does nothing else."""
+    if norm.training or getattr(norm, "_act", None):  # 2.6 to 3.3, as the others
+        return False
+    if isinstance(norm, nn.BatchNorm):
+        return bool(norm._use_global_stats or not norm._trainable_statistics)
+    return norm._use_global_stats is not False
