@@ -217,8 +217,8 @@ class _Chain:
             self.done = x
             return x
         out = _plain(self.norm)(x)
-        if fresh is x and self.limits == RELU:
-            out = self.done = F.relu_(out)
+        if fresh is x and self.limits:
+            out = self.done = F.relu_(out) if self.limits == RELU else F.hardtanh_(out, *self.limits)
         return out
 
     def _activate(self, forward: Forward) -> Forward:

@@ -16,7 +16,7 @@ from paddleseg_ext.cpu.conditions import float32_on_cpu
 from paddleseg_ext.cpu.pool import spread
 from paddleseg_ext.runtime.arrays import to_array
 
-SMALLEST_MAP = 4096  # pixels of a map; below this, on one core, Paddle's own operations are faster
+SMALLEST_MAP = 8192  # pixels of a map; below this, on one core, Paddle's own operations are faster
 PIECE = 2**16  # numbers
 
 
