@@ -218,7 +218,9 @@ class _Chain:
             return x
         out = _plain(self.norm)(x)
         if fresh is x and self.limits:
-            out = self.done = F.relu_(out) if self.limits == RELU else F.hardtanh_(out, *self.limits)
+            out = self.done = (
+                F.relu_(out) if self.limits == RELU else F.hardtanh_(out, min=self.limits[0], max=self.limits[1])
+            )
         return out
 
     def _activate(self, forward: Forward) -> Forward:
