@@ -268,7 +268,7 @@ def build_model(path: str | Path, *, pretrained: bool = True, **overrides: Any) 
     Args:
         path: The YAML file, or the name of a configuration that comes with the package.
         pretrained: As in `Builder`: without it the weights that the file names are neither fetched nor loaded.
-        **overrides: As in `load_config`.
+        **overrides: Arguments of `load_config` that replace entries, such as ``opts``.
 
     Raises:
         UserError: As `load_config`; or the model cannot be built, or its weights cannot be fetched.

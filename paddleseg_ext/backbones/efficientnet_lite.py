@@ -225,6 +225,6 @@ def EfficientNet_lite0(**keywords: Any) -> EfficientNetLite:
     """`EfficientNetLite` of the smallest size, the only one whose weights a package index holds.
 
     Args:
-        **keywords: As of `EfficientNetLite`: ``output_stride``, ``in_channels`` and ``pretrained``.
+        **keywords: ``output_stride`` (8, 16 or 32), ``in_channels`` and ``pretrained``; see `EfficientNetLite`.
     """
     return EfficientNetLite(**keywords)

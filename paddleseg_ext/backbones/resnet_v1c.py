@@ -244,7 +244,7 @@ def ResNet18_v1c(**keywords: Any) -> ResNetV1c:
     """`ResNetV1c` of 18 layers, whose maps have 64, 128, 256 and 512 channels.
 
     Args:
-        **keywords: As of `ResNetV1c`: ``output_stride``, ``pretrained`` and the rest of what stands after ``depths``.
+        **keywords: ``output_stride`` (8, 16 or 32), ``pretrained`` (a file) and others of `ResNetV1c`.
     """
     return ResNetV1c(BasicBlock, (2, 2, 2, 2), **keywords)
 
@@ -254,7 +254,7 @@ def ResNet34_v1c(**keywords: Any) -> ResNetV1c:
     """`ResNetV1c` of 34 layers, whose maps have 64, 128, 256 and 512 channels.
 
     Args:
-        **keywords: As of `ResNetV1c`: ``output_stride``, ``pretrained`` and the rest of what stands after ``depths``.
+        **keywords: ``output_stride`` (8, 16 or 32), ``pretrained`` (a file) and others of `ResNetV1c`.
     """
     return ResNetV1c(BasicBlock, (3, 4, 6, 3), **keywords)
 
@@ -264,7 +264,7 @@ def ResNet50_v1c(**keywords: Any) -> ResNetV1c:
     """`ResNetV1c` of 50 layers, whose maps have 256, 512, 1024 and 2048 channels.
 
     Args:
-        **keywords: As of `ResNetV1c`: ``output_stride``, ``pretrained`` and the rest of what stands after ``depths``.
+        **keywords: ``output_stride`` (8, 16 or 32), ``pretrained`` (a file) and others of `ResNetV1c`.
     """
     return ResNetV1c(Bottleneck, (3, 4, 6, 3), **keywords)
 
@@ -274,6 +274,6 @@ def ResNet101_v1c(**keywords: Any) -> ResNetV1c:
     """`ResNetV1c` of 101 layers, whose maps have 256, 512, 1024 and 2048 channels.
 
     Args:
-        **keywords: As of `ResNetV1c`: ``output_stride``, ``pretrained`` and the rest of what stands after ``depths``.
+        **keywords: ``output_stride`` (8, 16 or 32), ``pretrained`` (a file) and others of `ResNetV1c`.
     """
     return ResNetV1c(Bottleneck, (3, 4, 23, 3), **keywords)

@@ -28,7 +28,7 @@ class ASPPHead(Head):
         branch_order: ``pool_first`` or ``pool_last``; see `ASPP`.
         pool_norm: BatchNorm in the pooled branch; ``False`` for batches of one image per device.
         channels: Channels of each branch, of the projection, and of the map that is classified; 256 as in the paper.
-        **common: See `Head`.
+        **common: ``in_index``, ``dropout``, ``dropout_mode``, ``act`` and ``align_corners``; see `Head`.
 
     Shape:
         - feats: list of (N, in_channels[i], Hᵢ, Wᵢ)

@@ -111,6 +111,7 @@ class Head(nn.Layer):
         return self.classifier(self.dropout(x))
 
     def forward(self, feats: Sequence[paddle.Tensor]) -> list[paddle.Tensor]:
+        """The head's outputs for the backbone's maps, in the shapes that its class tells."""
         raise NotImplementedError
 
 

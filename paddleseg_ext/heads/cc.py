@@ -29,7 +29,7 @@ class CCHead(Head):
             paper's code and PaddleSeg have a quarter of the input's, which is ``channels`` for a ResNet50's 2048.
         out_act: Activation of the fusing convolution, ``act`` unless set (PaddleSeg: relu).
         act: Leaky ReLU as in the paper's code; mmsegmentation has ReLU.
-        **common: See `Head`.
+        **common: ``in_index``, ``channels``, ``dropout``, ``dropout_mode`` and ``align_corners``; see `Head`.
 
     Shape:
         - feats: list of (N, in_channels[i], Hᵢ, Wᵢ)

@@ -26,7 +26,7 @@ class DMHead(Head):
         filter_sizes: Sides of the kernels, one dynamic convolution each.
         fusion: A 1×1 convolution after each of them (the paper has none).
         bottleneck_kernel: Side of the bottleneck's kernel, odd.
-        **common: See `Head`.
+        **common: ``in_index``, ``channels``, ``dropout``, ``dropout_mode``, ``act`` and ``align_corners``; see `Head`.
 
     Shape:
         - feats: list of (N, in_channels[i], Hᵢ, Wᵢ)

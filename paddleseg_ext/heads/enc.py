@@ -34,7 +34,7 @@ class EncHead(Head):
             data sets and none on the others.
         bottleneck_kernel: Side of the bottleneck's kernel: 3, or 1 behind a JPU in FastFCN's code.
         se_loss: Return the SE logits as a second output.
-        **common: See `Head`.
+        **common: ``in_index``, ``channels``, ``dropout``, ``dropout_mode``, ``act`` and ``align_corners``; see `Head`.
 
     Shape:
         - feats: list of (N, in_channels[i], Hᵢ, Wᵢ)

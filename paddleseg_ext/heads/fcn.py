@@ -26,7 +26,7 @@ class FCNHead(Head):
         num_convs: Number of convolutions in front of the classifier.
         kernel_size: Side of their kernels, odd.
         channels: Channels of each, and of the map that is classified.
-        **common: See `Head`.
+        **common: ``in_index``, ``dropout``, ``dropout_mode``, ``act`` and ``align_corners``; see `Head`.
 
     Shape:
         - feats: list of (N, in_channels[i], Hᵢ, Wᵢ)

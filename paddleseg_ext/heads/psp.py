@@ -27,7 +27,7 @@ class PSPHead(Head):
         pool_channels: Channels of each branch; ``channels`` unless set (PaddleSeg: 512 under 1024).
         pool_norm: BatchNorm in the branches; ``False`` for batches of one image per device.
         bottleneck_kernel: Side of the bottleneck's kernel, odd.
-        **common: See `Head`.
+        **common: ``in_index``, ``channels``, ``dropout``, ``dropout_mode``, ``act`` and ``align_corners``; see `Head`.
 
     Shape:
         - feats: list of (N, in_channels[i], Hᵢ, Wᵢ)

@@ -33,7 +33,7 @@ class StreetScenes(Cityscapes):
         dataset_root: Folder of the data set; written if missing or empty.
         mode: `train` or `val`.
         edge: Whether to add edges to the training data, as in `Cityscapes`.
-        train_images: Number of images for training, of those that are written.
+        train_images: Number of images for training, where they are yet to be drawn.
         val_images: Number of images for validation, likewise.
 
     Raises:

@@ -29,7 +29,7 @@ class Sample:
     Attributes:
         image: File.
         label: File.
-        size: Width and height of both.
+        size: Width and height of both, in pixels.
         gray: Whether the image has one channel.
         values: Those in the label.
     """
