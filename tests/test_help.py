@@ -105,11 +105,8 @@ def lacking_in_class(node: ast.ClassDef, text: str) -> Iterator[str]:
     methods = {item.name: item for item in node.body if isinstance(item, ast.FunctionDef)}
     made, checked = methods.get("__init__"), methods.get("__post_init__")
     own, attributes = fields_of(node), entries(text, "Attributes")
-    if (
-        (attributes or len(own) > FEW and node.name not in AT_RUN_TIME)
-        and not entries(text, "Args")
-        and attributes[: len(own)] != own
-    ):
+    needed = not entries(text, "Args") and (attributes or len(own) > FEW and node.name not in AT_RUN_TIME)
+    if needed and attributes[: len(own)] != own:
         yield f"Attributes are {', '.join(attributes) or 'missing'}, not {', '.join(own)}"
     taken = arguments_of(made, True) if made else own if entries(text, "Args") else []
     yield from lacking(text, taken, raised(made or checked or ast.Pass()))
