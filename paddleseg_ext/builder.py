@@ -44,7 +44,7 @@ class Builder(SegBuilder):
             is fetched, as where other weights are about to be loaded.
 
     Raises:
-        UserError: On access to a section: it is missing, or its component cannot be built. The message names both.
+        UserError: On access to a section: it is missing, or its component cannot be built.
     """
 
     def __init__(self, config: Config, pretrained: bool = True) -> None:

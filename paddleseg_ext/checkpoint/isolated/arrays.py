@@ -36,7 +36,7 @@ class Storage(Part):
         big: Bytes of a number are in big-endian order.
 
     Raises:
-        ValueError: The number of elements is none.
+        ValueError: `count` is no number of elements.
     """
 
     def __init__(self, kind: str, count: int, read: Callable[[], Bytes], big: bool = False) -> None:

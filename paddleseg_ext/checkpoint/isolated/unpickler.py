@@ -110,7 +110,7 @@ class DType(Part):
     """A data type of NumPy's.
 
     Raises:
-        ValueError: It is none of numbers.
+        ValueError: It is no type of numbers that weights can have.
     """
 
     def __init__(self, name: Any, *_: Any) -> None:
