@@ -32,7 +32,7 @@ class Pair:
     Attributes:
         files: Image first.
         problem: What is wrong, or "".
-        size: Width and height.
+        size: Width and height, in pixels.
         counts: (K + 2,) pixels of each class, ignored, and of other values.
         digest: Of the image file's content.
     """

@@ -52,7 +52,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Export, verify and tell what was written."""
+    """Export, verify and tell what was written.
+
+    Raises:
+        UserError: An argument is not allowed or has no effect, or the network cannot be exported.
+    """
     config = load_config(args.config, opts=args.opts)
     transforms = copy.deepcopy(config.val_dataset_cfg.get("transforms") or [])
     shape = _shape(args.input_shape, int(config.val_dataset_cfg.get("img_channels", 3)))
