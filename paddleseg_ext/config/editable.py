@@ -29,8 +29,8 @@ SECTIONS = {  # section: what stands above it
         "paddleseg-ext list heads, list backbones; what goes with what: list combos.",
     ],
     "loss": [
-        "One loss for each output of the network in training, the mask first, and its weight in the sum. Where classes are",
-        "rare, give it the weights that paddleseg-ext check --class_weights root prints: short trainings miss them otherwise.",
+        "One loss for each output of the network in training, the mask first, and its weight in the sum. Short trainings",
+        "miss rare classes unless these count more: paddleseg-ext check --class_weights root prints weights to paste.",
     ],
     "optimizer": ["How the network learns; the rate goes with the batch size above."],
     "train": ["How the run goes; paddleseg-ext train has a flag for each entry, which overrides it."],

@@ -151,10 +151,11 @@ def class_weights(counts: Sequence[int] | np.ndarray, images: Sequence[int] | np
     Args:
         counts: (K,) pixels of each class.
         images: (K,) labels in which each class occurs.
-        rule: ``root`` (√(median frequency / frequency), a mean of 1 over the pixels, which keeps rare classes in sight
-            without losing the common ones), ``median`` (median frequency balancing over the images that hold the class: Eigen and Fergus, ICCV 2015,
-            Sec. 4.3), ``inverse`` (1 / frequency, mean 1) or ``effective`` (Cui et al., "Class-Balanced Loss Based on
-            Effective Number of Samples", CVPR 2019, with β = 1 − 1/N for N pixels of the commonest class, mean 1).
+        rule: ``root`` (√(median frequency / frequency), with a mean of 1 over the pixels, which keeps rare classes in
+            sight without losing common ones), ``median`` (median frequency balancing over the images that hold the
+            class: Eigen and Fergus, ICCV 2015, Sec. 4.3), ``inverse`` (1 / frequency, mean 1) or ``effective`` (Cui et
+            al., "Class-Balanced Loss Based on Effective Number of Samples", CVPR 2019, with β = 1 − 1/N for N pixels
+            of the commonest class, mean 1).
 
     Raises:
         UserError: No class occurs.
