@@ -29,7 +29,7 @@ SECTIONS = {  # section: what stands above it
         "paddleseg-ext list heads, list backbones; what goes with what: list combos.",
     ],
     "loss": [
-        "One loss for each output of the network in training, the mask first, and its weight in the sum. Short trainings",
+        "One loss for each output of the network in training, the mask first, and its weight in the sum. Short runs",
         "miss rare classes unless these count more: paddleseg-ext check --class_weights root prints weights to paste.",
     ],
     "optimizer": ["How the network learns; the rate goes with the batch size above."],
