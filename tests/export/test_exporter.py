@@ -63,7 +63,7 @@ def test_every_head_is_exported_with_free_sizes(name: str, tmp_path: Path) -> No
 
 
 def test_normalization_inside_and_class_ids_out(tmp_path: Path) -> None:
-    net, colors = trained("PSPHead"), Colors.of([FastNormalize([0.5], [0.25])])
+    net, colors = trained("FCNHead"), Colors.of([FastNormalize([0.5], [0.25])])
     report = Export(formats=FORMATS, colors=colors, transforms=[{"type": "FastNormalize"}]).write(net, tmp_path)
     assert all(case["relative_difference"] <= 1e-4 for case in report["verified"])
     pictures = np.random.default_rng(0).integers(0, 256, (2, 40, 56, 3), np.uint8)
@@ -103,7 +103,7 @@ def test_the_onnx_file_names_its_free_sizes(tmp_path: Path, monkeypatch: pytest.
 def test_a_wrong_result_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Export(verify=False).write(trained("FCNHead"), tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    net = trained("PSPHead")
+    net = trained("FCNHead")
 
     def open_wrong(folder: Path, backend: str) -> Callable[[np.ndarray], np.ndarray]:
         runner = open_runner(folder, backend)
