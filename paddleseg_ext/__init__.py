@@ -1,5 +1,8 @@
 """Context heads for PaddleSeg: DeepLabV3+, PSPNet, DMNet, FastFCN, EncNet and CCNet on any backbone.
 
+`load` gives a trained network for images, `build_model` the network of a configuration, and `EncoderDecoder` puts any
+head of `paddleseg_ext.heads` on any backbone. `paddleseg_ext.registry` has the decorators for components of your own.
+
 Importing the package repairs PaddleSeg where the installed Paddle breaks it (`compat`) and registers
 heads, model and data sets in PaddleSeg's component manager, so that a YAML file can name them.
 """

@@ -25,7 +25,14 @@ BLOCK = 256  # channels at once, so that the lines in use fit into the processor
 
 
 def transform_map(x: np.ndarray, out: np.ndarray, top: int, count: int) -> None:
-    """Write Bᵀ d B of `count` rows of tiles from `top` on: (C, H, W) to (16, tiles, C)."""
+    """Write Bᵀ d B of some rows of tiles.
+
+    Args:
+        x: (C, H, W) float32.
+        out: (16, tiles, C) float32, which is written to.
+        top: First row of tiles, from 0.
+        count: Number of rows of tiles.
+    """
     _spread_rows(partial(_transform_map, x), out, top, count, -(-x.shape[2] // 2))
 
 
@@ -85,7 +92,14 @@ def _line(x: np.ndarray, y: int, out: np.ndarray) -> None:
 
 
 def transform_back(products: np.ndarray, out: np.ndarray, top: int, count: int) -> None:
-    """Write Aᵀ m A of `count` rows of tiles from `top` on: (16, tiles, O) to rows of (O, H, W)."""
+    """Write Aᵀ m A of some rows of tiles.
+
+    Args:
+        products: (16, tiles, O) float32.
+        out: (O, H, W) float32, rows of which are written to.
+        top: First row of tiles, from 0.
+        count: Number of rows of tiles.
+    """
     _spread_rows(partial(_transform_back, out), products, top, count, -(-out.shape[2] // 2))
 
 

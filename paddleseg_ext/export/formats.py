@@ -107,6 +107,12 @@ def save_onnx(graph: Path, weights: Path, target: Path, opset: int) -> None:
 
     In a process of its own: the converter writes to the terminal, and what it cannot convert may end its process.
 
+    Args:
+        graph: File of the graph.
+        weights: File of the weights.
+        target: The ONNX file.
+        opset: Version of ONNX's operators.
+
     Raises:
         UserError: It cannot be converted; the message ends with what the converter said last.
     """

@@ -44,7 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure a subject, print its table and write it."""
+    """Measure a subject, print its table and write it.
+
+    Raises:
+        UserError: ``--name`` has a folder in it, the device is not there, or as the subject says.
+    """
     if Path(args.name).name != args.name:
         raise UserError(f"--name {args.name}: it is the name of a file, without a folder")
     set_device(args.device)

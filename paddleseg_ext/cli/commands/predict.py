@@ -74,7 +74,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Predict everything under ``--image_path``."""
+    """Predict everything under ``--image_path``.
+
+    Raises:
+        UserError: An argument is not allowed or has no effect, or as `Segmentor.predict`.
+    """
     builder, task = _task_of(args)
     settings = predictor_settings(args, task.test_config)
     save_dir, video = Path(args.save_dir), is_video(args.image_path)
