@@ -15,6 +15,7 @@ import importlib  # noqa: E402
 import warnings  # noqa: E402
 from typing import TYPE_CHECKING, Any  # noqa: E402
 
+from paddleseg_ext.compat.deferred import deferred  # noqa: E402
 from paddleseg_ext.compat.environment import (  # noqa: E402
     interruptible,
     keeping_sigterm,
@@ -45,7 +46,8 @@ with warnings.catch_warnings():
             "'paddleseg-ext[cpu]'; for a GPU install the paddlepaddle-gpu wheel of your CUDA version (see README)."
         ) from error
 
-from paddleseg_ext.compat import paddleseg as compat  # noqa: E402
+with deferred("sklearn.metrics"):
+    from paddleseg_ext.compat import paddleseg as compat
 
 compat.repair()
 

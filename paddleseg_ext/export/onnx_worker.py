@@ -1,4 +1,4 @@
-"""The process that converts: ``python -m paddleseg_ext.export.onnx_worker GRAPH WEIGHTS TARGET OPSET``."""
+"""The process that converts: `onnx_worker.py GRAPH WEIGHTS TARGET OPSET`, a script without this package."""
 
 from __future__ import annotations
 
