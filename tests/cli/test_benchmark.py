@@ -114,6 +114,16 @@ def test_layouts_are_measured_side_by_side(monkeypatch: pytest.MonkeyPatch, caps
 
 @pytest.mark.slow
 @needs_reset
+def test_a_narrow_backbone_is_measured(tmp_path: Path) -> None:
+    small = ["--backbone", model.MOBILE, "--sizes", "64x64", "--rounds", "1"]
+    assert main(["model", "--output", str(tmp_path), "--device", "cpu", *small], command="benchmark") == 0
+    rows = read(tmp_path / "model.csv")
+    assert len(rows) == 14 and all(row["backbone"] == model.MOBILE for row in rows)
+    assert all(float(row["difference"]) < 1e-4 for row in rows[:12])
+
+
+@pytest.mark.slow
+@needs_reset
 def test_a_backbone_with_channels_last_is_measured(tmp_path: Path) -> None:
     small = ["--names", "PSPHead", "DeepLabV3PlusHead", "--sizes", "64x64", "--rounds", "1", "--data_format", "NHWC"]
     assert main(["model", "--output", str(tmp_path), "--device", "cpu", *small], command="benchmark") == 0
