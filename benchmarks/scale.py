@@ -29,7 +29,8 @@ from paddleseg_ext.inspection.analysis.timing import Timing, interleaved_timing
 WINDOWS = "windows"
 NETWORK = "FastSCNN"  # under the windows: a light one of PaddleSeg
 CROP, STRIDE = (512, 256), (384, 192)  # width, height
-PICTURE = (512, 2048)  # height for each megapixel, and width: strips of logits are as wide as the picture
+# Height for each megapixel, three strides so that windows are as many for each; and width, that of strips of logits.
+PICTURE = (576, 1792)
 SLACK = 0.1  # of exponents: what a small map gains from caches, a large one lacks
 
 

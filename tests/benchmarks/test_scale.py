@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks import scale
+from paddleseg_ext.evaluation.sliding_window import window_starts
 from paddleseg_ext.inspection.analysis.timing import Timing
 
 
@@ -37,6 +38,13 @@ def test_exponents_are_those_of_powers(case: str, power: float, faster: str) -> 
 def test_what_is_fixed_does_not_hide_the_growth() -> None:
     row = next(scale.exponents(points("PSPHead", 1.3, fixed=1e7)))
     assert row["exponent"] < 1.1 < row["at_the_end"] and row["faster"] == "FASTER"
+
+
+def test_windows_are_as_many_for_each_megapixel() -> None:
+    (_, top), (_, down) = scale.CROP, scale.STRIDE
+    counts = [len(window_starts(number * scale.PICTURE[0], top, down)) for number in (1, 2, 7, 64)]
+    assert counts == [3 * number for number in (1, 2, 7, 64)]
+    assert 0.95e6 < scale.PICTURE[0] * scale.PICTURE[1] < 1.05e6
 
 
 def test_arrays_are_counted_beside_tensors() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import paddle
 import pytest
 
-from benchmarks import chart, model, networks, tables
+from benchmarks import chart, model, networks, scale, tables
 from benchmarks.pytorch.environment import TORCH
 from paddleseg_ext.cli.main import main
 
@@ -78,13 +78,17 @@ def test_model_writes_a_row_a_mode_and_a_chart(tmp_path: Path) -> None:
 
 
 @needs_reset
-def test_scale_writes_points_exponents_and_a_chart(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_scale_writes_points_exponents_and_a_chart(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"PICTURE": (192, 256), "CROP": (128, 64), "STRIDE": (96, 64)}.items():
+        monkeypatch.setattr(scale, name, value)
     small = ["--names", "CCHead", "windows", "--maps", "2x2", "4x4", "--megapixels", "1", "2", "--rounds", "1"]
     assert main(["scale", "--output", str(tmp_path), "--device", "cpu", *small], command="benchmark") == 0
     points, rows = read(tmp_path / "scale_points.csv"), read(tmp_path / "scale.csv")
     modes = [("CCHead", "evaluation"), ("CCHead", "training"), ("windows", "evaluation")]
     assert {(row["case"], row["mode"]) for row in points} == set(modes) and len(points) == 6
-    assert [row["size"] for row in points if row["case"] == "windows"] == ["512x2048", "1024x2048"]
+    assert [row["size"] for row in points if row["case"] == "windows"] == ["192x256", "384x256"]
     assert all(float(row["ms"]) > 0 and float(row["mib"]) > 0 for row in points)
     assert [(row["case"], row["mode"], row["what"]) for row in rows] == [
         (*which, what) for which in modes for what in ("time", "memory")
