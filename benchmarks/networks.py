@@ -45,6 +45,7 @@ class Spec:
         auxiliary: PaddleSeg's network has an auxiliary head that cannot be left out, so ours has it too.
         align_corners: Of the last resizing.
         strides: Of the feature maps, relative to the first.
+        quarter: Argument of our head that PaddleSeg derives: a quarter of the last map's channels.
     """
 
     network: Callable[..., nn.Layer]
@@ -52,6 +53,7 @@ class Spec:
     auxiliary: bool = False
     align_corners: bool = False
     strides: tuple[int, ...] = (1, 2, 2, 2)
+    quarter: str | None = None
 
     @property
     def output_stride(self) -> int:
@@ -68,12 +70,14 @@ class Spec:
         """Both networks, each over a backbone of its own, with equal weights.
 
         Args:
-            backbone: Makes a backbone with the channels of ``CHANNELS``.
+            backbone: Makes a backbone.
             ours: Makes another for our network, of the same weights.
         """
         theirs = self.network(CLASSES, backbone())
         auxiliary = [partial(FCNHead, in_index=2, channels=512, **ELEMENT)] if self.auxiliary else []
-        ours = EncoderDecoder(CLASSES, (ours or backbone)(), self.head, auxiliary, self.align_corners)
+        given = (ours or backbone)()
+        derived = {self.quarter: given.feat_channels[-1] // 4} if self.quarter else {}
+        ours = EncoderDecoder(CLASSES, given, partial(self.head, **derived), auxiliary, self.align_corners)
         name = type(theirs).__name__
         weights = convert({key: value.numpy() for key, value in theirs.state_dict().items()}, name)
         missing, unexpected = ours.set_state_dict({key: paddle.to_tensor(value) for key, value in weights.items()})
@@ -91,12 +95,14 @@ SPECS = {
     "PSPHead": Spec(
         partial(stock.PSPNet, pp_out_channels=512, enable_auxiliary_loss=False),
         partial(PSPHead, bin_sizes=(6, 3, 2, 1), **ELEMENT),
+        quarter="pool_channels",
     ),
     "DMHead": Spec(stock.DMNet, partial(DMHead, dropout=0), auxiliary=True, align_corners=True),
     "EncHead": Spec(stock.ENCNet, partial(EncHead, dropout=0), auxiliary=True),
     "CCHead": Spec(
         partial(stock.CCNet, recurrence=2, enable_auxiliary_loss=False),
         partial(CCHead, out_act="relu", dropout=0),
+        quarter="attention_channels",
     ),
     "FastFCNHead": Spec(
         stock.FastFCN,
