@@ -1,7 +1,7 @@
 """Converts to ONNX as `export.formats` does, each in a process of its own, but forked from one that has the converter.
 
-Its packages take seconds to import, a fork takes milliseconds. Run as a script it reads the words of a command line, a
-JSON list on each line, and answers with the exit status and what was said.
+Its packages take seconds to import, a fork takes milliseconds. Run as a script it reads a folder and the words of a
+command line, a JSON list on each line, and answers with the exit status and what was said.
 """
 
 from __future__ import annotations
@@ -31,20 +31,22 @@ class Converters:
         return process
 
     def run(self, command: list[str], **_: Any) -> subprocess.CompletedProcess:
-        self._forking.stdin.write(json.dumps(command[-5:]) + "\n")  # the script and its four arguments
+        words = [os.getcwd(), *command[-5:]]  # the script and its four arguments
+        self._forking.stdin.write(json.dumps(words) + "\n")
         self._forking.stdin.flush()
         status, said = json.loads(self._forking.stdout.readline())
         return subprocess.CompletedProcess(command, status, said)
 
 
-def _convert(words: list[str]) -> tuple[int, str]:
+def _convert(folder: str, *words: str) -> tuple[int, str]:
     with tempfile.TemporaryFile() as said:
         pid = os.fork()
         if pid == 0:
             for number in (1, 2):
                 os.dup2(said.fileno(), number)
-            status, sys.argv = 1, words
+            status, sys.argv = 1, list(words)
             try:
+                os.chdir(folder)
                 runpy.run_path(words[0], run_name="__main__")
                 status = 0
             except BaseException:
@@ -65,4 +67,4 @@ if __name__ == "__main__":
     import paddle2onnx  # noqa: F401
 
     for line in sys.stdin:
-        print(json.dumps(_convert(json.loads(line))), file=answers, flush=True)
+        print(json.dumps(_convert(*json.loads(line))), file=answers, flush=True)
