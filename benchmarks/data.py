@@ -15,7 +15,7 @@ from paddleseg.datasets import Dataset
 from paddleseg.transforms import Normalize, RandomHorizontalFlip, RandomPaddingCrop, ResizeStepScaling, functional
 
 from benchmarks.evaluation import CLASSES, write_images
-from benchmarks.tables import Row, log
+from benchmarks.tables import Row, add_rounds_argument, log
 from paddleseg_ext.cli.common import whole
 from paddleseg_ext.data.transforms import ScaleCropFlip
 from paddleseg_ext.inspection.analysis.timing import interleaved_timing
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--crop_size", nargs=2, type=whole(1, 1 << 14), default=[1024, 512], metavar=("W", "H"), help="of a sample"
     )
     parser.add_argument("--images", type=whole(1), default=8, help="in a round")
-    parser.add_argument("--rounds", type=whole(1), default=5, help="timed rounds of each side, in turns")
+    add_rounds_argument(parser, text="timed rounds of each side, in turns")
 
 
 def run(args: argparse.Namespace) -> list[Row]:

@@ -23,7 +23,7 @@ from paddleseg.datasets import Dataset
 from paddleseg.transforms import Normalize
 from paddleseg.utils.metrics import calculate_area
 
-from benchmarks.tables import Row, log
+from benchmarks.tables import Row, add_rounds_argument, log
 from paddleseg_ext.cli.common import whole
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.evaluation.evaluate import evaluate
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--window_batch", type=whole(1), help="windows at once; default: that of the evaluation")
     parser.add_argument("--images", type=whole(1), default=4, help="of the whole evaluation")
-    parser.add_argument("--repeats", type=whole(1), default=5, help="the median time counts")
+    add_rounds_argument(parser, "--repeats", "of everything, in turns")
 
 
 def run(args: argparse.Namespace) -> list[Row]:

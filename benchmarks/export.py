@@ -14,7 +14,7 @@ import paddle
 from paddleseg.models import ResNet18_vd
 
 from benchmarks.networks import CLASSES
-from benchmarks.tables import Row, log
+from benchmarks.tables import Row, add_rounds_argument, log
 from paddleseg_ext.cli.common import whole
 from paddleseg_ext.evaluation.predictor import evaluating
 from paddleseg_ext.export.exporter import Export
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--size", nargs=2, type=whole(1, 1 << 14), default=[256, 512], metavar=("H", "W"), help="of the image"
     )
-    parser.add_argument("--rounds", type=whole(1), default=5, help="timed calls of each, in turns; the median counts")
+    add_rounds_argument(parser)
 
 
 def run(args: argparse.Namespace) -> list[Row]:

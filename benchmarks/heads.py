@@ -1,13 +1,12 @@
-"""Our heads and layers beside PaddleSeg's own, on the same feature maps: time, memory, operations."""
+"""Our heads and layers beside PaddleSeg's own, and heads beside PyTorch's, on the same feature maps."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from statistics import geometric_mean
 from typing import Any
 
 import paddle
@@ -15,16 +14,24 @@ from paddle import nn
 
 from benchmarks import estimate
 from benchmarks.networks import LAYERS, PADDLESEGS, SPECS, feature_maps, layers
-from benchmarks.tables import Row, log
+from benchmarks.peers import (
+    PADDLESEG,
+    add_peers_argument,
+    chosen_peers,
+    even,
+    open_pytorch,
+    side_by_side,
+    with_means,
+)
+from benchmarks.steps import RUNS, check_equal, set_mode
+from benchmarks.tables import Row, add_rounds_argument, log
 from paddleseg_ext.cli.common import whole
-from paddleseg_ext.compat.paddle import exact_float32
+from paddleseg_ext.compat.paddle import exact_float32, threads
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.inspection.analysis.memory import MIB, peak_allocation
 from paddleseg_ext.inspection.analysis.operations import count_macs
 from paddleseg_ext.inspection.analysis.timing import Timing, interleaved_timing
 from paddleseg_ext.runtime.device import search_kernels
-
-TOLERANCE = 1e-4  # of the largest value, before anything is timed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """How many images, how often and in which precision; shared with whole networks."""
     parser.add_argument("--batch_size", type=whole(1), default=1, help="images")
-    parser.add_argument("--rounds", type=whole(1), default=5, help="timed calls of each, in turns")
+    add_rounds_argument(parser)
+    add_peers_argument(parser)
     parser.add_argument("--amp", action="store_true", help="mixed precision (O1); on a GPU only")
     text = "have Paddle search for the fastest algorithms, of both sides, before anything is timed; on a GPU only"
     parser.add_argument("--autotune", action="store_true", help=text)
@@ -75,14 +83,23 @@ def run(args: argparse.Namespace) -> list[Row]:
         for size in sizes:
             rows += estimate.rows(args.names, size, args.batch_size, args.estimate)
         return rows
-    for size in sizes:
-        results: list[Result] = []
-        for name in args.names:
-            log(f"{name} at {size[0]}×{size[1]}")
-            compare_one = compare_layer if name in LAYERS else compare
-            results += compare_one(name, size, args.batch_size, args.rounds, args.amp, args.autotune)
-        rows += [result.row() for result in results]
-        rows += mean_rows([result for result in results if result.name in SPECS])
+    peers = chosen_peers(args)
+    with open_pytorch(args, peers) as pytorch:
+        for size in sizes:
+            lines: list[Row] = []
+            for name in args.names:
+                log(f"{name} at {size[0]}×{size[1]}")
+                sides: list[list[Row]] = []
+                if PADDLESEG in peers:
+                    compare_one = compare_layer if name in LAYERS else compare
+                    results = compare_one(name, size, args.batch_size, args.rounds, args.amp, args.autotune)
+                    sides.append([result.row() for result in results])
+                if pytorch and name in SPECS:
+                    feats = feature_maps(size, args.batch_size, SPECS[name].strides)
+                    sides.append([result.row() for result in pytorch.compare_head(name, feats, size, args.rounds)])
+                lines += side_by_side(*sides)
+            rows += with_means(lines, SPECS)
+    rows = even(rows)
     from benchmarks.chart import bars  # brings matplotlib
 
     bars(rows, Path(args.output) / f"{args.name}.png")
@@ -123,6 +140,7 @@ class Result:
             "mode": self.mode,
             "batch": self.batch,
             "map": f"{self.size[0]}x{self.size[1]}",
+            "threads": threads(),
             "ours_ms": round(1e3 * self.ours.median, 1),
             "paddleseg_ms": round(1e3 * self.theirs.median, 1),
             "speedup": round(self.theirs.median / self.ours.median, 2),
@@ -136,23 +154,6 @@ class Result:
             "paddleseg_mparams": round(self.parameters[1] / 1e6, 3),
             "difference": f"{self.difference:.1e}",
         }
-
-
-def mean_rows(results: Sequence[Result]) -> list[Row]:
-    """Geometric means over several heads, a row per mode; none for a single head."""
-    rows = []
-    for mode in dict.fromkeys(result.mode for result in results):
-        ones = [result.row() for result in results if result.mode == mode]
-        if len(ones) > 1:
-            row = dict.fromkeys(ones[0], "")
-            row.update({key: ones[0][key] for key in ("mode", "batch", "map")})
-            row["case"] = f"geometric mean of {len(ones)} heads"
-            row.update({key: round(geometric_mean([one[key] for one in ones]), 3) for key in MEANS})
-            rows.append(row)
-    return rows
-
-
-MEANS = ("speedup", "memory_ratio")
 
 
 def compare(
@@ -207,13 +208,7 @@ def both_modes(
     for net in nets:
         net.eval()
     with paddle.no_grad(), exact_float32():
-        masks = [_first(net(given)) for net in nets]
-    difference = float((masks[0] - masks[1]).abs().max() / masks[1].abs().max())
-    del masks
-    if not difference <= TOLERANCE:
-        raise ArithmeticError(
-            f"{name}: the outputs differ by {difference:.1e} of the largest, so no time means anything"
-        )
+        difference = check_equal(name, *(net(given) for net in nets))
 
     def forward(net: nn.Layer) -> Any:
         with paddle.amp.auto_cast(enable=amp, custom_white_list=None if net is nets[0] else PADDLESEGS):
@@ -221,10 +216,8 @@ def both_modes(
 
     for mode in ("evaluation", "training"):
         for net in nets:
-            getattr(net, "eval" if mode == "evaluation" else "train")()
-        for tensor in inputs:
-            tensor.stop_gradient = mode == "evaluation"
-        runs = [partial(_RUNS[mode], forward, net, inputs) for net in nets]
+            set_mode(mode, net, inputs)
+        runs = [partial(RUNS[mode], forward, net, inputs) for net in nets]
         for run in runs if autotune else ():  # each within a search of its own, which lasts a few backward passes
             if search_kernels():
                 run()
@@ -237,23 +230,3 @@ def both_modes(
             products.append(sum(counts))
         parameters = tuple(sum(p.size for p in net.parameters() if not p.stop_gradient) for net in nets)
         yield Result(name, mode, size, given.shape[0], *timings, memory, tuple(products), parameters, difference)
-
-
-def _first(out: Any) -> paddle.Tensor:
-    return paddle.concat([o.flatten() for o in out]) if isinstance(out, (list, tuple)) else out
-
-
-def _evaluate(forward: Callable[[nn.Layer], Any], net: nn.Layer, feats: Sequence[paddle.Tensor]) -> None:
-    with paddle.no_grad():
-        forward(net)
-
-
-def _train(forward: Callable[[nn.Layer], Any], net: nn.Layer, feats: Sequence[paddle.Tensor]) -> None:
-    out = forward(net)
-    sum(o.mean() for o in (out if isinstance(out, (list, tuple)) else [out])).backward()
-    net.clear_gradients()
-    for feat in feats:
-        feat.clear_gradient()
-
-
-_RUNS = {"evaluation": _evaluate, "training": _train}

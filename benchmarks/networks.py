@@ -45,7 +45,7 @@ class Spec:
         auxiliary: PaddleSeg's network has an auxiliary head that cannot be left out, so ours has it too.
         align_corners: Of the last resizing.
         strides: Of the feature maps, relative to the first.
-        quarter: The head's argument that PaddleSeg's network sets to a quarter of the last map's channels.
+        quarter: Argument of our head that PaddleSeg derives: a quarter of the last map's channels.
     """
 
     network: Callable[..., nn.Layer]
@@ -70,14 +70,14 @@ class Spec:
         """Both networks, each over a backbone of its own, with equal weights.
 
         Args:
-            backbone: Makes a backbone of PaddleSeg's.
+            backbone: Makes a backbone.
             ours: Makes another for our network, of the same weights.
         """
-        built = backbone()
-        theirs = self.network(CLASSES, built)
-        head = partial(self.head, **{self.quarter: built.feat_channels[-1] // 4}) if self.quarter else self.head
+        theirs = self.network(CLASSES, backbone())
         auxiliary = [partial(FCNHead, in_index=2, channels=512, **ELEMENT)] if self.auxiliary else []
-        ours = EncoderDecoder(CLASSES, (ours or backbone)(), head, auxiliary, self.align_corners)
+        given = (ours or backbone)()
+        derived = {self.quarter: given.feat_channels[-1] // 4} if self.quarter else {}
+        ours = EncoderDecoder(CLASSES, given, partial(self.head, **derived), auxiliary, self.align_corners)
         name = type(theirs).__name__
         weights = convert({key: value.numpy() for key, value in theirs.state_dict().items()}, name)
         missing, unexpected = ours.set_state_dict({key: paddle.to_tensor(value) for key, value in weights.items()})
@@ -102,6 +102,7 @@ SPECS = {
     "CCHead": Spec(
         partial(stock.CCNet, recurrence=2, enable_auxiliary_loss=False),
         partial(CCHead, out_act="relu", dropout=0),
+        quarter="attention_channels",
     ),
     "FastFCNHead": Spec(
         stock.FastFCN,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import datetime
 import platform
@@ -17,9 +18,21 @@ import paddleseg
 from tqdm import tqdm
 
 import paddleseg_ext
+from paddleseg_ext.cli.common import whole
+from paddleseg_ext.compat.paddle import threads
 from paddleseg_ext.runtime.device import device_name
+from paddleseg_ext.runtime.threads import count_of
 
 Row = Mapping[str, Any]
+RESULTS = Path(__file__).parent / "results"
+LEAST_ROUNDS = 3  # with fewer, a spread says nothing
+
+
+def add_rounds_argument(
+    parser: argparse.ArgumentParser, flag: str = "--rounds", text: str = "timed calls of each, in turns"
+) -> None:
+    """Add ``--rounds``; the median counts."""
+    parser.add_argument(flag, type=whole(LEAST_ROUNDS), default=5, help=f"{text}; the median counts")
 
 
 def environment_info() -> dict[str, str]:
@@ -30,6 +43,7 @@ def environment_info() -> dict[str, str]:
         "command": shlex.join([*program, *sys.argv[1:]]),
         "date": datetime.date.today().isoformat(),
         "device": device_name(),
+        "threads": str(threads()),
         "paddle": paddle.__version__,
         "paddleseg": getattr(paddleseg, "__version__", "develop"),
         "paddleseg_ext": paddleseg_ext.__version__,
@@ -37,8 +51,17 @@ def environment_info() -> dict[str, str]:
     }
 
 
-def write_table(folder: str | Path, name: str, rows: Sequence[Row], note: str = "") -> Path:
+def write_table(
+    folder: str | Path, name: str, rows: Sequence[Row], note: str = "", versions: Mapping[str, str] | None = None
+) -> Path:
     """Write `folder`/`name`.md, with a note above its table, and .csv; all rows have the first one's keys.
+
+    Args:
+        folder: It need not exist.
+        name: Of the files.
+        rows: Of the table.
+        note: Above it.
+        versions: Of what else was measured, beside `environment_info`.
 
     Returns:
         Of the former.
@@ -49,9 +72,8 @@ def write_table(folder: str | Path, name: str, rows: Sequence[Row], note: str = 
         writer = csv.DictWriter(file, keys)
         writer.writeheader()
         writer.writerows(rows)
-    head = [
-        f"- {key}: `{value}`" if key == "command" else f"- {key}: {value}" for key, value in environment_info().items()
-    ]
+    told = {**environment_info(), **(versions or {})}
+    head = [f"- {key}: `{value}`" if key == "command" else f"- {key}: {value}" for key, value in told.items()]
     lines = ["|".join(["", *(f" {cell} " for cell in cells), ""]) for cells in (keys, ["---"] * len(keys))]
     lines += ["|".join(["", *(f" {row[key]} " for key in keys), ""]) for row in rows]
     path = folder / f"{name}.md"
@@ -62,9 +84,13 @@ def write_table(folder: str | Path, name: str, rows: Sequence[Row], note: str = 
 
 
 def default_folder(estimated: bool = False) -> Path:
-    """``benchmarks/results/DATE_DEVICE`` in the clone, such as ``2026-11-25_amd-epyc_2-cores``; ``DATE_estimate``."""
-    device = "estimate" if estimated else re.sub(r"[^a-z0-9_]+", "-", device_name().lower().replace(", ", "_"))
-    return Path(__file__).parent / "results" / f"{datetime.date.today().isoformat()}_{device}"
+    """``benchmarks/results/DATE_DEVICE_THREADS`` in the clone; ``DATE_estimate``.
+
+    On a processor such as ``2026-11-25_amd-epyc_2-cores_1-thread``, on a GPU without the threads.
+    """
+    parts = [device_name(), *([count_of(threads(), "thread")] if paddle.get_device() == "cpu" else [])]
+    device = "estimate" if estimated else re.sub(r"[^a-z0-9_]+", "-", ", ".join(parts).lower().replace(", ", "_"))
+    return RESULTS / f"{datetime.date.today().isoformat()}_{device}"
 
 
 def log(text: str) -> None:

@@ -1,5 +1,8 @@
 """Context heads for PaddleSeg: DeepLabV3+, PSPNet, DMNet, FastFCN, EncNet and CCNet on any backbone.
 
+`load` gives a trained network for images, `build_model` the network of a configuration, and `EncoderDecoder` puts any
+head of `paddleseg_ext.heads` on any backbone. `paddleseg_ext.registry` has the decorators for components of your own.
+
 Importing the package repairs PaddleSeg where the installed Paddle breaks it (`compat`) and registers
 heads, model and data sets in PaddleSeg's component manager, so that a YAML file can name them.
 """
@@ -12,6 +15,7 @@ import importlib  # noqa: E402
 import warnings  # noqa: E402
 from typing import TYPE_CHECKING, Any  # noqa: E402
 
+from paddleseg_ext.compat.deferred import deferred  # noqa: E402
 from paddleseg_ext.compat.environment import (  # noqa: E402
     interruptible,
     keeping_sigterm,
@@ -42,7 +46,8 @@ with warnings.catch_warnings():
             "'paddleseg-ext[cpu]'; for a GPU install the paddlepaddle-gpu wheel of your CUDA version (see README)."
         ) from error
 
-from paddleseg_ext.compat import paddleseg as compat  # noqa: E402
+with deferred("sklearn.metrics"):
+    from paddleseg_ext.compat import paddleseg as compat
 
 compat.repair()
 

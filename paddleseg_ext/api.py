@@ -46,10 +46,14 @@ def load(
         config: The configuration of a file of weights that has no ``config.yml`` beside it; or another one than the
             folder's. A path, or the name of one that comes with the package.
         device: auto, cpu, gpu, gpu:N, xpu, npu or mlu; auto picks a GPU when there is one.
-        backend: Of an exported folder: ``paddle`` or ``onnx``; by default paddle where it is there.
+        backend: What runs an exported folder: ``paddle`` or ``onnx``; by default paddle where it is there.
         pretrained: Whether a configuration alone fetches the weights that it names for the start of a training.
-        **settings: Arguments of `Predictor` that replace the configuration's ``test_config``: ``is_slide``,
-            ``crop_size``, ``stride``, ``window_batch``, ``aug_eval``, ``scales``, ``precision``, ….
+        **settings: Arguments of `paddleseg_ext.evaluation.predictor.Predictor` that replace the configuration's
+            ``test_config``: ``is_slide``, ``crop_size`` and ``stride`` (width and height in pixels), ``window_batch``,
+            ``aug_eval``, ``scales``, ``precision`` and others.
+
+    Returns:
+        A `Segmentor`, which has `predict`, `logits`, `overlay`, `explain` and `save`.
 
     Raises:
         UserError: Nothing is there, files do not fit or are damaged, or an argument is not allowed.

@@ -42,6 +42,9 @@ class Builder(SegBuilder):
         config: Of `load_config`.
         pretrained: Load the weights that the model's section names for the start of a training. Without them nothing
             is fetched, as where other weights are about to be loaded.
+
+    Raises:
+        UserError: On access to a section: it is missing, or its component cannot be built.
     """
 
     def __init__(self, config: Config, pretrained: bool = True) -> None:
@@ -50,15 +53,36 @@ class Builder(SegBuilder):
 
     @classmethod
     def show_msg(cls, name: str, cfg: dict[str, Any]) -> None:
-        """PaddleSeg prints every section here; the configuration is printed once, elsewhere."""
+        """Nothing: PaddleSeg prints every section here, and the configuration is printed once, elsewhere.
+
+        Args:
+            name: Of the section.
+            cfg: The section.
+        """
 
     def load_component_class(self, class_type: str) -> Any:
+        """The class or function that is registered under a name.
+
+        Args:
+            class_type: The name, as under ``type:`` in a configuration.
+
+        Raises:
+            UserError: There is none; the message names the likeliest misspelling.
+        """
         known = {name: item for registry in self.comp_list for name, item in registry.components_dict.items()}
         if class_type not in known:
             raise UserError(f"Unknown type '{class_type}' in the configuration{closest(str(class_type), known)}")
         return known[class_type]
 
     def build_component(self, cfg: dict[str, Any]) -> Any:
+        """Build what a section describes, and what its own sections describe before.
+
+        Args:
+            cfg: ``type`` and the arguments.
+
+        Raises:
+            UserError: The type is unknown, or the constructor refuses an argument.
+        """
         try:
             with quiet():
                 return super().build_component(cfg)
@@ -85,7 +109,11 @@ class Builder(SegBuilder):
 
     @cached_property
     def model(self) -> nn.Layer:
-        """The model, with the weights that ``model.pretrained`` and ``model.backbone.pretrained`` name."""
+        """The model, with the weights that ``model.pretrained`` and ``model.backbone.pretrained`` name.
+
+        Raises:
+            UserError: It cannot be built, or the weights cannot be fetched or have nothing for it.
+        """
         config = self.config.model_cfg
         backbone = dict(config.get("backbone") or {})
         whole, part = config.pop("pretrained", None), backbone.pop("pretrained", None)
@@ -111,6 +139,9 @@ class Builder(SegBuilder):
     def model_with(self, weights: str | Path) -> nn.Layer:
         """The model with trained weights, all of it; those for the start of a training are not fetched.
 
+        Args:
+            weights: A file or a folder; see `load_weights`.
+
         Raises:
             UserError: As `load_weights`.
         """
@@ -120,22 +151,27 @@ class Builder(SegBuilder):
 
     @cached_property
     def loss(self) -> dict[str, list]:
+        """``types``, the losses of the model's outputs in their order, and ``coef``, their weights."""
         return self._in_section("loss", SegBuilder.loss.func)
 
     @cached_property
     def optimizer(self) -> paddle.optimizer.Optimizer:
+        """The optimizer of the model's parameters, with `lr_scheduler`."""
         return self._in_section("optimizer", SegBuilder.optimizer.func)
 
     @cached_property
     def lr_scheduler(self) -> paddle.optimizer.lr.LRScheduler:
+        """The learning rate's schedule, which counts iterations."""
         return self._in_section("lr_scheduler", SegBuilder.lr_scheduler.func)
 
     @cached_property
     def train_dataset(self) -> paddle.io.Dataset:
+        """The training data, with their transforms."""
         return self._in_section("train_dataset", SegBuilder.train_dataset.func)
 
     @cached_property
     def val_dataset(self) -> paddle.io.Dataset:
+        """The validation data, with their transforms."""
         return self._in_section("val_dataset", SegBuilder.val_dataset.func)
 
     @cached_property
@@ -152,11 +188,16 @@ class Builder(SegBuilder):
 
     @cached_property
     def val_transforms(self) -> list:
+        """The transforms of the validation data, which need not be there."""
         return self._in_section("val_dataset.transforms", SegBuilder.val_transforms.func)
 
     @cached_property
     def task(self) -> Task:
-        """What the section `val_dataset` says of images and classes; the data need not be there."""
+        """What the section `val_dataset` says of images and classes; the data need not be there.
+
+        Raises:
+            UserError: It does not tell the number of classes, or its transforms do not suit its images.
+        """
         section, known = self.config.val_dataset_cfg, self.val_dataset_class
         if not hasattr(known, "NUM_CLASSES"):
             if not section.get("num_classes"):
@@ -206,6 +247,9 @@ def _wrong_in_list(section: Mapping[str, Any]) -> str | None:
 def build_transforms(entries: Sequence[Mapping[str, Any]]) -> list[Any]:
     """PaddleSeg's transforms from entries as a configuration has them; nothing but transforms is built.
 
+    Args:
+        entries: ``type`` and the arguments of each, in the order in which they are applied.
+
     Raises:
         UserError: An entry is none of a registered transform, or its constructor refuses it.
     """
@@ -224,7 +268,10 @@ def build_model(path: str | Path, *, pretrained: bool = True, **overrides: Any) 
     Args:
         path: The YAML file, or the name of a configuration that comes with the package.
         pretrained: As in `Builder`: without it the weights that the file names are neither fetched nor loaded.
-        **overrides: As in `load_config`.
+        **overrides: Arguments of `load_config` that replace entries, such as ``opts``.
+
+    Raises:
+        UserError: As `load_config`; or the model cannot be built, or its weights cannot be fetched.
     """
     return Builder(load_config(path, **overrides), pretrained).model
 

@@ -40,11 +40,12 @@ class Segmentor:
     (H, W, 3) in RGB or (H, W) in gray, uint8, or a picture of Pillow; see `Task.read`.
 
     Args:
-        network: Gives a list with the mask's logits first.
+        network: From images (N, C, h, w) to a list with the mask's logits (N, K, h, w) first.
         task: What it was trained for.
-        config: Of the network, if it can be saved.
-        device: What the network computes on: auto, cpu, gpu, gpu:N, …
-        name: Where it is from, for messages.
+        config: Of the network, without which it cannot be saved.
+        device: What the network computes on: auto, cpu, gpu, gpu:N, xpu, npu or mlu; auto picks a GPU when there is
+            one.
+        name: Where the network is from, for messages.
         settings: Arguments of `Predictor` that replace those of `task`.
 
     Attributes:
@@ -129,7 +130,7 @@ class Segmentor:
 
         Args:
             image: An image, or a list of them.
-            opacity: Of the colors, 0…1.
+            opacity: Of the colors: 0 for the image alone, 1 for the colors alone.
             legend: Also put a legend of the classes that occur under it.
             **settings: As for `predict`.
 
@@ -166,7 +167,7 @@ class Segmentor:
 
         Args:
             image: One image.
-            pixels: (x, y) of those asked about, of the image; by default a grid.
+            pixels: (x, y) of those asked about, in pixels of the image from its left upper corner; by default a grid.
             classes: Names or ids of the classes asked about; by default the 8 most predicted.
             grid: Columns and rows of the grid.
 
@@ -186,8 +187,14 @@ class Segmentor:
     def save(self, folder: str | Path) -> Path:
         """Write everything that `load` needs into a folder: weights, configuration and classes, or the export.
 
+        Args:
+            folder: Made if it is missing.
+
+        Returns:
+            The folder.
+
         Raises:
-            UserError: The folder cannot be written.
+            UserError: The folder cannot be written or holds an export, or the network has no configuration.
         """
         folder = Path(folder)
         try:
@@ -206,7 +213,19 @@ class Segmentor:
         return folder
 
     def label_maps(self, pictures: Iterable[np.ndarray], batch: int = 1, **settings: Any) -> list:
-        """`predict` of pictures as `Task.read` and OpenCV give them, (H, W, 3) in BGR."""
+        """`predict` of pictures as `Task.read` gives them.
+
+        Args:
+            pictures: (H, W, 3) uint8 in BGR each, (H, W) for a network of gray images.
+            batch: As for `predict`.
+            **settings: As for `predict`.
+
+        Returns:
+            A `LabelMap` (H, W) of each.
+
+        Raises:
+            UserError: `batch` or a setting is not allowed, or memory does not suffice.
+        """
         if not isinstance(batch, int) or batch < 1:
             raise UserError(f"`batch`: {batch!r} is not allowed; it is a whole number, at least 1")
         found: list[LabelMap] = []

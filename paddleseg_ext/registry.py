@@ -95,8 +95,16 @@ def _add(kind: str, component: Callable[..., Any]) -> None:
 def register_head(cls: T) -> T:
     """Class decorator: make ``type: <ClassName>`` available in PaddleSeg's YAML files.
 
+    The arguments in the file are bound; the model that has the head calls it with ``in_channels`` and ``num_classes``.
+
+    Args:
+        cls: A subclass of `Head`.
+
+    Returns:
+        The class itself.
+
     Raises:
-        ValueError: the name is taken.
+        ValueError: the name is taken, by whatever kind of component.
     """
 
     def factory(**keywords: Any) -> Callable[..., Any]:
@@ -109,6 +117,19 @@ def register_head(cls: T) -> T:
     return cls
 
 
+DECORATOR = """Decorator: make a {kind} available in YAML files, as ``type:`` and its name.
+
+Args:
+    component: A class or function whose arguments are the keys in the file.
+
+Returns:
+    The component itself.
+
+Raises:
+    ValueError: the name is taken, by whatever kind of component.
+"""
+
+
 def _registrar(kind: str) -> Callable[[C], C]:
     """The decorator that registers components of a kind."""
 
@@ -117,7 +138,7 @@ def _registrar(kind: str) -> Callable[[C], C]:
         return component
 
     register.__name__ = f"register_{kind}"
-    register.__doc__ = f"Decorator: register a {kind} in PaddleSeg's form; a name that anything has raises ValueError."
+    register.__doc__ = DECORATOR.format(kind=kind)
     return register
 
 

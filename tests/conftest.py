@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 
 import numpy as np
 import paddle
@@ -10,6 +11,9 @@ import pytest
 from paddle import nn
 
 import paddleseg_ext  # noqa: F401
+from paddleseg_ext.export import formats
+from paddleseg_ext.training.validation import Validator
+from tests.converting import Converters
 from tests.inside import inside  # noqa: F401
 
 
@@ -47,6 +51,20 @@ def _logger() -> None:
     logger.handlers.clear()
     logger.propagate = True
     logger.setLevel(logging.NOTSET)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _converters() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(formats, "subprocess", Converters())
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _without_curves(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing them takes most of the time of a small training that evaluates."""
+    if not request.node.get_closest_marker("curves"):
+        monkeypatch.setattr(Validator, "_draw", lambda *_: None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -52,7 +52,7 @@ def rounded(value: Any) -> Any:
     """A float32 tensor rounded to nearest even at 10 bits; its gradient passes as it is."""
     if not isinstance(value, paddle.Tensor) or value.dtype != paddle.float32:
         return value
-    bits = value.numpy().view(np.uint32).astype(np.uint64)
-    half = (1 << (DROPPED - 1)) - 1 + ((bits >> DROPPED) & 1)
-    kept = ((bits + half) >> DROPPED << DROPPED).astype(np.uint32).view(np.float32)
-    return value + (paddle.to_tensor(kept) - value).detach()
+    bits = value.numpy().view(np.uint32)
+    half = ((bits >> DROPPED) & 1) + np.uint32((1 << (DROPPED - 1)) - 1)
+    kept = paddle.to_tensor(((bits + half) >> DROPPED << DROPPED).view(np.float32))
+    return kept if value.stop_gradient else value + (kept - value).detach()

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.camvid import table
-from benchmarks.camvid.runs import ROOT, Run, plan
+from benchmarks.camvid.runs import ROOT, Run, ablation, plan
 from benchmarks.camvid.train import train
 
 
@@ -27,20 +27,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"{data_root} has no train.txt; configs/camvid/README.md tells the layout")
     runs = plan()
     if args.status:
-        print("\n".join(table.status([*runs, *_full(runs, output)], output)))
-        table.write([*runs, *_full(runs, output)], output)
+        print("\n".join(table.status([*runs, *_full(runs, output), *ablation()], output)))
+        _write_tables(output)
         return 0
     flags = [("--iters", args.iters), ("--save_interval", args.save_interval)]
     extra = [word for flag, value in flags if value for word in (flag, str(value))]
     failed = 0
-    for stage in (lambda: runs, lambda: _full(runs, output)):
+    for stage in (lambda: runs, lambda: _full(runs, output), ablation):
         chosen = [run for run in stage() if not args.only or any(word in run.name for word in args.only)]
         failed += _train(chosen, data_root, output, extra)
     return 1 if failed else 0
 
 
 def _full(runs: Sequence[Run], output: Path) -> list[Run]:
-    """The last training: the best of our heads at full size, known once the others are finished."""
+    """The best of our heads at full size, known once all at half size are finished."""
     best = table.best_head(runs, output)
     return [Run(best, "ours", 1, full=True)] if best else []
 
@@ -64,8 +64,13 @@ def _train(runs: Sequence[Run], data_root: Path, output: Path, extra: list[str])
                 _tell(f"it failed with status {code}; see {output / 'runs' / run.name / 'log.txt'}")
             else:
                 _tell(table.status([run], output)[0])
-                table.write([*plan(), *_full(plan(), output)], output)
+                _write_tables(output)
     return failed
+
+
+def _write_tables(output: Path) -> None:
+    table.write([*plan(), *_full(plan(), output)], output)
+    table.write_ablation(ablation(), output)
 
 
 def _tell(text: str) -> None:

@@ -6,6 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+VARIANTS = {  # one thing changed in our training of a network; what its configuration's first line says
+    "deeplabv3plus": ["no_class_weights"],
+    "ccnet": ["paddles_initialization", "recurrence_1"],
+    "pspnet": ["category_max_ratio", "no_auxiliary", "accumulation", "ema"],
+    "encnet": ["no_se"],
+    "fastfcn": ["dilation"],  # last, as it takes longest
+}
 SIDES = {"ours": ROOT / "configs" / "camvid", "paddleseg": Path(__file__).parent / "configs"}
 NETWORKS = {  # in the order of training; output stride of the backbone, and how many seeds
     "deeplabv3plus": (16, 2),
@@ -26,12 +33,14 @@ class Run:
         side: ``ours`` or ``paddleseg``.
         seed: Of the training.
         full: At 480×360 instead of 240×180.
+        variant: A name of `VARIANTS` for the network, or none.
     """
 
     network: str
     side: str
     seed: int
     full: bool = False
+    variant: str = ""
 
     @property
     def size(self) -> str:
@@ -41,11 +50,13 @@ class Run:
     @property
     def name(self) -> str:
         """Of its folder."""
-        return f"{self.network}_{self.side}_{self.size}_seed{self.seed}"
+        return f"{self.network}_{self.variant or self.side}_{self.size}_seed{self.seed}"
 
     @property
     def config(self) -> Path:
         """Its configuration."""
+        if self.variant:
+            return SIDES["paddleseg"] / "ablation" / f"{self.network}_{self.variant}.yml"
         if self.side == "paddleseg":
             return SIDES[self.side] / f"{self.network}.yml"
         stride, _ = NETWORKS[self.network]
@@ -62,4 +73,14 @@ def plan() -> list[Run]:
         for network, (_, count) in NETWORKS.items()
         if seed <= count
         for side in SIDES
+    ]
+
+
+def ablation() -> list[Run]:
+    """Every variant with the seeds 1 and 2, which `plan` has of what it is compared with."""
+    return [
+        Run(network, "ours", seed, variant=variant)
+        for network, variants in VARIANTS.items()
+        for variant in variants
+        for seed in (1, 2)
     ]

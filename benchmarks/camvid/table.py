@@ -6,6 +6,7 @@ import csv
 import json
 import statistics
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,37 @@ def write(runs: Sequence[Run], output: Path) -> None:
         writer.writeheader()
         writer.writerows(rows)
     _draw([run for run, _ in finished if not run.full], output, folder / "curves.png")
+
+
+def write_ablation(runs: Sequence[Run], output: Path) -> None:
+    """Write ``ablation`` (Markdown and CSV): each variant with a finished seed beside the same seeds without it."""
+    rows = []
+    for network, variant in dict.fromkeys((run.network, run.variant) for run in runs):
+        pairs = [
+            (100 * with_it["best"]["miou"], 100 * without["best"]["miou"])
+            for run in runs
+            if (run.network, run.variant) == (network, variant)
+            and (with_it := result_of(run, output)) is not None
+            and (without := result_of(replace(run, variant=""), output)) is not None
+        ]
+        if pairs:
+            rows.append(_ablation_row(network, variant, pairs))
+    if rows:
+        write_table(output / "results", "ablation", rows)
+
+
+def _ablation_row(network: str, variant: str, pairs: Sequence[tuple[float, float]]) -> Row:
+    changed, unchanged = zip(*pairs)
+    differences = [a - b for a, b in pairs]
+    return {
+        "network": network,
+        "variant": variant.replace("_", " "),
+        "seeds": len(pairs),
+        "mIoU": f"{statistics.mean(changed):.2f}",
+        "without": f"{statistics.mean(unchanged):.2f}",
+        "difference": f"{statistics.mean(differences):+.2f}",
+        "each seed's": " ".join(f"{difference:+.2f}" for difference in differences),
+    }
 
 
 def _row(size: str, network: str, side: str, results: Sequence[dict[str, Any]]) -> Row:

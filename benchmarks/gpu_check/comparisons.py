@@ -16,9 +16,9 @@ MEASURED = {
     "eval": ["--images", "4", "--repeats", "3"],
 }
 SMALL = {
-    "heads": ["--names", "PSPHead", "--maps", "8x16", "--rounds", "1"],
-    "model": ["--names", "PSPHead", "--sizes", "64x64", "--rounds", "1"],
-    "eval": "--size 64 128 --crop_size 64 64 --stride 32 32 --images 1 --repeats 1".split(),
+    "heads": ["--names", "PSPHead", "--maps", "8x16", "--rounds", "3"],
+    "model": ["--names", "PSPHead", "--sizes", "64x64", "--rounds", "3"],
+    "eval": "--size 64 128 --crop_size 64 64 --stride 32 32 --images 1 --repeats 3".split(),
 }
 
 

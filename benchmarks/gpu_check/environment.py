@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 from benchmarks.gpu_check.room import Failed, Machine, Room, last_words
+from benchmarks.gpu_check.training import config
 
 MARK = "MACHINE "
 NO_DEVICE = 2  # exit status
@@ -40,8 +41,7 @@ def step(room: Room) -> str:
             subprocess.run(["nvidia-smi"], stdout=file, stderr=subprocess.STDOUT, timeout=30, check=False)
     small = ["--no_step"] if room.machine.small else []
     found = room.folder / "check.json"
-    config = "configs/quickstart/pspnet_from_noise.yml"
-    room.run("check", room.tool("check", "--config", config, "--json", found, *small))
+    room.run("check", room.tool("check", "--config", config(room, "pspnet"), "--json", found, *small))
     versions = room.machine.versions
     return ", ".join([room.machine.name, *(f"{key} {versions[key]}" for key in ("paddle", "paddleseg", "python"))])
 

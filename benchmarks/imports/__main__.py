@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shlex
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from typing import Any
 import paddleseg_ext
 from benchmarks.imports.compare import compare, is_proved
 from benchmarks.imports.outputs import EVALUATION
+from benchmarks.pytorch.environment import ROOT, TORCH, clone_environment, torch_python
 from benchmarks.tables import log, write_table
 from paddleseg_ext.builder import Builder
 from paddleseg_ext.config.load import load_config
@@ -26,9 +26,7 @@ from paddleseg_ext.config.text import to_yaml
 from paddleseg_ext.data.classes import class_names
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
 STREETS = ROOT / "configs" / "_base_" / "datasets" / "street_scenes_256x128.yml"
-TORCH = "PADDLESEG_EXT_TORCH"
 SOURCES = {"pspnet": "paddleseg", "ccnet": "paddleseg", "pspnet_mmseg": "mmseg"}
 EXTENSION = "import sys; from paddleseg_ext.cli.main import main; sys.exit(main())"  # the command paddleseg-ext
 
@@ -47,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results, proved = args.output.resolve() / "results", True
     results.mkdir(parents=True, exist_ok=True)
     for name in args.only:
-        if SOURCES[name] == "mmseg" and not os.environ.get(TORCH):
+        if SOURCES[name] == "mmseg" and not torch_python():
             log(f"{name}: left out, for {TORCH} names no Python with PyTorch and mmsegmentation")
             continue
         work = results.parent / "runs" / name
@@ -87,7 +85,7 @@ def train_there(name: str, data_root: Path | None, work: Path, iters: int) -> tu
         _extension("run", HERE / "train_paddleseg.py", "--config", stock, "--save_dir", work)
     else:
         _write_lists(config, work)
-        script = [os.environ[TORCH], "-m", "benchmarks.imports.train_mmseg"]
+        script = [str(torch_python()), "-m", "benchmarks.imports.train_mmseg"]
         _run([*script, "--data", str(work), "--save_dir", str(work), "--iters", str(iters)])
     return checkpoint, config
 
@@ -151,8 +149,7 @@ def _extension(*words: str | Path) -> None:
 
 def _run(command: Sequence[str], title: str | None = None) -> None:
     log(title or shlex.join(command))
-    paths = [str(ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    subprocess.run(command, check=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)})
+    subprocess.run(command, check=True, cwd=ROOT, env=clone_environment())
 
 
 if __name__ == "__main__":

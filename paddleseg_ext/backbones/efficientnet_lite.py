@@ -35,6 +35,14 @@ def conv(in_channels: int, out_channels: int, kernel_size: int, stride: int, dil
     """Convolution without bias and with TensorFlow's "same" padding: ⌈size / stride⌉ rows and columns.
 
     With stride 2 an even side is padded by one less at the top and the left than at the bottom and the right.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        kernel_size: Side of the square kernel, odd.
+        stride: 1 or 2.
+        dilation: Pixels from one element of the kernel to the next; only with stride 1.
+        groups: Groups of the convolution; ``in_channels`` makes it depthwise.
     """
     options: dict[str, Any] = {"weight_attr": kaiming_fan_out(out_channels, kernel_size), "bias_attr": False}
     if stride == 1:  # the padding is symmetric, as all kernels are odd
@@ -44,6 +52,17 @@ def conv(in_channels: int, out_channels: int, kernel_size: int, stride: int, dil
 
 class ConvNorm(nn.Sequential):
     """Convolution, BatchNorm with TensorFlow's constants and, unless it is linear, ReLU6.
+
+    Reference: as `EfficientNetLite`; ReLU6 from Sandler et al., "MobileNetV2", CVPR 2018, Sec. 4.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        kernel_size: Side of the square kernel, odd.
+        stride: 1 or 2.
+        dilation: Pixels from one element of the kernel to the next; only with stride 1.
+        groups: Groups of the convolution; ``in_channels`` makes it depthwise.
+        linear: Without activation.
 
     Shape:
         - x: (N, in_channels, H, W)
@@ -72,6 +91,14 @@ class InvertedBottleneck(nn.Layer):
     """1×1 convolution to more channels, a depthwise one, and a linear 1×1; with a shortcut where shapes allow.
 
     Reference: Sandler et al., "MobileNetV2", CVPR 2018, Sec. 3.3.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        kernel_size: Side of the depthwise kernel, odd.
+        stride: 1 or 2, of the depthwise convolution.
+        dilation: Pixels from one element of the depthwise kernel to the next.
+        expansion: Channels of the depthwise convolution per channel of the input.
 
     Shape:
         - x: (N, in_channels, H, W)
@@ -106,7 +133,7 @@ class EfficientNetLite(nn.Layer):
     undilated network's values, and others between them. The weights expect colors (value − 127) / 128 of 0 to 255.
 
     Args:
-        output_stride: 8, 16 or 32.
+        output_stride: Pixels of the image per pixel of the last map, along either side: 8, 16 or 32.
         in_channels: Channels of the images.
         pretrained: ``efficientnet_lite0``, ImageNet weights that the extra ``[demo]`` installs, or a file.
 
@@ -153,6 +180,9 @@ class EfficientNetLite(nn.Layer):
         """Weights under this class's names, where they have those of the package `efficientnet-lite-pytorch`.
 
         The classifier's are left out, as are counters of batches.
+
+        Args:
+            weights: Arrays by the names in a file, of any source.
         """
         if "_conv_stem.weight" not in weights:
             return dict(weights)
@@ -192,5 +222,9 @@ def _place(block: int, counts: Sequence[int]) -> tuple[int, int]:
 
 @register_backbone
 def EfficientNet_lite0(**keywords: Any) -> EfficientNetLite:
-    """`EfficientNetLite` of the smallest size, the only one whose weights a package index holds."""
+    """`EfficientNetLite` of the smallest size, the only one whose weights a package index holds.
+
+    Args:
+        **keywords: ``output_stride`` (8, 16 or 32), ``in_channels`` and ``pretrained``; see `EfficientNetLite`.
+    """
     return EfficientNetLite(**keywords)

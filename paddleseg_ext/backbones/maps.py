@@ -32,8 +32,8 @@ class Maps:
 
     Attributes:
         channels: Channels of each map, as the backbone orders them: finest first.
-        strides: Side of the square of the picture that a pixel of each map stands for.
-        multiple: Height and width have to be multiples of it; 1 for any size.
+        strides: Pixels of the picture per pixel of each map, along either side.
+        multiple: Height and width have to be multiples of it, in pixels; 1 for any size.
         form: ``list`` of maps (or a tuple), ``mapping`` of them, one ``tensor``, or ``tokens``, a vision transformer's
             pair of the blocks' (N, H·W, C) and the shape of the map.
     """
@@ -49,6 +49,9 @@ class Maps:
 
         Where that is not what it declares as ``feat_channels``, what it gives counts. On a CPU, which has no kernel for
         `nn.SyncBatchNorm`, its layers of that kind become `nn.BatchNorm2D` with the same weights.
+
+        Args:
+            backbone: Of PaddleSeg or alike.
 
         Raises:
             NoMaps: It gives no feature maps, or cannot be run at any size.
@@ -79,9 +82,13 @@ class Maps:
     def pad(self, x: paddle.Tensor, size: Sequence[Any]) -> paddle.Tensor:
         """The picture with zeros below and at the right, so that each side is a multiple of `multiple`.
 
+        Args:
+            x: The picture.
+            size: H and W: integers, or scalar tensors while a graph is traced.
+
         Shape:
-            - x: (N, C, H, W); size: H and W
-            - output: (N, C, ⌈H/m⌉·m, ⌈W/m⌉·m)
+            - x: (N, C, H, W)
+            - output: (N, C, ⌈H/m⌉·m, ⌈W/m⌉·m), m = ``multiple``
         """
         if paddle.in_dynamic_mode():
             height, width = (-side % self.multiple for side in size)
@@ -102,7 +109,7 @@ def features(backbone: nn.Layer, x: paddle.Tensor) -> Any:
 
 
 def as_list(raw: Any, form: str) -> Sequence[paddle.Tensor]:
-    """What a backbone gives as maps (N, Cᵢ, Hᵢ, Wᵢ)."""
+    """What a backbone gives as maps (N, Cᵢ, Hᵢ, Wᵢ), from one of the forms that `Maps.form` has."""
     if form == MAPPING:
         return list(raw.values())
     if form == TENSOR:

@@ -25,7 +25,15 @@ SCALES = {
 
 
 def conv(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, dilation: int = 1) -> nn.Conv2D:
-    """Convolution without bias, padded so that stride 1 keeps height and width."""
+    """Convolution without bias, padded so that stride 1 keeps height and width.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        kernel_size: Side of the square kernel, odd.
+        stride: Pixels of the input per pixel of the output, along either side.
+        dilation: Pixels from one element of the kernel to the next.
+    """
     return nn.Conv2D(
         in_channels,
         out_channels,
@@ -42,12 +50,24 @@ def last_norm(channels: int) -> nn.BatchNorm2D:
     """The last normalization of a block, from γ = 0: without pretrained weights each block begins as its shortcut.
 
     Reference: Goyal et al., "Accurate, Large Minibatch SGD", 2017, Sec. 5.1; mmsegmentation's `zero_init_residual`.
+
+    Args:
+        channels: Channels of the block's output.
     """
     return nn.BatchNorm2D(channels, weight_attr=nn.initializer.Constant(0.0))
 
 
 class BasicBlock(nn.Layer):
     """Two 3×3 convolutions with a shortcut; only the first is strided and dilated.
+
+    Reference: He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, Fig. 5 (left).
+
+    Args:
+        in_channels: Channels of the input.
+        width: Channels of both convolutions.
+        stride: Of the first convolution.
+        dilation: Of the first convolution.
+        shortcut: What the input passes to be added in the end; it gives the output's shape.
 
     Shape:
         - x: (N, in_channels, H, W)
@@ -72,6 +92,16 @@ class BasicBlock(nn.Layer):
 
 class Bottleneck(nn.Layer):
     """1×1, 3×3 and 1×1 convolutions with a shortcut; the 3×3 is strided and dilated.
+
+    Reference: He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, Fig. 5 (right); with the stride in
+    the 3×3, as mmsegmentation's ``style="pytorch"``.
+
+    Args:
+        in_channels: Channels of the input.
+        width: Channels of the 3×3; the output has four times as many.
+        stride: Of the 3×3.
+        dilation: Of the 3×3.
+        shortcut: What the input passes to be added in the end; it gives the output's shape.
 
     Shape:
         - x: (N, in_channels, H, W)
@@ -107,7 +137,8 @@ class ResNetV1c(nn.Layer):
     Args:
         block: `BasicBlock` or `Bottleneck`.
         depths: Number of blocks of each stage.
-        output_stride: 8, 16 or 32; determines ``strides`` and ``dilations`` where they are not set.
+        output_stride: Stride of the last map in pixels of the image, 8, 16 or 32; determines ``strides`` and
+            ``dilations`` where they are not set.
         strides: Stride of each stage's first block.
         dilations: Dilation of each stage.
         multi_grid: Dilation of each block of the last stage in place of ``dilations[-1]``
@@ -188,7 +219,15 @@ class ResNetV1c(nn.Layer):
 def stage(
     block: type[BasicBlock] | type[Bottleneck], in_channels: int, width: int, stride: int, dilations: Sequence[int]
 ) -> nn.Sequential:
-    """The blocks of a stage, one for each dilation; the first may change size and channels."""
+    """The blocks of a stage; the first may change size and channels.
+
+    Args:
+        block: `BasicBlock` or `Bottleneck`.
+        in_channels: Channels of the input.
+        width: See the block.
+        stride: Of the first block.
+        dilations: Of the blocks, one for each.
+    """
     out_channels = width * block.expansion
     shortcut: nn.Layer = nn.Identity()
     if stride != 1 or in_channels != out_channels:
@@ -202,23 +241,39 @@ def stage(
 
 @register_backbone
 def ResNet18_v1c(**keywords: Any) -> ResNetV1c:
-    """`ResNetV1c` of 18 layers."""
+    """`ResNetV1c` of 18 layers, whose maps have 64, 128, 256 and 512 channels.
+
+    Args:
+        **keywords: ``output_stride`` (8, 16 or 32), ``pretrained`` (a file) and others of `ResNetV1c`.
+    """
     return ResNetV1c(BasicBlock, (2, 2, 2, 2), **keywords)
 
 
 @register_backbone
 def ResNet34_v1c(**keywords: Any) -> ResNetV1c:
-    """`ResNetV1c` of 34 layers."""
+    """`ResNetV1c` of 34 layers, whose maps have 64, 128, 256 and 512 channels.
+
+    Args:
+        **keywords: ``output_stride`` (8, 16 or 32), ``pretrained`` (a file) and others of `ResNetV1c`.
+    """
     return ResNetV1c(BasicBlock, (3, 4, 6, 3), **keywords)
 
 
 @register_backbone
 def ResNet50_v1c(**keywords: Any) -> ResNetV1c:
-    """`ResNetV1c` of 50 layers."""
+    """`ResNetV1c` of 50 layers, whose maps have 256, 512, 1024 and 2048 channels.
+
+    Args:
+        **keywords: ``output_stride`` (8, 16 or 32), ``pretrained`` (a file) and others of `ResNetV1c`.
+    """
     return ResNetV1c(Bottleneck, (3, 4, 6, 3), **keywords)
 
 
 @register_backbone
 def ResNet101_v1c(**keywords: Any) -> ResNetV1c:
-    """`ResNetV1c` of 101 layers."""
+    """`ResNetV1c` of 101 layers, whose maps have 256, 512, 1024 and 2048 channels.
+
+    Args:
+        **keywords: ``output_stride`` (8, 16 or 32), ``pretrained`` (a file) and others of `ResNetV1c`.
+    """
     return ResNetV1c(Bottleneck, (3, 4, 23, 3), **keywords)

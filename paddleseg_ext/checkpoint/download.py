@@ -70,7 +70,11 @@ def local_file(source: str, key: str) -> str:
 
 
 def fetch(source: str) -> tuple[Path, str]:
-    """As `local_file`, for an address; the file, and the digest of what was downloaded."""
+    """As `local_file`, for an address; the file, and the digest of what was downloaded.
+
+    Raises:
+        UserError: The address is not of https, nothing can be fetched from it or kept, or the digest is another.
+    """
     address, _, fragment = source.partition("#")
     if urlparse(address).scheme == "http":
         address = "https" + address[len("http") :]

@@ -40,7 +40,7 @@ def isolated(task: str, path: Path, take: Callable[[IO[bytes]], Result], **argum
         task: A name in `isolated.main.TASKS`.
         path: The file.
         take: Reads what the process writes, up to its end; a ValueError of it counts only if the process succeeds.
-        arguments: Of the task, besides ``path``.
+        **arguments: Of the task, besides ``path``.
 
     Returns:
         What `take` returned, and what the task tells besides.

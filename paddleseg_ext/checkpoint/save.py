@@ -122,7 +122,14 @@ def save_best(
     best: Mapping[str, object] | None = None,
     classes: Sequence[dict] = (),
 ) -> None:
-    """Write weights, configuration, classes and the evaluation (metric, score, iteration) to ``folder/best_model``.
+    """Write the best model to ``folder/best_model``, which is replaced as a whole.
+
+    Args:
+        folder: Of the run.
+        weights: Arrays by name.
+        config: The configuration as YAML text.
+        best: ``metric``, ``score`` and ``iteration`` of the evaluation.
+        classes: As in `Checkpoint`.
 
     Raises:
         OSError: The system refuses; the folder is as before.
@@ -141,7 +148,14 @@ def save_best(
 
 
 def save_model(folder: Path, weights: dict[str, np.ndarray], config: str, classes: Sequence[dict] = ()) -> None:
-    """Write weights, configuration and classes (see `Checkpoint`) into a folder, each file atomically."""
+    """Write a model into a folder, each file atomically.
+
+    Args:
+        folder: A folder that is there.
+        weights: Arrays by name.
+        config: The configuration as YAML text.
+        classes: As in `Checkpoint`.
+    """
     write_file(folder / CONFIG, lambda path: path.write_text(config, encoding="utf-8"))
     _write_classes(folder, classes)
     write_file(folder / WEIGHTS, lambda path: save_weights(weights, path))

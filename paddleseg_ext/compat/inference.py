@@ -24,7 +24,7 @@ class Config(inference.Config):
     """Paddle's own, which takes a graph by the name it would have had in Paddle 2 and runs it as a script asks.
 
     Args:
-        args: As Paddle's; among others the files of the graph and of the weights.
+        *args: As Paddle's; among others the files of the graph and of the weights.
     """
 
     def __init__(self, *args: Any) -> None:

@@ -28,7 +28,10 @@ SECTIONS = {  # section: what stands above it
         "The network. Channels and the number of classes follow from backbone and data. Names and arguments:",
         "paddleseg-ext list heads, list backbones; what goes with what: list combos.",
     ],
-    "loss": ["One loss for each output of the network in training, the mask first, and its weight in the sum."],
+    "loss": [
+        "One loss for each output of the network in training, the mask first, and its weight in the sum. Short runs",
+        "miss rare classes unless these count more: paddleseg-ext check --class_weights root prints weights to paste.",
+    ],
     "optimizer": ["How the network learns; the rate goes with the batch size above."],
     "train": ["How the run goes; paddleseg-ext train has a flag for each entry, which overrides it."],
     "test_config": ["How the trained network is applied to images: whole or in windows, at which scales."],

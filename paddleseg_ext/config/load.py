@@ -69,11 +69,14 @@ def load_config(
 
     Args:
         path: The YAML file, or the name of a configuration that comes with the package; see `config_path`.
-        learning_rate: Replaces ``lr_scheduler.learning_rate``.
+        learning_rate: Replaces ``lr_scheduler.learning_rate``, the rate at the start.
         batch_size: Replaces ``batch_size``, the images per device.
-        iters: Replaces ``iters``.
+        iters: Replaces ``iters``, the optimizer steps of a run.
         opts: ``key.subkey=value`` replacements.
-        train: Replaces entries of ``train``.
+        train: Replaces entries of ``train``; see `TrainConfig`.
+
+    Returns:
+        PaddleSeg's `Config`, which `Builder` takes; its attribute ``dic`` holds all sections.
 
     Raises:
         UserError: the file is missing, is not YAML, has a key that nothing reads, breaks one of PaddleSeg's rules, or

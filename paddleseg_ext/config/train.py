@@ -53,7 +53,7 @@ def _entry(
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The section `train:`, every key of it. What an entry is for is its ``text``.
+    """The section `train:`, every key of it.
 
     Raises:
         UserError: A value is of another kind or outside its range.
@@ -183,6 +183,10 @@ class TrainConfig:
         """All entries as YAML keeps them."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
+
+TrainConfig.__doc__ = f"{TrainConfig.__doc__}\n    Attributes:\n" + "".join(
+    f"        {entry.name}: {entry.metadata['text']}\n" for entry in fields(TrainConfig)
+)  # as `--help` tells them
 
 CHANGES_WEIGHTS = tuple(entry.name for entry in fields(TrainConfig) if entry.metadata["changes_weights"])
 

@@ -39,7 +39,15 @@ def _pieces(width: int, dilation: int) -> int:
 
 
 def transform_map(x: np.ndarray, out: np.ndarray, top: int, count: int, dilation: int = 1) -> None:
-    """Write Bᵀ d B of `count` rows of tiles from `top` on: (C, H, W) to (16, tiles, C)."""
+    """Write Bᵀ d B of some rows of tiles.
+
+    Args:
+        x: (C, H, W) float32, of dilation d every d-th line of a map.
+        out: (16, tiles, C) float32, which is written to.
+        top: First row of tiles, from 0.
+        count: Number of rows of tiles.
+        dilation: Of the convolution, across.
+    """
     _spread_rows(partial(_transform_map, x, dilation), out, top, count, tiles_across(x.shape[2], dilation))
 
 
@@ -98,7 +106,15 @@ def _line(x: np.ndarray, y: int, out: np.ndarray, dilation: int) -> None:
 
 
 def transform_back(products: np.ndarray, out: np.ndarray, top: int, count: int, dilation: int = 1) -> None:
-    """Write Aᵀ m A of `count` rows of tiles from `top` on: (16, tiles, O) to rows of (O, H, W)."""
+    """Write Aᵀ m A of some rows of tiles.
+
+    Args:
+        products: (16, tiles, O) float32.
+        out: (O, H, W) float32, of dilation d every d-th line of a map; rows of it are written to.
+        top: First row of tiles, from 0.
+        count: Number of rows of tiles.
+        dilation: Of the convolution, across.
+    """
     _spread_rows(partial(_transform_back, out, dilation), products, top, count, tiles_across(out.shape[2], dilation))
 
 

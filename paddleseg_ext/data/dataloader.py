@@ -41,6 +41,12 @@ def load(
     With no workers the samples are read here, in the calling thread: Paddle's loader would use a second thread, whose
     draws from the global generators interleave with the model's.
 
+    Args:
+        stream: The samples by their positions.
+        batches: Positions of each batch.
+        num_workers: Processes that read ahead.
+        timeout: Seconds to wait for a batch of theirs.
+
     Raises:
         UserError: A file cannot be read, the images of one batch differ in size, or worker processes deliver nothing
             for `timeout` seconds.

@@ -41,7 +41,12 @@ class Batch:
 def plan(dataset: Any, batch_size: int, rank: int = 0, world_size: int = 1) -> list[list[int]]:
     """Indices of the batches of one process: over all processes each index occurs exactly once.
 
-    With a `batch_size` above 1, images of one size come together; the sizes are read from the files' heads.
+    Args:
+        dataset: In PaddleSeg's form.
+        batch_size: Images of a batch, at most. Above 1, images of one size come together; the sizes are read from the
+            files' heads.
+        rank: Number of this process, from 0.
+        world_size: Number of processes.
     """
     indices = list(range(len(dataset)))
     sizes = [(0, 0)] * len(indices)

@@ -113,7 +113,7 @@ def check_sizes(image: Path, size: tuple[int, int], label: Path, ids: np.ndarray
 
     Args:
         image: File.
-        size: Its width and height.
+        size: Its width and height, in pixels.
         label: File.
         ids: (H, W) class ids in it.
 

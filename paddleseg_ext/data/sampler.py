@@ -92,6 +92,8 @@ class Batches:
         start: Position of the first sample that no process has seen yet.
         count: Number of batches.
         size: Samples in a batch of one process.
+        rank: Number of this process, from 0.
+        world_size: Number of processes.
     """
 
     def __init__(self, start: int, count: int, size: int, rank: int = 0, world_size: int = 1):

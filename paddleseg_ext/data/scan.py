@@ -32,7 +32,7 @@ class Pair:
     Attributes:
         files: Image first.
         problem: What is wrong, or "".
-        size: Width and height.
+        size: Width and height, in pixels.
         counts: (K + 2,) pixels of each class, ignored, and of other values.
         digest: Of the image file's content.
     """
@@ -151,9 +151,11 @@ def class_weights(counts: Sequence[int] | np.ndarray, images: Sequence[int] | np
     Args:
         counts: (K,) pixels of each class.
         images: (K,) labels in which each class occurs.
-        rule: ``median`` (median frequency balancing over the images that hold the class: Eigen and Fergus, ICCV 2015,
-            Sec. 4.3), ``inverse`` (1 / frequency, mean 1) or ``effective`` (Cui et al., "Class-Balanced Loss Based on
-            Effective Number of Samples", CVPR 2019, with β = 1 − 1/N for N pixels of the commonest class, mean 1).
+        rule: ``root`` (√(median frequency / frequency), with a mean of 1 over the pixels, which keeps rare classes in
+            sight without losing common ones), ``median`` (median frequency balancing over the images that hold the
+            class: Eigen and Fergus, ICCV 2015, Sec. 4.3), ``inverse`` (1 / frequency, mean 1) or ``effective`` (Cui et
+            al., "Class-Balanced Loss Based on Effective Number of Samples", CVPR 2019, with β = 1 − 1/N for N pixels
+            of the commonest class, mean 1).
 
     Raises:
         UserError: No class occurs.
@@ -163,6 +165,10 @@ def class_weights(counts: Sequence[int] | np.ndarray, images: Sequence[int] | np
     if not there.any():
         raise UserError("class weights need labels, and no class occurs in these")
     weights = np.zeros(len(pixels))
+    if rule == "root":
+        frequency = pixels[there] / pixels.sum()
+        weights[there] = np.sqrt(np.median(frequency) / frequency)
+        return weights / (weights[there] * frequency).sum()
     if rule == "median":
         frequency = pixels[there] / held[there]
         weights[there] = np.median(frequency) / frequency

@@ -34,11 +34,11 @@ class EvalResult:
     Attributes:
         matrix: All pixels of all images.
         image_miou: (images,) mIoU of each image by itself, NaN where nothing is labeled.
-        boundary: (K,) boundary IoU of each class, NaN for an absent one, or None where it was not asked for.
-        confused: In which images each class was taken for each other; None where nobody noted it.
         seconds: Wall time.
+        boundary: (K,) boundary IoU of each class, NaN for an absent one, or None where it was not asked for.
         loss: Mean validation loss of the images, NaN where it could not be computed; None where it was not asked for
             or inference is not by whole images.
+        confused: In which images each class was taken for each other; None where nobody noted it.
     """
 
     matrix: ConfusionMatrix
@@ -135,7 +135,7 @@ def evaluate(
         progress: Show a bar.
         loss: Of logits (1, K, H, W) and a label (1, H, W) at the label's size: also take its mean over the images.
             Windows and augmentation hold no logits of a whole image at little cost: with them it is left out.
-        settings: Arguments of `Predictor`, e.g. those that `read_test_config` returns.
+        **settings: Arguments of `Predictor`, e.g. those that `read_test_config` returns.
 
     Raises:
         UserError: The data set is empty, a file cannot be read, a label is wrong or of another size than its image,

@@ -66,7 +66,11 @@ class ConfusionMatrix:
         return counts
 
     def merge(self, other: ConfusionMatrix) -> None:
-        """Add the counts of another matrix over the same classes."""
+        """Add the counts of another matrix over the same classes.
+
+        Raises:
+            ValueError: It has another number of classes.
+        """
         if other.num_classes != self.num_classes:
             raise ValueError(f"cannot merge a matrix of {other.num_classes} classes into one of {self.num_classes}")
         self.counts += other.counts

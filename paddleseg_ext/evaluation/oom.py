@@ -14,7 +14,7 @@ def explain_out_of_memory(shape: Sequence[int], window: Sequence[int] | None, wi
 
     Args:
         shape: Of the images: (N, C, H, W).
-        window: Width and height of the sliding windows, if there are any.
+        window: Width and height of the sliding windows in pixels, if there are any.
         window_batch: Windows at once.
 
     Raises:

@@ -39,12 +39,12 @@ class Predictor:
 
     Args:
         aug_eval: Average over `scales` and flips; without it they have no effect.
-        scales: Factors of the image's size, one or several.
+        scales: Factors of the image's height and width, one or several.
         flip_horizontal: Add the mirror image.
         flip_vertical: Add the image upside down (with both, the image turned as well).
         is_slide: Cut the (scaled) image into windows.
-        crop_size: Width and height of a window.
-        stride: Steps of the windows to the right and down, at most `crop_size`.
+        crop_size: Width and height of a window, in pixels.
+        stride: Steps of the windows to the right and down, in pixels, at most `crop_size`.
         window_batch: Windows that the network sees at once; by default 1 on the CPU and 8 elsewhere.
         precision: fp32, or fp16 or bf16 for mixed precision; logits are always averaged in float32.
 
@@ -245,7 +245,11 @@ def _fast_interpolation() -> contextlib.AbstractContextManager[None]:
 
 
 def restore(map_: Map, info: TransInfo) -> Map:
-    """Undo the transforms' changes of size: (1, K, H, W) logits, or (H, W) class ids where nothing was resized."""
+    """Undo the transforms' changes of size: (1, K, H, W) logits, or (H, W) class ids where nothing was resized.
+
+    Raises:
+        UserError: A transform changed the size otherwise than by resizing or padding.
+    """
     for step, (height, width) in reversed(list(info)):
         if step == "resize":
             map_ = score_maps.resize(map_, (int(height), int(width)))

@@ -75,6 +75,10 @@ class Provenance:
         images: How many.
         test: Arguments of `Predictor`, and how images were read.
         processes: That shared the work.
+        device: As `runtime.versions.device` gives it.
+        versions: Of this package and of what its results depend on, by name.
+        command: The command line.
+        date: Local time and its offset, in ISO 8601.
     """
 
     config: str

@@ -39,8 +39,8 @@ def sliding_bands(
     Args:
         forward: Logits of a batch of windows: (B, 3, h, w) to float32 (B, K, h, w).
         images: (N, 3, H, W).
-        crop_size: Width and height of a window.
-        stride: Steps to the right and down, each at most the window's.
+        crop_size: Width and height of a window, in pixels.
+        stride: Steps to the right and down, in pixels, each at most the window's.
         window_batch: Windows in one call of `forward`, at least one of each image. Changes no result.
         mean: Divide by how many windows cover a pixel; without it, the sums, of which the same class is the highest.
 

@@ -20,6 +20,7 @@ from paddleseg_ext.registry import unknown_argument
 
 AUGMENTED = ("scales", "flip_horizontal", "flip_vertical")
 SLIDING = ("crop_size", "stride", "window_batch")
+PROBES = (256, 384), (1536, 2560)  # (H, W): transforms may resize small images only, or large ones
 NAME = "`image`"  # of an image that is no file, in messages
 ImageLike = Union[str, Path, np.ndarray, Image.Image]
 
@@ -83,6 +84,14 @@ class Task:
         """
         compose = Compose(list(self.transforms), img_channels=self.channels)
         return compose({"img": picture.astype("float32"), "trans_info": []})
+
+    def needs_scores(self) -> bool:
+        """Whether class ids alone would not do: images are resized for the network, or its outputs are averaged."""
+        if self.test_config.get("is_slide") or self.test_config.get("aug_eval"):
+            return True
+        bands = {1: (), 3: (3,)}.get(self.channels, (self.channels,))
+        pictures = (np.zeros((*size, *bands), np.uint8) for size in PROBES)
+        return any(step == "resize" for picture in pictures for step, _ in self.prepared(picture)["trans_info"])
 
     def settings(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """`merged_settings` of `test_config` and what is given."""

@@ -31,7 +31,7 @@ class Branches:
 
     Attributes:
         layer: The convolution with its normalization and activation.
-        names: Of the branches, in the order in which the convolution takes them.
+        names: Of the B branches, in the order in which the convolution takes them.
         maps: Of each branch, (1, Cᵢ, h, w).
     """
 
@@ -41,12 +41,25 @@ class Branches:
 
     @classmethod
     def of_stack(cls, layer: ConvNormAct, x: paddle.Tensor, names: Sequence[str], widths: Sequence[int]) -> Branches:
-        """Of a concatenated map (1, ΣCᵢ, h, w), with the name and the channels Cᵢ of each branch."""
+        """Of maps that were concatenated.
+
+        Args:
+            layer: The convolution over them.
+            x: (1, ΣCᵢ, h, w), its input.
+            names: Of the branches, in the order of the channels.
+            widths: Cᵢ, channels of each.
+        """
         return cls(layer, names, paddle.split(x, list(widths), axis=1))
 
     @classmethod
     def of_grids(cls, layer: ContextConv, maps: Sequence[Named], grids: Sequence[Named]) -> Branches:
-        """Of named maps (1, Cᵢ, h, w) and grids (1, Cᵢ, k, k), which the convolution takes as if upsampled."""
+        """Of maps and grids, which the convolution takes as if upsampled.
+
+        Args:
+            layer: The convolution over them.
+            maps: Names and maps (1, Cᵢ, h, w).
+            grids: Names and grids (1, Cᵢ, k, k).
+        """
         size = spatial_size(maps[0][1])
         context = [(name, resize(grid, size, layer.align_corners)) for name, grid in grids]
         names, blocks = zip(*([*context, *maps] if layer.grids_first else [*maps, *context]))
@@ -72,7 +85,12 @@ class Branches:
             return np.stack([array(part)[0] for part in found]), array(norm(bias))[0]
 
     def gates(self, parts: np.ndarray, constant: np.ndarray) -> np.ndarray:
-        """(O, h, w): act(y) / y of the normalized map y, which is the sum of the parts."""
+        """(O, h, w): act(y) / y of the normalized map y, which is the sum of the parts.
+
+        Args:
+            parts: (B, O, h, w), as `parts` gives them.
+            constant: (O, 1, 1), likewise.
+        """
         normalized = parts.sum(0) + constant
         with paddle.no_grad():
             activated = array(self.layer.act(paddle.to_tensor(normalized[None])))[0]
@@ -80,7 +98,16 @@ class Branches:
 
 
 def energy_and_contribution(view: View, branches: Branches, into: str) -> list[Finding]:
-    """Maps of each branch's norm and of the norm of what it adds to the normalized map that follows."""
+    """Maps of each branch's norm and of the norm of what it adds to the normalized map that follows.
+
+    Args:
+        view: Of the head.
+        branches: Of its convolution.
+        into: What the convolution makes, for the note under the maps.
+
+    Returns:
+        Two `Maps` of B maps each.
+    """
     parts, _ = branches.parts()
     note = f"The norm, over channels, of what each branch adds to {into} before its activation; these parts sum to it."
     return [
@@ -96,7 +123,16 @@ def energy_and_contribution(view: View, branches: Branches, into: str) -> list[F
 
 
 def logit_contributions(view: View, branches: Branches, classifier: nn.Conv2D) -> list[Finding]:
-    """What each branch adds to logits, where the classifier follows the branches' convolution directly."""
+    """What each branch adds to logits, where the classifier follows the branches' convolution directly.
+
+    Args:
+        view: Of the head.
+        branches: Of the convolution in front of the classifier.
+        classifier: The 1×1 convolution to K logits.
+
+    Returns:
+        `Bars` of the predicted class at each pixel, and `Maps` of each class asked about.
+    """
     parts, constant = branches.parts()
     gates = branches.gates(parts, constant)
     weight = array(classifier.weight)[:, :, 0, 0]  # (K, O)
@@ -122,7 +158,17 @@ def logit_sums(view: View, names: Sequence[str], parts: np.ndarray, rest: np.nda
 
 
 def evidence(view: View, names: Sequence[str], gated: np.ndarray, weight: np.ndarray) -> Finding:
-    """Maps of what each branch adds to the logit of each class asked about; (B, O, h, w) and (K, O) → (M, B, h, w)."""
+    """Maps of what each branch adds to the logit of each class asked about.
+
+    Args:
+        view: Of the head.
+        names: Of the B branches.
+        gated: (B, O, h, w), what each adds to the map that is classified.
+        weight: (K, O), of the classifier.
+
+    Returns:
+        `Maps` (M, B, h, w) of the M classes.
+    """
     values = np.einsum("mo,bohw->mbhw", weight[view.asked], gated, optimize=True)
     note = "What each branch adds to the logit of the class; red speaks for it, blue against it."
     return view.maps(

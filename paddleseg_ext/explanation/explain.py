@@ -70,7 +70,7 @@ def explain(
         network: An `EncoderDecoder`; of any other network in PaddleSeg's form the general part is told.
         task: What it was trained for.
         image: As `Task.read` takes it.
-        pixels: (x, y) of those asked about; by default a grid.
+        pixels: (x, y) of those asked about, in pixels of the image; by default a grid.
         classes: Names or ids of those asked about; by default those predicted, largest first, at most 8.
         grid_size: Columns and rows of the grid.
 

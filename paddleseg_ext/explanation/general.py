@@ -28,6 +28,7 @@ class Trace:
     Args:
         network: In evaluation mode; its output is a list with the logits (1, K, h, w) first, or these alone.
         x: (1, C, h, w), the prepared image.
+        num_classes: K, by which the classifier is recognized: it is the last convolution to as many channels.
 
     Attributes:
         x: The image, which gradients are taken for.

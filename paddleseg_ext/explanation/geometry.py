@@ -54,10 +54,10 @@ class Geometry:
     """The pixels of interest of an image, and how a network's maps lie over it.
 
     Args:
-        size: Height and width of the image.
+        size: Height and width of the image, in pixels.
         trans_info: What the transforms recorded.
-        prepared: Height and width after them.
-        multiple: Of what the network pads its input to.
+        prepared: Height and width after them, in pixels.
+        multiple: The network pads its input to multiples of it, in pixels.
         pixels: (P, 2), x and y in the image.
         align_corners: How the network resizes its maps.
     """

@@ -19,7 +19,13 @@ SMALLEST = 160  # pixels per side to which a small map that lies over no image i
 
 
 def write_pictures(folder: Path, image: np.ndarray, sections: Sequence[Section], classes: Sequence[str]) -> list[Path]:
-    """Write ``SECTION/FINDING/[PIXEL or CLASS/]LABEL.png`` for each map, over the image (H, W, 3) if it is one of it.
+    """Write ``SECTION/FINDING/[PIXEL or CLASS/]LABEL.png`` for each map, over the image if it is one of it.
+
+    Args:
+        folder: Where the files go.
+        image: (H, W, 3) uint8 RGB.
+        sections: Their bars are left out.
+        classes: Names of all classes, for the names of folders.
 
     Returns:
         The files.

@@ -25,6 +25,9 @@ def register_explainer(*heads: type) -> Callable[[Explainer], Explainer]:
     ...     (mix,) = view.watch(head.mix)
     ...     energy = mix[0].output.norm(axis=1)  # (1, h, w)
     ...     return [Section("Mixture", "Norm of the mixed map.", [view.maps("energy", energy, ["mix"])])]
+
+    Args:
+        *heads: Classes; their subclasses are meant too, unless they have explainers of their own.
     """
 
     def register(explainer: Explainer) -> Explainer:

@@ -56,21 +56,46 @@ class View:
         return self.geometry.pixels
 
     def watch(self, *layers: nn.Layer) -> list[list[Call]]:
-        """The calls of each layer while the head runs; what is kept are copies, since some layers write in place."""
+        """The calls of each layer while the head runs; what is kept are copies, since some layers write in place.
+
+        Args:
+            *layers: Of the head.
+        """
         with paddle.no_grad(), recording(layers, _copied) as calls:
             self.run()
         return calls
 
     def maps(self, title: str, values: Any, labels: Sequence[str], **options: Any) -> Maps:
-        """`Maps` of maps (…, N, h, w) over the network's input, as they lie over the image."""
+        """`Maps` of what lies over the network's input, cut to the part that is the image.
+
+        Args:
+            title: What they show.
+            values: (N, h, w); or (M, N, h, w) with ``axis`` and ``at`` among the options.
+            labels: N names.
+            **options: Other fields of `Maps`, such as ``note``, ``signed`` and ``shared``.
+        """
         return Maps(title, self.geometry.over_image(array(values)), labels, **options)
 
     def maps_of_pixels(self, title: str, values: Any, labels: Sequence[str], **options: Any) -> Maps:
-        """`Maps` of maps (P, N, h, w) over the network's input, one set for each pixel."""
+        """`Maps` of what lies over the network's input, one set for each pixel.
+
+        Args:
+            title: What they show.
+            values: (P, N, h, w).
+            labels: N names.
+            **options: Other fields of `Maps`, such as ``note``, ``signed`` and ``shared``.
+        """
         return self.maps(title, values, labels, axis=PIXEL, at=self.pixels.tolist(), **options)
 
     def bars_of_pixels(self, title: str, values: np.ndarray, labels: Sequence[str], **options: Any) -> Bars:
-        """`Bars` of (P, N), one set for each pixel."""
+        """`Bars`, one set for each pixel.
+
+        Args:
+            title: What they show.
+            values: (P, N).
+            labels: N names.
+            **options: Other fields of `Bars`, such as ``note`` and ``top``.
+        """
         return Bars(title, values, labels, axis=PIXEL, at=self.pixels.tolist(), **options)
 
 

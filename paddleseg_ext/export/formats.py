@@ -20,6 +20,8 @@ from paddleseg_ext.export.wrapper import Colors, Exportable, input_spec
 ONNX_NAME = "model.onnx"
 ONNX_PACKAGES = ("paddle2onnx", "onnx", "onnxruntime")
 OPSETS = range(11, 20)
+# As `python -m` would, but without this package, which the converter does not need and which takes seconds to import.
+ONNX_WORKER = "import runpy, sys; del sys.argv[0]; runpy.run_path(sys.argv[0], run_name='__main__')"
 
 
 def save_paddle(
@@ -105,10 +107,16 @@ def save_onnx(graph: Path, weights: Path, target: Path, opset: int) -> None:
 
     In a process of its own: the converter writes to the terminal, and what it cannot convert may end its process.
 
+    Args:
+        graph: File of the graph.
+        weights: File of the weights.
+        target: The ONNX file.
+        opset: Version of ONNX's operators.
+
     Raises:
         UserError: It cannot be converted; the message ends with what the converter said last.
     """
-    worker = [sys.executable, "-W", "ignore", "-m", "paddleseg_ext.export.onnx_worker"]
+    worker = [sys.executable, "-W", "ignore", "-c", ONNX_WORKER, str(Path(__file__).with_name("onnx_worker.py"))]
     done = subprocess.run(
         [*worker, str(graph), str(weights), str(target), str(opset)],
         stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""The process that converts: ``python -m paddleseg_ext.export.onnx_worker GRAPH WEIGHTS TARGET OPSET``."""
+"""The process that converts: `onnx_worker.py GRAPH WEIGHTS TARGET OPSET`, a script without this package."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ import paddle2onnx
 
 
 def convert(graph: str, weights: str, target: str, opset: int) -> None:
-    """Write the ONNX file and name its free dimensions."""
+    """Write the ONNX file and name its free dimensions.
+
+    Args:
+        graph: File of the graph in Paddle's format.
+        weights: File of the weights.
+        target: The ONNX file.
+        opset: Version of ONNX's operators.
+    """
     options: dict[str, Any] = {"opset_version": opset, "auto_upgrade_opset": False, "enable_onnx_checker": True}
     if "optimize_tool" in inspect.signature(paddle2onnx.export).parameters:
         options["optimize_tool"] = "None"  # the default may install packages, numpy 2 among them

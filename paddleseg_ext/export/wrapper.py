@@ -77,6 +77,9 @@ class Exportable(nn.Layer):
     Shape:
         - x: (N, C, H, W) float32, or with ``colors`` (N, H, W, C) uint8, red first
         - output: (N, H, W) int32 with ``argmax``, otherwise (N, K, H, W) float32
+
+    Raises:
+        ValueError: ``output_op`` is none of these.
     """
 
     def __init__(self, model: nn.Layer, output_op: str, colors: Colors | None = None) -> None:

@@ -19,13 +19,23 @@ class ASPPHead(Head):
     Reference: Chen et al., "Rethinking Atrous Convolution for Semantic Image Segmentation", 2017, Sec. 3.3.
 
     Args:
-        dilations: Rates of the 3×3 branches.
+        in_channels: Channels of each of the backbone's feature maps, finest first.
+        num_classes: Number of classes.
+        dilations: Rates of the 3×3 branches, in pixels of the map.
         separable: Depthwise separable 3×3 branches.
         dw_act: Activation between their depthwise and pointwise convolution.
-        proj_kernel: Kernel of the projection (paper 1, mmsegmentation 3).
+        proj_kernel: Side of the projection's kernel (paper 1, mmsegmentation 3).
         branch_order: ``pool_first`` or ``pool_last``; see `ASPP`.
         pool_norm: BatchNorm in the pooled branch; ``False`` for batches of one image per device.
-        **common: See `Head`; ``channels`` is 256 as in the paper.
+        channels: Channels of each branch, of the projection, and of the map that is classified; 256 as in the paper.
+        **common: ``in_index``, ``dropout``, ``dropout_mode``, ``act`` and ``align_corners``; see `Head`.
+
+    Shape:
+        - feats: list of (N, in_channels[i], Hᵢ, Wᵢ)
+        - output: list of the mask logits (N, num_classes, H, W), of the size of ``feats[in_index]``
+
+    Raises:
+        ValueError: As `Head` and `ASPP`.
     """
 
     def __init__(

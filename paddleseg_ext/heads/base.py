@@ -21,12 +21,15 @@ class MissingMap(ValueError):
 class Head(nn.Layer):
     """Base of the decode heads.
 
+    Reference: mmsegmentation's `BaseDecodeHead`, mmseg/models/decode_heads/decode_head.py, for the meaning of
+    ``in_index``, ``channels`` and ``align_corners``.
+
     Args:
         in_channels: Channels of each of the backbone's feature maps, finest first.
         num_classes: Number of classes.
         in_index: Index of the input map; negative indices count from the last.
         channels: Channels of the head, and of the map that is classified.
-        dropout: Dropout probability in front of the classifier.
+        dropout: Probability of dropout in front of the classifier, in [0, 1).
         dropout_mode: ``channel`` drops whole channels, ``element`` single elements.
         act: Activation of the head's convolutions (`layers.conv.ACTIVATIONS`).
         align_corners: As in ``F.interpolate``; the parent's unless set.
@@ -72,7 +75,11 @@ class Head(nn.Layer):
         self.classifier = classifier(channels, num_classes)
 
     def checked_index(self, index: int, name: str = "in_index") -> int:
-        """The index as a non-negative one.
+        """The index of a map, counted from the first.
+
+        Args:
+            index: Index of one of the backbone's maps; negative indices count from the last.
+            name: The argument that it was given as, for the message.
 
         Raises:
             MissingMap: the backbone has no such map.
@@ -87,14 +94,24 @@ class Head(nn.Layer):
         return index % count
 
     def suits(self, strides: Sequence[int]) -> bool:
-        """Whether maps of these strides are of use to the head; those of a pyramid take their place otherwise."""
+        """Whether maps of these strides are of use to the head; those of a pyramid take their place otherwise.
+
+        Args:
+            strides: Pixels of the image per pixel of each map, along either side.
+        """
         return True
 
     def classify(self, x: paddle.Tensor) -> paddle.Tensor:
-        """Dropout and the 1×1 classifier: (N, channels, H, W) → (N, num_classes, H, W)."""
+        """Dropout and the 1×1 classifier.
+
+        Shape:
+            - x: (N, channels, H, W)
+            - output: (N, num_classes, H, W)
+        """
         return self.classifier(self.dropout(x))
 
     def forward(self, feats: Sequence[paddle.Tensor]) -> list[paddle.Tensor]:
+        """The head's outputs for the backbone's maps, in the shapes that its class tells."""
         raise NotImplementedError
 
 
@@ -104,7 +121,17 @@ def classifier(channels: int, num_classes: int) -> nn.Conv2D:
 
 
 def build_head(factory: HeadFactory, in_channels: Sequence[int], num_classes: int, align_corners: bool) -> Head:
-    """Call a head factory with the parent's arguments; ``align_corners`` bound in the factory takes precedence."""
+    """Build a head with what its parent knows.
+
+    Args:
+        factory: A head class, or one with arguments bound.
+        in_channels: Channels of each map that the head is given, finest first.
+        num_classes: Number of classes.
+        align_corners: The parent's; one that is bound in the factory takes precedence.
+
+    Raises:
+        ValueError: As the head says.
+    """
     keywords: dict[str, Any] = {}
     if "align_corners" not in getattr(factory, "keywords", {}):
         keywords["align_corners"] = align_corners

@@ -22,12 +22,21 @@ class CCHead(Head):
     Official code consulted: speedinghzl/CCNet, networks/ccnet.py.
 
     Args:
+        in_channels: Channels of each of the backbone's feature maps, finest first.
+        num_classes: Number of classes.
         recurrence: Number of passes through the shared attention layer; with two every pixel attends to every other.
         attention_channels: Channels of the attention and of the convolutions around it, ``channels`` unless set. The
             paper's code and PaddleSeg have a quarter of the input's, which is ``channels`` for a ResNet50's 2048.
         out_act: Activation of the fusing convolution, ``act`` unless set (PaddleSeg: relu).
         act: Leaky ReLU as in the paper's code; mmsegmentation has ReLU.
-        **common: See `Head`.
+        **common: ``in_index``, ``channels``, ``dropout``, ``dropout_mode`` and ``align_corners``; see `Head`.
+
+    Shape:
+        - feats: list of (N, in_channels[i], Hᵢ, Wᵢ)
+        - output: list of the mask logits (N, num_classes, H, W), of the size of ``feats[in_index]``
+
+    Raises:
+        ValueError: ``recurrence`` is below 1; or as `Head`.
     """
 
     def __init__(

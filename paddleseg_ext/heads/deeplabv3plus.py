@@ -27,12 +27,23 @@ class DeepLabV3PlusHead(ASPPHead):
     Official code consulted: tensorflow/models, research/deeplab/model.py.
 
     Args:
-        low_index: Index of the low-level map.
+        in_channels: Channels of each of the backbone's feature maps, finest first.
+        num_classes: Number of classes.
+        low_index: Index of the low-level map; negative indices count from the last.
         low_channels: Channels to which the low-level map is reduced.
-        proj_dropout: Dropout after the ASPP's projection (paper's code 0.1, mmsegmentation 0).
+        proj_dropout: Probability of dropout after the ASPP's projection (paper's code 0.1, mmsegmentation 0).
         separable: Depthwise separable convolutions in the ASPP and the decoder.
-        dropout: Dropout in front of the classifier (paper's code 0, mmsegmentation 0.1).
+        dw_act: Activation between depthwise and pointwise convolution, in both.
+        dropout: Probability of dropout in front of the classifier (paper's code 0, mmsegmentation 0.1).
+        dropout_mode: Of both dropouts; see `Head`.
         **aspp: See `ASPPHead` and `Head`.
+
+    Shape:
+        - feats: list of (N, in_channels[i], Hᵢ, Wᵢ)
+        - output: list of the mask logits (N, num_classes, H, W), of the size of ``feats[low_index]``
+
+    Raises:
+        ValueError: ``proj_dropout`` is outside [0, 1); or as `ASPPHead`.
     """
 
     def __init__(
@@ -72,7 +83,11 @@ class DeepLabV3PlusHead(ASPPHead):
         )
 
     def suits(self, strides: Sequence[int]) -> bool:
-        """Whether the low-level map is another than the ASPP's, or as fine as one has to be."""
+        """Whether the low-level map is another than the ASPP's, or as fine as one has to be.
+
+        Args:
+            strides: Pixels of the image per pixel of each map, along either side.
+        """
         return self.low_index != self.in_index or strides[self.low_index] <= LOW_STRIDE
 
     def forward(self, feats: Sequence[paddle.Tensor]) -> list[paddle.Tensor]:

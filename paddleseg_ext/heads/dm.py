@@ -21,10 +21,19 @@ class DMHead(Head):
     Official code consulted: Junjun2016/DMNet, dm_head.py.
 
     Args:
-        filter_sizes: Kernel sizes, one dynamic convolution each.
+        in_channels: Channels of each of the backbone's feature maps, finest first.
+        num_classes: Number of classes.
+        filter_sizes: Sides of the kernels, one dynamic convolution each.
         fusion: A 1×1 convolution after each of them (the paper has none).
-        bottleneck_kernel: Kernel of the bottleneck.
-        **common: See `Head`.
+        bottleneck_kernel: Side of the bottleneck's kernel, odd.
+        **common: ``in_index``, ``channels``, ``dropout``, ``dropout_mode``, ``act`` and ``align_corners``; see `Head`.
+
+    Shape:
+        - feats: list of (N, in_channels[i], Hᵢ, Wᵢ)
+        - output: list of the mask logits (N, num_classes, H, W), of the size of ``feats[in_index]``
+
+    Raises:
+        ValueError: As `Head` and `MultiScaleDynamicConv`.
     """
 
     def __init__(

@@ -27,12 +27,22 @@ class EncHead(Head):
     ``SECrossEntropyLoss``, coefficient 0.2.
 
     Args:
+        in_channels: Channels of each of the backbone's feature maps, finest first.
+        num_classes: Number of classes.
         num_codes: Number of codewords.
         laterals: Indices of finer maps that are fused with the bottleneck's; the paper's code takes (-3, -2) on some
             data sets and none on the others.
-        bottleneck_kernel: 3, or 1 behind a JPU in FastFCN's code.
+        bottleneck_kernel: Side of the bottleneck's kernel: 3, or 1 behind a JPU in FastFCN's code.
         se_loss: Return the SE logits as a second output.
-        **common: See `Head`.
+        **common: ``in_index``, ``channels``, ``dropout``, ``dropout_mode``, ``act`` and ``align_corners``; see `Head`.
+
+    Shape:
+        - feats: list of (N, in_channels[i], Hᵢ, Wᵢ)
+        - output: list of the mask logits (N, num_classes, H, W), of the size of ``feats[in_index]``; with ``se_loss``
+          also the SE logits (N, num_classes)
+
+    Raises:
+        ValueError: As `Head` and `Encoding`.
     """
 
     def __init__(

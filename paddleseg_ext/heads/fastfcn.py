@@ -20,15 +20,21 @@ class FastFCNHead(Head):
     Official code consulted: wuhuikai/FastFCN, encoding/models/base.py.
 
     Args:
+        in_channels: Channels of each of the backbone's feature maps, finest first.
+        num_classes: Number of classes.
         head: The inner head, e.g. ``{type: EncHead, bottleneck_kernel: 1}`` in YAML or a class in Python.
         in_indices: Indices of the maps that the JPU takes, finest first.
         jpu_channels: Channels of the JPU's branches; its output has this many per dilation.
-        dilations: Rates of the JPU's convolutions.
+        dilations: Rates of the JPU's convolutions, in pixels of the finest of these maps.
         branch_order: ``deep_first`` (paper) or ``shallow_first``; see `JPU`.
         align_corners: As in ``F.interpolate``; passed on to the inner head.
 
+    Shape:
+        - feats: list of (N, in_channels[i], Hᵢ, Wᵢ)
+        - output: that of the inner head, whose last map has the size of ``feats[in_indices[0]]``
+
     Raises:
-        ValueError: ``head`` is not a head, or an index the backbone lacks.
+        ValueError: ``head`` is not a head, or an index the backbone lacks; or as the inner head and `JPU`.
     """
 
     def __init__(

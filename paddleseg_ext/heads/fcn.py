@@ -21,10 +21,19 @@ class FCNHead(Head):
     auxiliary loss on the third stage: Zhao et al. (PSPNet), CVPR 2017, Sec. 3.3.
 
     Args:
+        in_channels: Channels of each of the backbone's feature maps, finest first.
+        num_classes: Number of classes.
         num_convs: Number of convolutions in front of the classifier.
-        kernel_size: Their kernel size.
-        channels: Their channels.
-        **common: See `Head`.
+        kernel_size: Side of their kernels, odd.
+        channels: Channels of each, and of the map that is classified.
+        **common: ``in_index``, ``dropout``, ``dropout_mode``, ``act`` and ``align_corners``; see `Head`.
+
+    Shape:
+        - feats: list of (N, in_channels[i], Hᵢ, Wᵢ)
+        - output: list of the mask logits (N, num_classes, H, W), of the size of ``feats[in_index]``
+
+    Raises:
+        ValueError: ``num_convs`` is below 1; or as `Head`.
     """
 
     def __init__(

@@ -21,11 +21,20 @@ class PSPHead(Head):
     Official code consulted: hszhao/semseg, model/pspnet.py.
 
     Args:
-        bin_sizes: Sizes of the pooled grids, in the order in which the branches are concatenated.
+        in_channels: Channels of each of the backbone's feature maps, finest first.
+        num_classes: Number of classes.
+        bin_sizes: Cells along each side of the pooled grids, in the order in which the branches are concatenated.
         pool_channels: Channels of each branch; ``channels`` unless set (PaddleSeg: 512 under 1024).
         pool_norm: BatchNorm in the branches; ``False`` for batches of one image per device.
-        bottleneck_kernel: Kernel of the bottleneck.
-        **common: See `Head`.
+        bottleneck_kernel: Side of the bottleneck's kernel, odd.
+        **common: ``in_index``, ``channels``, ``dropout``, ``dropout_mode``, ``act`` and ``align_corners``; see `Head`.
+
+    Shape:
+        - feats: list of (N, in_channels[i], Hᵢ, Wᵢ)
+        - output: list of the mask logits (N, num_classes, H, W), of the size of ``feats[in_index]``
+
+    Raises:
+        ValueError: As `Head` and `PyramidPooling`.
     """
 
     def __init__(

@@ -24,15 +24,15 @@ class ASPP(nn.Layer):
     Args:
         in_channels: Channels of the input map.
         channels: Channels of each branch and of the output.
-        dilations: Rates of the 3×3 branches; the paper pairs 6, 12, 18 with output stride 16 and
+        dilations: Rates of the 3×3 branches, in pixels of the map; the paper pairs 6, 12, 18 with output stride 16 and
             12, 24, 36 with 8.
         separable: Depthwise separable 3×3 branches.
         dw_act: Activation between depthwise and pointwise convolution (paper: yes; PaddleSeg: none).
-        proj_kernel: Kernel of the projection (paper 1, mmsegmentation 3).
+        proj_kernel: Side of the projection's kernel, odd (paper 1, mmsegmentation 3).
         branch_order: ``pool_first`` stacks [pool, 1×1, atrous …] as the paper's code does,
             ``pool_last`` puts the pool at the end as PaddleSeg does.
         norm: BatchNorm in the pooled branch; see `PyramidPooling`.
-        act: Activation.
+        act: Name of the activation (`layers.conv.ACTIVATIONS`), ``None`` for none.
 
     Shape:
         - x: (N, in_channels, H, W), any H, W ≥ 1

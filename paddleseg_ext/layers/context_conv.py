@@ -27,6 +27,12 @@ SMALL_MAP = 512
 def shifted_interpolation(size_in: int, size_out: Size, kernel: int, align_corners: bool) -> paddle.Tensor:
     """S_d U for every row d of the kernel, concatenated.
 
+    Args:
+        size_in: Cells along one side of the grid.
+        size_out: Pixels along the same side of the map.
+        kernel: Side of the square kernel, odd.
+        align_corners: As in ``F.interpolate``.
+
     Shape:
         - output: (size_out, kernel·size_in), kernel rows outermost
     """
@@ -42,13 +48,16 @@ def shifted_interpolation(size_in: int, size_out: Size, kernel: int, align_corne
 class ContextConv(ConvNormAct):
     """`ConvNormAct` over [map, upsampled grids], with the same weights and the same result.
 
+    Reference: docs/identities.md, "Convolution over upsampled grids", for the proof; the layer itself is the bottleneck
+    of PSPNet and DeepLab.
+
     Args:
         in_channels: Channels of the map and of all grids together.
         out_channels: Channels of the output.
         kernel_size: Side of the square kernel, odd.
         grids_first: The weights take the grids before the map.
-        act: Name of the activation.
-        align_corners: How the grids are upsampled.
+        act: Name of the activation, ``None`` for none.
+        align_corners: As in ``F.interpolate``, by which the grids are upsampled.
 
     Shape:
         - x: (N, C, H, W)
@@ -80,13 +89,25 @@ class ContextConv(ConvNormAct):
         return self.act(self.norm(self.stacked(x, grids) if small else self.fused(x, grids)))
 
     def stacked(self, x: paddle.Tensor, grids: Sequence[paddle.Tensor]) -> paddle.Tensor:
-        """The convolution over the upsampled and concatenated grids."""
+        """The convolution over the upsampled and concatenated grids, without normalization and activation.
+
+        Shape:
+            - x: (N, C, H, W)
+            - grids: list of (N, Cᵢ, kᵢ, kᵢ)
+            - output: (N, out_channels, H, W)
+        """
         size = spatial_size(x)
         context = [resize(grid, size, self.align_corners) for grid in grids]
         return self.conv(paddle.concat([*context, x] if self.grids_first else [x, *context], axis=1))
 
     def fused(self, x: paddle.Tensor, grids: Sequence[paddle.Tensor]) -> paddle.Tensor:
-        """The convolution without upsampling the grids."""
+        """The same without upsampling the grids.
+
+        Shape:
+            - x: (N, C, H, W)
+            - grids: list of (N, Cᵢ, kᵢ, kᵢ)
+            - output: (N, out_channels, H, W)
+        """
         height, width = spatial_size(x)
         kernel, widths = self.kernel_size, [grid.shape[1] for grid in grids]
         weight = in_type(self.conv.weight, x.dtype)  # cast once, before it is split and transposed

@@ -13,14 +13,29 @@ from paddleseg_ext.layers.initialization import kaiming_fan_out
 
 
 class ReLU(nn.ReLU):
-    """ReLU, in place in eager execution: its input, the output of a normalization, is not used elsewhere."""
+    """ReLU, in place in eager execution: its input, the output of a normalization, is not used elsewhere.
+
+    Reference: Nair and Hinton, "Rectified Linear Units Improve Restricted Boltzmann Machines", ICML 2010.
+
+    Shape:
+        - x: any shape
+        - output: as x
+    """
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         return F.relu_(x) if paddle.in_dynamic_mode() else F.relu(x)
 
 
 class LeakyReLU(nn.LeakyReLU):
-    """Leaky ReLU of slope 0.01, as in CCNet's in-place activated BatchNorm."""
+    """Leaky ReLU of slope 0.01, as in CCNet's in-place activated BatchNorm.
+
+    Reference: Rota Bulò et al., "In-Place Activated BatchNorm for Memory-Optimized Training of DNNs", CVPR 2018, for
+    the activation alone; nothing is recomputed here.
+
+    Shape:
+        - x: any shape
+        - output: as x
+    """
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         if paddle.in_dynamic_mode():
@@ -38,7 +53,10 @@ ACTIVATIONS = {
 
 
 def activation(name: str | None) -> nn.Layer:
-    """Activation layer by name, ``None`` for the identity.
+    """Activation layer by name.
+
+    Args:
+        name: One of `ACTIVATIONS`; ``None`` for the identity.
 
     Raises:
         ValueError: an unknown name.
@@ -51,13 +69,19 @@ def activation(name: str | None) -> nn.Layer:
 class SameConv(nn.Conv2D):
     """`nn.Conv2D` that keeps height and width, through the operations of `layers.functional` that have faster kernels.
 
+    Reference: `paddle.nn.Conv2D`, whose weights and results it has.
+
     Args:
         in_channels: Channels of the input.
         out_channels: Channels of the output.
         kernel_size: Side of the square kernel, odd.
-        dilation: Dilation of the kernel.
+        dilation: Pixels from one element of the kernel to the next.
         groups: Groups of the convolution; ``in_channels`` makes it depthwise.
         **options: See `nn.Conv2D`.
+
+    Shape:
+        - x: (N, in_channels, H, W)
+        - output: (N, out_channels, H, W)
     """
 
     def __init__(
@@ -87,20 +111,25 @@ class SameConv(nn.Conv2D):
 
 
 class ConvNormAct(nn.Layer):
-    """Convolution → BatchNorm → activation; "same" padding, so stride 1 keeps height and width.
+    """Convolution → BatchNorm → activation; zero padding keeps height and width.
+
+    Reference: Ioffe and Szegedy, "Batch Normalization", ICML 2015, Sec. 3.2.
 
     Args:
         in_channels: Channels of the input.
         out_channels: Channels of the output.
         kernel_size: Side of the square kernel, odd.
-        dilation: Dilation of the kernel.
+        dilation: Pixels from one element of the kernel to the next.
         groups: Groups of the convolution; ``in_channels`` makes it depthwise.
         norm: BatchNorm after the convolution; without it the convolution has a bias.
-        act: Name of the activation, ``None`` for none.
+        act: Name of the activation (`ACTIVATIONS`), ``None`` for none.
 
     Shape:
         - x: (N, in_channels, H, W)
         - output: (N, out_channels, H, W)
+
+    Raises:
+        ValueError: an unknown activation.
     """
 
     def __init__(
@@ -136,6 +165,14 @@ class SeparableConv(nn.Layer):
 
     Reference: Chollet, "Xception", CVPR 2017. Whether an activation follows the depthwise half
     is an argument: DeepLabV3+ has one (Chen et al., ECCV 2018, Sec. 3.2 and its code), FastFCN's JPU has none.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        kernel_size: Side of the square depthwise kernel, odd.
+        dilation: Pixels from one element of the depthwise kernel to the next.
+        dw_act: Name of the activation after the depthwise half, ``None`` for none.
+        act: Name of the activation after the 1×1 half, ``None`` for none.
 
     Shape:
         - x: (N, in_channels, H, W)

@@ -12,7 +12,7 @@ from paddleseg_ext.layers.initialization import uniform_fan_in
 
 
 class CrissCrossAttention(nn.Layer):
-    """Every pixel attends to its own row and column; applied twice, to the whole map.
+    """Attention of every pixel to its row and its column; after two passes, to the whole map.
 
     Reference: Huang et al., "CCNet: Criss-Cross Attention for Semantic Segmentation", ICCV 2019, Sec. 3.2.
     Official code consulted: speedinghzl/CCNet, cc_attention/functions.py. As there: energies are not
@@ -22,7 +22,7 @@ class CrissCrossAttention(nn.Layer):
 
     Args:
         channels: C, channels of the map.
-        reduction: Queries and keys have C / reduction channels.
+        reduction: Queries and keys have ⌊C / reduction⌋ channels.
 
     Shape:
         - x: (N, C, H, W), any H, W ≥ 1

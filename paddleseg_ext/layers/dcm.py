@@ -64,9 +64,9 @@ class DynamicConv(nn.Layer):
     Args:
         in_channels: Channels of the input map.
         channels: Channels after the reduction.
-        filter_size: k, in cells of the reduced map.
+        filter_size: k, side of the kernel in pixels of the map.
         fusion: A 1×1 convolution after the dynamic one (the paper has none).
-        act: Activation.
+        act: Name of the activation (`layers.conv.ACTIVATIONS`), ``None`` for none.
 
     Shape:
         - x: (N, in_channels, H, W), any H, W ≥ 1
@@ -93,7 +93,13 @@ class DynamicConv(nn.Layer):
         return self.apply_kernels(x, pyramid_pool(x, [self.filter_size])[0])
 
     def apply_kernels(self, x: paddle.Tensor, grid: paddle.Tensor) -> paddle.Tensor:
-        """`forward` with the map already pooled to k×k cells, `grid` (N, in_channels, k, k)."""
+        """`forward` with the map already pooled to k×k cells.
+
+        Shape:
+            - x: (N, in_channels, H, W)
+            - grid: (N, in_channels, k, k)
+            - output: (N, channels, H, W)
+        """
         reduced = self.reduce(x)
         kernels = self.filter_gen(grid)  # (N, channels, k, k), in float32 within mixed precision
         return self.fuse(self.act(self.norm(depthwise_per_sample(reduced, kernels))))
@@ -102,10 +108,12 @@ class DynamicConv(nn.Layer):
 class MultiScaleDynamicConv(nn.LayerList):
     """Dynamic convolutions of several filter sizes over one map, with joint pooling.
 
+    Reference: He et al., "Dynamic Multi-Scale Filters for Semantic Segmentation", ICCV 2019, Fig. 2.
+
     Args:
         in_channels: Channels of the input map.
         channels: Channels of each output.
-        filter_sizes: k of each convolution.
+        filter_sizes: k of each convolution, the side of its kernel in pixels of the map.
         **options: See `DynamicConv`.
 
     Shape:

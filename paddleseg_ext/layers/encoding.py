@@ -52,7 +52,12 @@ class Encoding(nn.Layer):
             return paddle.matmul(assignment, x, transpose_y=True) - weight_sum * codes  # (N, K, C)
 
     def assignment(self, x: paddle.Tensor) -> paddle.Tensor:
-        """Weights of each pixel for the codewords, which sum to 1: (N, C, P) float32 → (N, K, P)."""
+        """Weights of each pixel for the codewords.
+
+        Shape:
+            - x: (N, C, P), float32, with P = H·W pixels
+            - output: (N, K, P), float32; sums to 1 over the K codewords
+        """
         codes, scale = self.codewords.astype("float32"), self.scale.astype("float32")
         norms = paddle.square(x).sum(axis=1, keepdim=True)  # (N, 1, P)
         products = paddle.matmul(codes, x)  # (N, K, P)
@@ -64,17 +69,20 @@ class Encoding(nn.Layer):
 class ContextEncoding(nn.Layer):
     """Context encoding module: scales the channels of a map by factors predicted from its encoding.
 
-    Reference: Zhang et al., CVPR 2018, Sec. 3.1, Fig. 2.
+    Reference: Zhang et al., "Context Encoding for Semantic Segmentation", CVPR 2018, Sec. 3.1, Fig. 2.
     Official code consulted: zhanghang1989/PyTorch-Encoding, encoding/models/sseg/encnet.py.
 
     Args:
         channels: C, channels of the map.
         num_codes: K, number of codewords.
-        act: Activation.
+        act: Name of the activation of the projection in front of the encoding, ``None`` for none.
 
     Shape:
         - x: (N, C, H, W)
         - output: context (N, C) and scaled map (N, C, H, W)
+
+    Raises:
+        ValueError: As `Encoding`, or an unknown activation.
     """
 
     def __init__(self, channels: int, num_codes: int = 32, *, act: str | None = "relu") -> None:

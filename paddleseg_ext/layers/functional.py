@@ -22,22 +22,30 @@ class Kernel(Protocol):
     """Faster implementation of an operation; a module with these two functions is one."""
 
     def accepts(self, *args: Any) -> bool:
-        """Whether `run` supports these arguments and is faster."""
+        """Whether `run` supports the arguments and is faster.
+
+        Args:
+            *args: Those of the operation, tensors with their shapes and the rest.
+        """
 
     def run(self, *args: Any) -> paddle.Tensor:
-        """The same result as the reference form, up to rounding."""
+        """The same result as the reference form, up to rounding.
+
+        Args:
+            *args: Those of the operation, tensors with their shapes and the rest.
+        """
 
 
 HALF = (paddle.float16, paddle.bfloat16)
 
 
 def in_type(x: paddle.Tensor, dtype: Any) -> paddle.Tensor:
-    """The tensor in a data type; one of that type as it is, for which `astype` would call an operator."""
+    """The tensor (any shape) in a data type; one of that type as it is, for which `astype` would call an operator."""
     return x if x.dtype == dtype else x.astype(dtype)
 
 
 def as_float32(x: paddle.Tensor) -> paddle.Tensor:
-    """The map in float32, if it is in half precision."""
+    """The tensor (any shape) in float32 if it is in half precision, otherwise as it is."""
     return x.astype("float32") if x.dtype in HALF else x
 
 
@@ -60,7 +68,11 @@ Operation = Callable[..., paddle.Tensor]
 
 
 def accelerated(reference: Operation) -> Operation:
-    """Decorator that runs the kernel of this name in `KERNELS` if it accepts the (positional) arguments."""
+    """Decorator that runs the kernel of a function's name in `KERNELS` if it accepts the arguments.
+
+    Args:
+        reference: The reference form, a function of positional arguments.
+    """
 
     @functools.wraps(reference)
     def operation(*args: Any) -> paddle.Tensor:
@@ -89,6 +101,11 @@ def depthwise_conv2d(x: paddle.Tensor, kernels: paddle.Tensor, dilation: int) ->
     An even kernel has its extra row and column of padding at the top and the left. A map in half precision is convolved
     in float32, since Paddle's kernels for GPUs add up in the map's own type; the output has that type again.
 
+    Args:
+        x: The map.
+        kernels: One for each channel.
+        dilation: Pixels from one element of the kernel to the next.
+
     Shape:
         - x: (N, C, H, W)
         - kernels: (C, 1, k, k)
@@ -112,7 +129,12 @@ def _depthwise_conv2d(x: paddle.Tensor, kernels: paddle.Tensor, dilation: int) -
 def resize_bilinear(
     x: paddle.Tensor, size: Sequence[int] | paddle.Tensor, align_corners: bool = False
 ) -> paddle.Tensor:
-    """Bilinear interpolation to ``size`` = (height, width).
+    """Bilinear interpolation.
+
+    Args:
+        x: The map.
+        size: H and W, height and width of the output in pixels; two numbers, or a tensor (2,) of integers.
+        align_corners: As in ``F.interpolate``.
 
     Shape:
         - x: (N, C, h, w)
@@ -146,8 +168,10 @@ def criss_cross_attention(
 
     Shape:
         - x: (N, C, H, W)
-        - query_key_weight: (2R, C), queries first; query_key_bias: (2R,)
-        - value_weight: (C, C); value_bias: (C,)
+        - query_key_weight: (2R, C), queries first
+        - query_key_bias: (2R,)
+        - value_weight: (C, C)
+        - value_bias: (C,)
         - gamma: (1,)
         - output: (N, C, H, W)
     """

@@ -22,10 +22,10 @@ class JPU(nn.Layer):
     Args:
         in_channels: Channels of each map, from the finest to the coarsest.
         channels: Channels of each branch; the output has this many per dilation.
-        dilations: Rates of the separable convolutions over the concatenated maps.
+        dilations: Rates of the separable convolutions over the concatenated maps, in pixels of the finest.
         branch_order: ``deep_first`` stacks [coarsest … finest] as the paper's code does,
             ``shallow_first`` the other way round as mmsegmentation does.
-        act: Activation.
+        act: Name of the activation (`layers.conv.ACTIVATIONS`), ``None`` for none.
         align_corners: As in ``F.interpolate`` (paper: True).
 
     Shape:

@@ -23,10 +23,10 @@ class PyramidPooling(nn.Layer):
     Args:
         in_channels: Channels of the input map.
         channels: Channels of each branch.
-        bin_sizes: Grid sizes k, one branch each.
+        bin_sizes: k, cells along each side of a grid; one branch each.
         norm: BatchNorm in the branches. The 1×1 grid holds one value per image and channel, on which
             BatchNorm has nothing to normalize when the batch is 1; ``False`` leaves it out.
-        act: Activation of the branches.
+        act: Name of the branches' activation (`layers.conv.ACTIVATIONS`), ``None`` for none.
 
     Shape:
         - x: (N, in_channels, H, W), any H, W ≥ 1

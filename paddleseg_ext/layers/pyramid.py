@@ -26,7 +26,7 @@ class SimplePyramid(nn.Layer):
 
     Args:
         in_channels: Channels of each of the backbone's maps.
-        strides: Stride of each, powers of two.
+        strides: Pixels of the image per pixel of each map, along either side.
         channels: Channels of each map that is made.
 
     Attributes:
@@ -55,14 +55,32 @@ class SimplePyramid(nn.Layer):
 
 
 def path(in_channels: int, channels: int, stride: int, to: int) -> nn.Sequential:
-    """Convolutions of stride 2, transposed ones where the map is to become finer, from one stride to another."""
+    """Convolutions of stride 2, transposed ones where the map is to become finer, from one stride to another.
+
+    Args:
+        in_channels: Channels of the map.
+        channels: Channels of the result, and between the convolutions.
+        stride: Pixels of the image per pixel of the map, a power of two.
+        to: Those of the result, another power of two.
+    """
     step: type[Finer] | type[Coarser] = Finer if to < stride else Coarser
     count = (max(stride, to) // min(stride, to)).bit_length() - 1
     return nn.Sequential(*(step(channels if i else in_channels, channels) for i in range(count)))
 
 
 class Finer(nn.Layer):
-    """Transposed 2×2 convolution of stride 2 → BatchNorm → GELU: (N, in_channels, H, W) → (N, channels, 2H, 2W)."""
+    """Transposed 2×2 convolution of stride 2 → BatchNorm → GELU.
+
+    Reference: Li et al., ECCV 2022, Sec. 3; see `SimplePyramid`.
+
+    Args:
+        in_channels: Channels of the input.
+        channels: Channels of the output.
+
+    Shape:
+        - x: (N, in_channels, H, W)
+        - output: (N, channels, 2H, 2W)
+    """
 
     def __init__(self, in_channels: int, channels: int) -> None:
         super().__init__()
@@ -76,7 +94,18 @@ class Finer(nn.Layer):
 
 
 class Coarser(nn.Layer):
-    """3×3 convolution of stride 2 → BatchNorm → GELU: (N, in_channels, H, W) → (N, channels, ⌈H/2⌉, ⌈W/2⌉)."""
+    """3×3 convolution of stride 2 → BatchNorm → GELU.
+
+    Reference: Li et al., ECCV 2022, Sec. 3; see `SimplePyramid`.
+
+    Args:
+        in_channels: Channels of the input.
+        channels: Channels of the output.
+
+    Shape:
+        - x: (N, in_channels, H, W)
+        - output: (N, channels, ⌈H/2⌉, ⌈W/2⌉)
+    """
 
     def __init__(self, in_channels: int, channels: int) -> None:
         super().__init__()

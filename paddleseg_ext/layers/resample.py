@@ -20,10 +20,15 @@ REMEMBERED = 64  # matrices of each kind: sizes of some images, times grids
 
 
 def resize(x: paddle.Tensor, size: tuple[Size, Size], align_corners: bool) -> paddle.Tensor:
-    """Bilinear resizing to ``size`` = (height, width); a map of this size is returned as it is.
+    """Bilinear resizing; a map that has the size already is returned as it is.
 
     It is computed in float32 within mixed precision, and the result has the map's type again: what follows would be
     done in float32 otherwise, at twice the bytes.
+
+    Args:
+        x: The map.
+        size: H and W, height and width of the output in pixels: integers, or scalar tensors while a graph is traced.
+        align_corners: As in ``F.interpolate``.
 
     Shape:
         - x: (N, C, h, w)
@@ -49,6 +54,9 @@ def remembered(build: Builder) -> Builder:
     """Decorator for matrices that sizes alone decide: in eager execution those of the newest sizes are kept.
 
     Building one takes a dozen operator calls, for which a GPU waits longer than for the product.
+
+    Args:
+        build: Makes the matrix from hashable arguments.
     """
 
     @functools.lru_cache(REMEMBERED)
@@ -70,6 +78,10 @@ def pool_matrix(size: Size, bins: int) -> paddle.Tensor:
     Row i averages [⌊i·n/k⌋, ⌈(i+1)·n/k⌉), n = ``size`` and k = ``bins``: the cells of
     ``adaptive_avg_pool``, which overlap when k does not divide n and repeat when k > n.
 
+    Args:
+        size: Pixels along one side of the map.
+        bins: Cells along the same side of the grid.
+
     Shape:
         - output: (bins, size), float32; rows sum to 1
     """
@@ -83,7 +95,12 @@ def pool_matrix(size: Size, bins: int) -> paddle.Tensor:
 
 @remembered
 def pool_matrices(size: Size, bin_sizes: tuple[int, ...], dtype: Any) -> paddle.Tensor:
-    """`pool_matrix` of several grids, one below the other, in a data type.
+    """`pool_matrix` of several grids, one below the other.
+
+    Args:
+        size: Pixels along one side of the map.
+        bin_sizes: Cells along the same side of each grid.
+        dtype: Data type of the output.
 
     Shape:
         - output: (Σ bin_sizes, size)
@@ -95,6 +112,11 @@ def pool_matrices(size: Size, bin_sizes: tuple[int, ...], dtype: Any) -> paddle.
 @remembered
 def interpolation_matrix(size_in: Size, size_out: Size, align_corners: bool) -> paddle.Tensor:
     """Matrix of 1-D linear interpolation, with the source positions of ``F.interpolate``.
+
+    Args:
+        size_in: Pixels along one side of the map.
+        size_out: Pixels along the same side of the result.
+        align_corners: As in ``F.interpolate``.
 
     Shape:
         - output: (size_out, size_in), float32; rows sum to 1
@@ -117,6 +139,10 @@ def _as_float(size: Size) -> paddle.Tensor:
 
 def pyramid_pool(x: paddle.Tensor, bin_sizes: Sequence[int]) -> list[paddle.Tensor]:
     """Adaptive average pooling to several grids at once; the map is read only once.
+
+    Args:
+        x: The map.
+        bin_sizes: k, cells along each side of a grid.
 
     Shape:
         - x: (N, C, H, W), any H, W ≥ 1

@@ -8,6 +8,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import paddle
@@ -53,8 +54,13 @@ def set_device(name: str = "auto") -> str:
     except (ValueError, RuntimeError, OSError) as error:
         raise UserError(f"`device` {name}: Paddle cannot use it: {reason(error)}") from error
     device = str(paddle.get_device())
-    logger.info(f"computing on {device}; {count_of(threads(), 'thread')} on the processor")
+    _tell(f"computing on {device}; {count_of(threads(), 'thread')} on the processor")
     return device
+
+
+@lru_cache(maxsize=1)  # what was told last is not told again
+def _tell(where: str) -> None:
+    logger.info(where)
 
 
 def gpu_count() -> int:

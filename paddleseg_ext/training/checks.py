@@ -51,7 +51,13 @@ def check_cityscapes(config: dict, key: str) -> None:
 
 
 def check_size(dataset: paddle.io.Dataset, batch_size: int, world_size: int = 1, key: str = "train_dataset") -> None:
-    """Raise unless the data set has a batch for every process.
+    """Refuse a data set that has not a batch for every process.
+
+    Args:
+        dataset: In PaddleSeg's form.
+        batch_size: Images per batch and process.
+        world_size: Number of processes.
+        key: Name of its section in the configuration, for the sentence.
 
     Raises:
         UserError: It is empty or too small.

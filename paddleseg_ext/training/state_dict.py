@@ -79,6 +79,13 @@ def load_optimizer(
 ) -> None:
     """Put back what `optimizer_arrays` gave, and the schedule's state.
 
+    Args:
+        optimizer: Of the model; it is changed.
+        model: Its parameters are those that the arrays are named after.
+        arrays: By name; those of other things than the optimizer are skipped.
+        schedule: What `schedule_record` gave.
+        source: Where they are from, for messages.
+
     Raises:
         UserError: A parameter of the checkpoint is not in the model, or what is there is no state of the optimizer.
     """

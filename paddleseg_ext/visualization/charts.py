@@ -16,7 +16,13 @@ LEGIBLE = 40  # classes up to which cells of the confusion matrix carry numbers
 
 @with_fonts
 def draw_confusion(counts: np.ndarray, names: Sequence[str], path: Path) -> None:
-    """Draw for each true class (row) what it was predicted as, in percent of its pixels; PNG file."""
+    """Draw for each true class (row) what it was predicted as, in percent of its pixels.
+
+    Args:
+        counts: (K, K) pixels, a row per true class.
+        names: Of the K classes.
+        path: Of the PNG file.
+    """
     totals = counts.sum(1, keepdims=True)
     share = np.divide(100 * counts, totals, out=np.full(counts.shape, np.nan), where=totals > 0)
     size = 3 + 0.32 * len(names)
@@ -36,7 +42,14 @@ def draw_confusion(counts: np.ndarray, names: Sequence[str], path: Path) -> None
 
 @with_fonts
 def draw_classes(iou: np.ndarray, names: Sequence[str], palette: np.ndarray, path: Path) -> None:
-    """Draw a bar of each class's IoU, best first, in the class's color; classes without one come last. PNG file."""
+    """Draw a bar of each class's IoU, best first, in the class's color; classes without one come last.
+
+    Args:
+        iou: (K,) fractions, NaN where there is none.
+        names: Of the K classes.
+        palette: (K, 3) uint8 RGB.
+        path: Of the PNG file.
+    """
     order = np.argsort(-iou)  # NaN last
     figure = Figure(figsize=(8, 1.5 + 0.24 * len(names)))
     axes = figure.add_subplot(xlabel="IoU, %", xlim=(0, 110))

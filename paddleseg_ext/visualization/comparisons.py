@@ -34,8 +34,8 @@ def draw_comparisons(
     Args:
         model: In PaddleSeg's form.
         dataset: Of validation images, in PaddleSeg's form.
-        folder: Where the files go.
         indices: Which images, in the order of the result.
+        folder: Where the files go.
         names: Of the classes.
         palette: (K, 3) uint8 RGB.
         predictor: How the network is applied.
@@ -61,7 +61,7 @@ def comparisons(
     predictor: Predictor,
     width: int | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield index and picture (h, w, 3) of some images, as `side_by_side` draws them; the arguments are `compared`'s.
+    """Yield index and picture (h, w, 3) of some images, as `side_by_side` draws them.
 
     Args:
         model: In PaddleSeg's form.
@@ -70,7 +70,7 @@ def comparisons(
         names: Of the classes.
         palette: (K, 3) uint8 RGB.
         predictor: How the network is applied.
-        width: Wider images are reduced to it, so that the legend stays legible in a small image.
+        width: In pixels; wider images are reduced to it, so that the legend stays legible in a small image.
     """
     for found in compared(model, dataset, indices, predictor):
         shown = found if width is None else found.at_most(width)
@@ -94,7 +94,7 @@ class Compared:
     pred: np.ndarray
 
     def at_most(self, width: int) -> Compared:
-        """The same, reduced where it is wider."""
+        """The same, reduced where it is wider than so many pixels."""
         if self.image.shape[1] <= width:
             return self
         size = (width, max(1, round(self.image.shape[0] * width / self.image.shape[1])))

@@ -34,13 +34,33 @@ def color(pred: np.ndarray, palette: np.ndarray) -> np.ndarray:
 
 
 def overlay(image: np.ndarray, pred: np.ndarray, palette: np.ndarray, opacity: float = OPACITY) -> np.ndarray:
-    """Lay the classes' colors over an image; pixels of no class stay as they are. Returns (H, W, 3)."""
+    """Lay the classes' colors over an image; pixels of no class stay as they are.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        pred: (H, W) class ids.
+        palette: (K, 3) uint8 RGB.
+        opacity: Of the colors, from 0 to 1.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
     blended = cv2.addWeighted(image, 1 - opacity, color(pred, palette), opacity, 0)
     return np.where((np.asarray(pred) < len(palette))[..., None], blended, image)
 
 
 def legend(classes: Iterable[int], palette: np.ndarray, names: Sequence[str], width: int) -> np.ndarray:
-    """Swatches and names of the given classes in as many lines as they need. Returns (h, width, 3)."""
+    """Swatches and names of the given classes in as many lines as they need.
+
+    Args:
+        classes: Their ids.
+        palette: (K, 3) uint8 RGB.
+        names: Of the K classes.
+        width: Of the result, in pixels; the text's size follows.
+
+    Returns:
+        (h, width, 3) uint8 RGB.
+    """
     size, names, places = _text_size(width), drawable(names), []
     row, gap = _row(size), size // 2
     x, y = gap, gap // 2
@@ -77,7 +97,17 @@ def legend_table(palette: np.ndarray, names: Sequence[str], size: int = 16) -> n
 
 
 def add_legend(image: np.ndarray, classes: Iterable[int], palette: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """An image above the legend of some classes; at least 320 wide. Returns (h, w, 3)."""
+    """An image above the legend of some classes; at least 320 pixels wide.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        classes: Ids of the classes.
+        palette: (K, 3) uint8 RGB.
+        names: Of the K classes.
+
+    Returns:
+        (h, w, 3) uint8 RGB.
+    """
     strip = legend(classes, palette, names, max(image.shape[1], PANEL))
     missing = strip.shape[1] - image.shape[1]
     return np.vstack([np.pad(image, ((0, 0), (0, missing), (0, 0)), constant_values=255), strip])
@@ -99,7 +129,18 @@ def side_by_side(
     """Image, label, prediction and errors side by side under their titles, over the legend of the classes in both.
 
     The image is enlarged by a whole factor where it is narrower than 320 pixels, so that it stays sharp.
-    Where nothing is labeled the label is white, and so are the errors, which are red. Returns (h, w, 3).
+    Where nothing is labeled the label is white, and so are the errors, which are red.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        label: (H, W) class ids, or what is not evaluated.
+        pred: (H, W) class ids.
+        palette: (K, 3) uint8 RGB.
+        names: Of the K classes.
+        titles: Of the four pictures.
+
+    Returns:
+        (h, w, 3) uint8 RGB.
     """
     factor = -(-PANEL // image.shape[1])
     panels = [image, color(label, palette), color(pred, palette), error_map(image, label, pred, len(palette))]
@@ -116,7 +157,13 @@ def side_by_side(
 
 
 def save_color(path: str | Path, pred: np.ndarray, palette: np.ndarray) -> None:
-    """Write class ids as a color PNG file: one with a palette, whose pixels are the ids, up to 256 classes."""
+    """Write class ids as a color PNG file: one with a palette, whose pixels are the ids, up to 256 classes.
+
+    Args:
+        path: Of the file, whose folder is made if it is missing.
+        pred: (H, W) class ids.
+        palette: (K, 3) uint8 RGB.
+    """
     make_folder_of(path)
     if len(palette) > 256:
         save_image(path, color(pred, palette))

@@ -38,6 +38,12 @@ class Chart:
         x_ticks: (x, text).
         y_ticks: (y, text).
         cut: Whether outliers above are left out of the drawing.
+        width: Of the drawing, as all that follows in its own units, which are pixels unless a page enlarges it.
+        height: Of the drawing.
+        left: Where the vertical axis stands.
+        right: Where the lines end.
+        top: Where the largest value lies.
+        bottom: Where the horizontal axis stands.
     """
 
     title: str

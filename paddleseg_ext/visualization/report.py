@@ -53,7 +53,14 @@ class Picture:
 
 @dataclass
 class Section:
-    """Some of the images under a title; each image is in one section only, so that a link finds it."""
+    """Some of the images under a title; each image is in one section only, so that a link finds it.
+
+    Attributes:
+        id: Of the element in the page.
+        title: A few words.
+        indices: Of the images in the data set, in their order.
+        pictures: Of these images.
+    """
 
     id: str
     title: str
@@ -75,9 +82,9 @@ def write_report(
 
     Args:
         folder: Made if it is missing.
+        result: Of `evaluate(model, dataset, …, **settings)`.
         model: In PaddleSeg's form.
         dataset: Of validation images, in PaddleSeg's form.
-        result: Of `evaluate(model, dataset, …, **settings)`.
         names: Of the classes.
         palette: (K, 3) uint8 RGB.
         settings: Arguments of `Predictor`.

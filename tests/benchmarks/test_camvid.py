@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import json
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import paddle
@@ -12,7 +15,7 @@ from paddleseg.models import DMNet
 
 from benchmarks.camvid import table
 from benchmarks.camvid.__main__ import main
-from benchmarks.camvid.runs import NETWORKS, Run, plan
+from benchmarks.camvid.runs import NETWORKS, ROOT, Run, ablation, plan
 from benchmarks.camvid.stock import DMNetOfAnyStride
 from benchmarks.camvid.train import RESULT, command, summarize, train
 from paddleseg_ext.backbones import EfficientNet_lite0
@@ -49,7 +52,40 @@ def test_pictures_have_the_size_that_is_named(run: Run) -> None:
     assert "x".join(map(str, crop)) == run.size
 
 
-@pytest.mark.parametrize("run", plan()[:12], ids=lambda run: run.name)
+CHANGED = {  # sections of a variant's configuration that are not the network's
+    "no_class_weights": {"loss"},
+    "paddles_initialization": {"imports"},
+    "recurrence_1": {"model"},
+    "category_max_ratio": {"train_dataset"},
+    "no_auxiliary": {"loss", "model"},
+    "accumulation": {"batch_size", "train"},
+    "ema": {"train"},
+    "no_se": {"loss"},
+    "dilation": {"model"},
+}
+
+
+@pytest.mark.parametrize("run", ablation()[::2], ids=lambda run: run.name)
+def test_a_variant_differs_in_what_it_is_named_after(run: Run) -> None:
+    ours, other = (load_config(r.config).dic for r in (replace(run, variant=""), run))
+    assert {key for key in {*ours, *other} if ours.get(key) != other.get(key)} == CHANGED[run.variant]
+
+
+def test_paddles_initialization_reaches_the_attention() -> None:
+    code = (
+        "import benchmarks.camvid.paddles_initialization\n"
+        "from paddleseg_ext.layers.criss_cross import CrissCrossAttention\n"
+        "from paddleseg_ext.heads import CCHead\n"
+        "print(float(CrissCrossAttention(512).query.weight.std()), len(CCHead([8, 512], 2).state_dict()))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert float(out.split()[0]) == pytest.approx(0.0624, rel=0.02)  # 0.0255 as the papers' code has it
+
+
+OTHER_MODELS = [run for run in ablation()[::2] if "model" in CHANGED[run.variant]]
+
+
+@pytest.mark.parametrize("run", [*plan()[:12], *OTHER_MODELS], ids=lambda run: run.name)
 def test_networks_answer_at_the_pictures_size(run: Run) -> None:
     config = load_config(run.config)
     config.model_cfg["backbone"]["pretrained"] = None
@@ -106,6 +142,17 @@ def test_tables_tell_means_and_spread(tmp_path: Path) -> None:
         "waiting",
     ]
     assert table.best_head([first, second, other], tmp_path) is None
+
+
+def test_ablation_compares_equal_seeds(tmp_path: Path) -> None:
+    scores = {("", 1): 0.5, ("", 2): 0.6, ("ema", 1): 0.52, ("ema", 2): 0.59, ("no_auxiliary", 1): 0.4}
+    for (variant, seed), score in scores.items():
+        finish(Run("pspnet", "ours", seed, variant=variant), tmp_path, [score])
+    table.write_ablation(ablation(), tmp_path)
+    text = (tmp_path / "results" / "ablation.md").read_text("utf-8")
+    assert "| pspnet | ema | 2 | 55.50 | 55.00 | +0.50 | +2.00 -1.00 |" in text
+    assert "| pspnet | no auxiliary | 1 | 40.00 | 50.00 | -10.00 | -10.00 |" in text
+    assert "ccnet" not in text
 
 
 def test_best_head_has_the_highest_mean(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from tests.export.test_exporter import needs_onnx
 @needs_onnx
 def test_export_writes_a_row_for_each_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(export.NETWORKS, "PSPHead", (FCNHead, 32))
-    options = ["--names", "PSPHead", "--size", "64", "96", "--rounds", "1"]
+    options = ["--names", "PSPHead", "--size", "64", "96", "--rounds", "3"]
     assert main(["export", "--output", str(tmp_path), "--device", "cpu", *options], command="benchmark") == 0
     with open(tmp_path / "export.csv", newline="", encoding="utf-8") as file:
         (row,) = csv.DictReader(file)

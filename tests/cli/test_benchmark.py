@@ -10,13 +10,21 @@ from pathlib import Path
 import paddle
 import pytest
 
-from benchmarks import chart, model, networks
+from benchmarks import chart, model, networks, scale, tables
+from benchmarks.pytorch.environment import TORCH
 from paddleseg_ext.cli.main import main
 
 needs_reset = pytest.mark.skipif(
     not hasattr(paddle.base.core, "host_memory_stat_reset_peak_value"), reason="Paddle < 3.0 cannot reset the peak"
 )
 SMALL = ["--size", "64", "128", "--crop_size", "64", "32", "--stride", "32", "32", "--images", "2", "--repeats", "1"]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PaddleSeg alone, a round of each."""
+    monkeypatch.delenv(TORCH, raising=False)
+    monkeypatch.setattr(tables, "LEAST_ROUNDS", 1)
 
 
 def test_eval_writes_a_row_for_each_goal(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -65,8 +73,29 @@ def test_model_writes_a_row_a_mode_and_a_chart(tmp_path: Path) -> None:
         ("PSPHead", "evaluation", "64x64"),
         ("PSPHead", "training", "64x64"),
     ]
-    assert all(float(row["difference"]) < 1e-4 for row in rows)
+    assert all(float(row["difference"]) < 1e-4 and row["backbone"] == "ResNet50_vd" for row in rows)
     assert (tmp_path / "model.png").stat().st_size > 0
+
+
+@needs_reset
+def test_scale_writes_points_exponents_and_a_chart(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"PICTURE": (192, 256), "CROP": (128, 64), "STRIDE": (96, 64)}.items():
+        monkeypatch.setattr(scale, name, value)
+    small = ["--names", "CCHead", "windows", "--maps", "2x2", "4x4", "--megapixels", "1", "2", "--rounds", "1"]
+    assert main(["scale", "--output", str(tmp_path), "--device", "cpu", *small], command="benchmark") == 0
+    points, rows = read(tmp_path / "scale_points.csv"), read(tmp_path / "scale.csv")
+    modes = [("CCHead", "evaluation"), ("CCHead", "training"), ("windows", "evaluation")]
+    assert {(row["case"], row["mode"]) for row in points} == set(modes) and len(points) == 6
+    assert [row["size"] for row in points if row["case"] == "windows"] == ["192x256", "384x256"]
+    assert all(float(row["ms"]) > 0 and float(row["mib"]) > 0 for row in points)
+    assert [(row["case"], row["mode"], row["what"]) for row in rows] == [
+        (*which, what) for which in modes for what in ("time", "memory")
+    ]
+    assert [row["formula_exponent"] for row in rows] == ["1.5"] * 4 + ["1.0", "0.0"]
+    assert "CCHead, training: memory grows with pixels^" in capsys.readouterr().err
+    assert (tmp_path / "scale.png").stat().st_size > 0
 
 
 def test_layouts_are_measured_side_by_side(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
@@ -83,8 +112,18 @@ def test_layouts_are_measured_side_by_side(monkeypatch: pytest.MonkeyPatch, caps
     model.add_arguments(parser)
     small = ["--names", "PSPHead", "--sizes", "32x32", "--data_format", "NCHW", "NHWC", "--autotune"]
     assert model.run(parser.parse_args(small, argparse.Namespace(output="", name="model"))) == []
-    assert measured == [("PSPHead", "NCHW", None), ("PSPHead, NHWC", "NHWC", None)]
+    assert measured == [("PSPHead", "NCHW", None), ("PSPHead", "NHWC", None)]
     assert "--autotune has no effect here" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@needs_reset
+def test_a_narrow_backbone_is_measured(tmp_path: Path) -> None:
+    small = ["--backbone", model.MOBILE, "--sizes", "64x64", "--rounds", "1"]
+    assert main(["model", "--output", str(tmp_path), "--device", "cpu", *small], command="benchmark") == 0
+    rows = read(tmp_path / "model.csv")
+    assert len(rows) == 14 and all(row["backbone"] == model.MOBILE for row in rows)
+    assert all(float(row["difference"]) < 1e-4 for row in rows[:12])
 
 
 @pytest.mark.slow
@@ -102,7 +141,9 @@ def test_a_backbone_with_channels_last_is_measured(tmp_path: Path) -> None:
     ("arguments", "told"),
     [
         (["heads", "--maps", "64"], "--maps 64: a size is written HxW"),
-        (["heads", "--rounds", "0"], "--rounds: 0 is not allowed; it is a whole number, at least 1"),
+        (["heads", "--rounds", "2"], "--rounds: 2 is not allowed; it is a whole number, at least 3"),
+        (["scale", "--maps", "8x8", "--names", "PSPHead"], "--maps and --megapixels: growth is told from two sizes"),
+        (["heads", "--peers", "pytorch"], "--peers pytorch: PADDLESEG_EXT_TORCH names no Python"),
         (["heads", "--amp"], "--amp: mixed precision is measured on a GPU"),
         (["model", "--amp"], "--amp: mixed precision is measured on a GPU"),
         (["model", "--sizes", "0x64"], "--sizes 0x64: a size is written HxW"),
@@ -110,8 +151,9 @@ def test_a_backbone_with_channels_last_is_measured(tmp_path: Path) -> None:
     ],
 )
 def test_bad_arguments_are_told_in_a_sentence(
-    arguments: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture
+    arguments: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(tables, "LEAST_ROUNDS", 3)
     subject, *rest = arguments
     assert main([subject, "--device", "cpu", "--output", str(tmp_path), *rest], command="benchmark") == 2
     assert told in capsys.readouterr().err

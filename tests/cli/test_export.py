@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -49,9 +50,9 @@ def scores(root: Path, *arguments: str) -> dict:
     return {key: value for key, value in result.items() if key != "seconds"}
 
 
-def check_val(root: Path, *settings: str) -> None:
+def check_val(root: Path, *settings: str, backends: Sequence[str] = FORMATS) -> None:
     expected = scores(root, "--model_path", str(root / "model.pdparams"), *settings)
-    for backend in FORMATS:
+    for backend in backends:
         found = scores(root, "--exported", str(root / "out"), "--backend", backend, *settings)
         assert found["miou"] == pytest.approx(expected["miou"], abs=1e-6)
         assert found["classes"].keys() == expected["classes"].keys()
@@ -85,6 +86,27 @@ def test_scores_serve_windows_scales_and_resizing(root: Path, output_op: str) ->
     check_val(root)
     check_val(root, "--aug_eval", "--scales", "0.75", "1.25", "--flip_horizontal")
     check_val(root, "--is_slide", "--crop_size", "24", "24", "--stride", "16", "16")
+
+
+SLIDING = {"is_slide": True, "crop_size": [24, 24], "stride": [16, 16]}
+LARGE_ONLY = [{"type": "LimitLong", "max_long": 2000}, {"type": "Normalize"}]
+
+
+@pytest.mark.parametrize(
+    ("transforms", "test_config", "output_op"),
+    [(None, {}, "argmax"), (RESIZING, {}, "none"), (LARGE_ONLY, {}, "none"), (None, SLIDING, "none")],
+)
+def test_default_is_what_the_configuration_needs(
+    root: Path, transforms: list | None, test_config: dict, output_op: str, capsys: pytest.CaptureFixture
+) -> None:
+    data = load_config(root / "config.yml").dic["val_dataset"]
+    write_config(
+        root, val_dataset={**data, **({"transforms": transforms} if transforms else {})}, test_config=test_config
+    )
+    assert export(root, "--no_verify") == 0
+    assert json.loads((root / "out" / "export.json").read_text("utf-8"))["output_op"] == output_op
+    assert ("--output_op argmax exports class ids" in capsys.readouterr().out) == (output_op == "none")
+    check_val(root, backends=["paddle"])
 
 
 def test_class_ids_do_not_serve_windows(root: Path, capsys: pytest.CaptureFixture) -> None:

@@ -41,7 +41,7 @@ def test_components(kind: str, known: dict, capsys: pytest.CaptureFixture) -> No
 def test_a_head_and_its_arguments(capsys: pytest.CaptureFixture) -> None:
     text = listed(capsys, "heads", "PSPHead")
     assert text.startswith("PSPHead  Pyramid pooling, a bottleneck and a classifier.\n")
-    assert "\n    bin_sizes=(1, 2, 3, 6)            Sizes of the pooled grids" in text
+    assert "\n    bin_sizes=(1, 2, 3, 6)            Cells along each side of the pooled grids" in text
     assert "in_channels" not in text and "num_classes" not in text
 
 

@@ -116,7 +116,7 @@ def test_arguments_in_a_sentence_are_shown_as_flags(command, capsys: pytest.Capt
     assert capsys.readouterr().err == "error: --number 3: it is even, and letter is not there\n"
 
 
-@pytest.mark.parametrize("words", ["list configs --json", "train --help"])
+@pytest.mark.parametrize("words", ["list backbones --json", "train --help"])
 def test_a_reader_that_leaves_is_no_bug(words: str, tmp_path: Path) -> None:
     command = f"{sys.executable} -m paddleseg_ext {words} | true; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(

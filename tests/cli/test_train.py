@@ -24,6 +24,7 @@ def train(root: Path, *arguments: str, **changes: object) -> int:
     return main(["train", "--config", str(config), "--save_dir", str(root / "out"), "--seed", "1", *arguments])
 
 
+@pytest.mark.curves
 def test_trains_evaluates_and_resumes(root: Path, capsys: pytest.CaptureFixture) -> None:
     boards = ["--use_vdl", "--use_tensorboard"]
     flags = ["--do_eval", "--save_interval", "2", "--log_iters", "1", *boards, "--device", "cpu"]

@@ -106,6 +106,9 @@ def test_class_weights_follow_their_formulas() -> None:
     pixels, images = np.array([1000, 100, 10, 0]), np.array([10, 5, 1, 0])
     frequency = pixels[:3] / images[:3]
     np.testing.assert_allclose(class_weights(pixels, images, "median"), [*(20 / frequency), 0])
+    root = class_weights(pixels, images, "root")
+    np.testing.assert_allclose(root[:-1] / root[0], np.sqrt(pixels[0] / pixels[:-1]))
+    assert root[-1] == 0 and (root * pixels).sum() == pytest.approx(pixels.sum())
     inverse = class_weights(pixels, images, "inverse")
     np.testing.assert_allclose(inverse[:3] / inverse[0], [1, 10, 100])
     effective = class_weights(pixels, images, "effective")

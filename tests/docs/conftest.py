@@ -23,11 +23,11 @@ from paddleseg_ext.cli import main
 from paddleseg_ext.config.files import read_files
 from paddleseg_ext.config.shipped import ENDINGS, config_path
 from paddleseg_ext.config.text import to_yaml
-from paddleseg_ext.registry import HEADS, REGISTRIES
 from tests.conftest import TinyBackbone
 from tests.docs.commands import Command, commands_of
 from tests.docs.pages import ROOT, Page
 from tests.export.test_fuse_bn import with_statistics
+from tests.forgetting import forgetting
 from tests.tiny_run import write_samples
 
 
@@ -215,13 +215,5 @@ def reader(
 ) -> Iterator[Reader]:
     """In an empty folder, the current one; what pages register and import is forgotten afterwards."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    tables: list[dict] = [HEADS, *(registry.components_dict for registry in REGISTRIES.values())]
-    before, modules = [dict(table) for table in tables], set(sys.modules)
-    yield Reader(tmp_path, tiny_data, tiny_weights)
-    for table, kept in zip(tables, before):
-        table.clear()
-        table.update(kept)
-    for name in set(sys.modules) - modules:
-        if str(getattr(sys.modules[name], "__file__", None) or "").startswith(str(tmp_path)):
-            del sys.modules[name]
+    with forgetting(tmp_path):
+        yield Reader(tmp_path, tiny_data, tiny_weights)

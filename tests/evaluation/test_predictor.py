@@ -106,10 +106,15 @@ def test_windows_equal_a_naive_loop(maps: None, net: Net, size: str, window: str
     np.testing.assert_allclose(logits, reference, rtol=0, atol=1e-5)
 
 
+AUGMENTATIONS = [  # every pair of a size, flips, and windows or none
+    (size, flips, (i + j) % 2 == 0)
+    for i, size in enumerate([(20, 30), (32, 48), (75, 131)])
+    for j, flips in enumerate([(False, False), (True, False), (False, True), (True, True)])
+]
+
+
 @pytest.mark.usefixtures("plain_resizing")
-@pytest.mark.parametrize("size", [(20, 30), (32, 48), (75, 131)])
-@pytest.mark.parametrize("slide", [False, True])
-@pytest.mark.parametrize("flips", [(False, False), (True, False), (False, True), (True, True)])
+@pytest.mark.parametrize("size, flips, slide", AUGMENTATIONS)
 def test_scales_and_flips_equal_a_naive_loop(maps: None, net: Net, size: tuple, slide: bool, flips: tuple) -> None:
     crop, stride = WINDOWS["overlapping"]
     images = paddle.randn([2, 3, *size])

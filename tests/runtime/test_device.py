@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 
@@ -10,6 +11,7 @@ import paddle
 import pytest
 
 from paddleseg_ext.errors import UserError
+from paddleseg_ext.runtime import device
 from paddleseg_ext.runtime.device import peak_memory, reading_processes, search_kernels, set_device
 
 
@@ -85,3 +87,13 @@ def test_paddle_takes_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None
         warnings.simplefilter("error")
         assert search_kernels()
     paddle.incubate.autotune.set_config({"kernel": {"enable": False}})
+
+
+def test_a_device_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    device._tell.cache_clear()
+    with caplog.at_level(logging.INFO):
+        for _ in range(2):
+            device.set_device("cpu")
+            with device.computing_on("auto"):
+                pass
+    assert [record.message.split(";")[0] for record in caplog.records] == ["computing on cpu"]

@@ -11,6 +11,7 @@ import pytest
 
 from paddleseg_ext.checkpoint import save as checkpoint
 from paddleseg_ext.cli.main import main
+from paddleseg_ext.runtime.threads import count_of, cpu_threads
 from tests.processes import launch_two
 from tests.tiny_run import CLASSES, write_config, write_samples
 
@@ -25,6 +26,8 @@ def test_two_processes_equal_one_of_twice_the_batch(tmp_path: Path) -> None:
     two, one = tmp_path / "two", tmp_path / "one"
     done = launch_two(SCRIPT, tmp_path, *FLAGS, "--save_dir", str(two), "--batch_size", "1", "--accumulate", "2")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    share = count_of(max(1, cpu_threads() // 2), "thread")  # the launcher's own number is 1
+    assert f"computing on cpu; {share} on the processor" in (tmp_path / "log" / "workerlog.0").read_text("utf-8")
     assert main(["train", "--config", str(config), *FLAGS, "--save_dir", str(one), "--batch_size", "4"]) == 0
     a, b = (checkpoint.load_checkpoint(path / "iter_4") for path in (two, one))
     assert a.record["position"] == b.record["position"] == 16

@@ -78,7 +78,7 @@ def test_work_cut_short_is_not_taken_for_a_failure() -> None:
         pytest.fail("the signal came before")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_two_processes_save_when_the_launcher_is_told_to_end(number: int, tmp_path: Path) -> None:
     write_config(write_samples(tmp_path), iters=100_000)
     flags = ["--log_iters", "1", "--save_interval", "100000", "--seed", "3", "--device", "cpu"]

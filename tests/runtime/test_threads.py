@@ -192,6 +192,7 @@ def test_commands_take_all_cores_or_the_flag_without_a_warning_of_paddle(tmp_pat
     assert numbers(tmp_path / "run.py", "--threads", "2", OMP_NUM_THREADS="3") == "threads 2 2\n"
 
 
+@pytest.mark.slow  # the log of a launched training tells its number in test_distributed.py
 def test_launched_processes_share_what_the_launcher_would_leave_unused(tmp_path: Path) -> None:
     script = tmp_path / "run.py"
     script.write_text(NUMBERS)

@@ -24,6 +24,7 @@ from pathlib import Path
 from paddleseg_ext.checkpoint.load import read_weights
 from paddleseg_ext.checkpoint.save import iteration_of, latest_checkpoint, list_checkpoints, load_checkpoint
 from paddleseg_ext.cli.main import main as command
+from paddleseg_ext.training.validation import Validator
 from tests.tiny_run import assert_same, write_config, write_samples
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -175,10 +176,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--iterations", type=int, default=40, help="of each training")
     parser.add_argument("--fresh", type=float, default=0.2, help="share of runs in a Python of their own")
+    parser.add_argument("--no_curves", action="store_true", help="draw none but in fresh runs: they take long")
     parser.add_argument("--command", nargs=argparse.REMAINDER, help="be one of these runs")
     args = parser.parse_args()
     if args.command:
         sys.exit(_status_of(args.command))
+    if args.no_curves:
+        Validator._draw = lambda *_: None  # type: ignore[method-assign]
     with tempfile.TemporaryDirectory() as folder:
         counts = torment(Path(folder), args.kills, args.seed, args.iterations, args.fresh)
     for name, count in sorted(counts.items()):

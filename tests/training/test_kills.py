@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(
-    "arguments", ["--kills 2 --iterations 15 --fresh 0", pytest.param("--kills 50", marks=pytest.mark.slow)]
+    "arguments", ["--kills 2 --iterations 15 --fresh 0 --no_curves", pytest.param("--kills 50", marks=pytest.mark.slow)]
 )
 def test_killed_runs_end_as_if_undisturbed(arguments: str) -> None:
     command = [sys.executable, "-m", "tests.training.kills", "--seed", "1", *arguments.split()]

@@ -208,6 +208,7 @@ def test_refusals_keep_what_is_there(make, tmp_path: Path, monkeypatch, what: st
     assert result.iteration == 20 and result.checkpoint.name == "iter_20"
 
 
+@pytest.mark.curves
 def test_a_curve_that_cannot_be_written_ends_no_run(make, tmp_path: Path, monkeypatch, caplog) -> None:
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -30,6 +30,7 @@ def test_evaluations_take_a_batch(make, tmp_path: Path) -> None:
     assert_same(weights(tmp_path / "of_1" / "iter_20"), weights(tmp_path / "of_3" / "iter_20"))
 
 
+@pytest.mark.curves
 def test_the_loss_falls_and_the_score_rises(make, tmp_path: Path) -> None:
     result = make("run", do_eval=True, iters=60, save_interval=20, log_iters=5).run()
     records = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]

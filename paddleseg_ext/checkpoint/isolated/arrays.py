@@ -34,6 +34,9 @@ class Storage(Part):
         count: Number of elements.
         read: Returns the bytes.
         big: Bytes of a number are in big-endian order.
+
+    Raises:
+        ValueError: `count` is no number of elements.
     """
 
     def __init__(self, kind: str, count: int, read: Callable[[], Bytes], big: bool = False) -> None:
@@ -56,7 +59,13 @@ class Array(Part):
     strides: tuple[int, ...] = ()
 
     def fill(self, storage: Storage, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:
-        """Set the view: index of the first element, lengths, and steps in elements.
+        """Set the view.
+
+        Args:
+            storage: The numbers.
+            offset: Index of the first one.
+            shape: Length of each axis.
+            strides: Steps along each axis, in numbers.
 
         Raises:
             ValueError: it extends beyond the storage, or has more elements than the storage.
@@ -78,7 +87,11 @@ class Array(Part):
         return math.prod(self.shape) * SIZES[self.storage.kind] if self.storage else 0
 
     def data(self) -> Bytes:
-        """The numbers in the order of their indices, in little-endian order."""
+        """The numbers in the order of their indices, in little-endian order.
+
+        Raises:
+            ValueError: The storage has another size than it should.
+        """
         assert self.storage is not None
         raw, item = memoryview(self.storage.read()), SIZES[self.storage.kind]
         if len(raw) != self.storage.size:

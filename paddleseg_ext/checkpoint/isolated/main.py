@@ -31,7 +31,12 @@ LONGEST = 700  # characters of a sentence
 
 
 def limit(memory: int, seconds: int) -> None:
-    """Limit this process, as far as the system can: memory beyond what it has, time of the CPU; no files, no dumps."""
+    """Limit this process, as far as the system can; it also writes no files and no dumps from now on.
+
+    Args:
+        memory: Bytes beyond what it has.
+        seconds: Time of the CPU.
+    """
     try:
         import resource
     except ImportError:  # Windows: the process is ended when its time is over, and the scan bounds the memory
@@ -45,7 +50,18 @@ def limit(memory: int, seconds: int) -> None:
 
 
 def write_weights(file: BinaryIO, out: BinaryIO, path: str, key: str | None) -> dict[str, Any]:
-    """Write the weights of a pickle, or of a file of PyTorch's, as safetensors; what is known besides."""
+    """Write the weights of a pickle, or of a file of PyTorch's, as safetensors; what is known besides.
+
+    Args:
+        file: A regular file, open at its start.
+        out: What the weights are written to.
+        path: The file's name, for messages.
+        key: Entry of the file that holds the weights; None for the one that is likely.
+
+    Raises:
+        UserError: The file holds no weights.
+        ValueError: It is damaged, or holds complex numbers of 128 bits.
+    """
     content = read_content(file, path)
     if not isinstance(content, dict):
         raise UserError(f"{path} holds a {type(content).__name__}, not a dictionary of weights by name.")
@@ -126,7 +142,14 @@ TASKS: dict[str, Callable[..., Any]] = {"weights": write_weights, "archive": cop
 
 
 def run(request: dict[str, Any], file: BinaryIO, out: BinaryIO, errors: TextIO) -> int:
-    """Do one task; return the exit status."""
+    """Do one task; return the exit status.
+
+    Args:
+        request: ``task``, its ``arguments``, and the ``memory`` that it may take, in bytes.
+        file: The file to read, open at its start.
+        out: What the result is written to.
+        errors: What is known besides, as JSON; or a sentence on what went wrong.
+    """
     path, memory = request["arguments"]["path"], request["memory"]
     try:
         about = TASKS[request["task"]](file, out, **request["arguments"])

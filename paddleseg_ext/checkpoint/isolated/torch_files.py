@@ -22,6 +22,10 @@ def read_content(file: BinaryIO, path: str) -> Any:
     Args:
         file: A regular file, open at its start.
         path: Its name, for messages.
+
+    Raises:
+        UserError: It is another kind of zip archive.
+        ValueError: It is empty or damaged.
     """
     if not file.seek(0, io.SEEK_END):
         raise ValueError("it is empty")

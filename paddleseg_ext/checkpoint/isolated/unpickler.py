@@ -107,7 +107,11 @@ class Dictionary(dict):
 
 
 class DType(Part):
-    """A data type of NumPy's."""
+    """A data type of NumPy's.
+
+    Raises:
+        ValueError: It is no type of numbers that weights can have.
+    """
 
     def __init__(self, name: Any, *_: Any) -> None:
         if type(name) is not str or name not in DTYPES:
@@ -130,6 +134,17 @@ class NumpyArray(Array):
         self.set(data, dtype, shape, first_fastest in (True, 1))
 
     def set(self, data: Any, dtype: Any, shape: Any, first_fastest: bool) -> NumpyArray:
+        """Complete the array with what a pickle has for it, which is not trusted.
+
+        Args:
+            data: The bytes of its numbers.
+            dtype: A `DType`.
+            shape: Length of each axis.
+            first_fastest: Whether the first axis is the fastest, as in Fortran.
+
+        Raises:
+            ValueError: They do not fit together.
+        """
         data = _bytes(data)
         if type(dtype) is not DType:
             raise ValueError("an array without a type")

@@ -111,6 +111,12 @@ class RunFolder:
     ) -> None:
         """Replace the best model.
 
+        Args:
+            weights: Arrays by name.
+            config: The configuration as YAML text.
+            best: ``metric``, ``score`` and ``iteration`` of the evaluation.
+            classes: As in `Checkpoint`.
+
         Raises:
             UserError: The system refuses.
         """

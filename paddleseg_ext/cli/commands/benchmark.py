@@ -21,8 +21,9 @@ SUBJECTS = {
     "data": ("data", "preparing training samples beside PaddleSeg's transforms"),
     "eval": ("evaluation", "metric, sliding windows and whole evaluation"),
     "export": ("export", "exported networks under Paddle Inference and ONNX Runtime"),
-    "heads": ("heads", "heads and layers beside PaddleSeg's networks with the same weights"),
-    "model": ("model", "whole networks beside PaddleSeg's with the same weights"),
+    "heads": ("heads", "heads and layers beside PaddleSeg's and PyTorch's with the same weights"),
+    "model": ("model", "whole networks beside PaddleSeg's and PyTorch's with the same weights"),
+    "scale": ("scale", "how time and memory of heads and of sliding windows grow with the pixels"),
 }
 
 
@@ -37,21 +38,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         subject = subjects.add_parser(name, help=text, description=text)
         subject.add_argument("--device", default="auto", help=DEVICES)
         subject.add_argument(
-            "--output", type=output_folder, help="folder for the table; default: benchmarks/results/DATE_DEVICE"
+            "--output", type=output_folder, help="folder for the table; default: benchmarks/results/DATE_DEVICE_THREADS"
         )
         subject.add_argument("--name", default=name, help="of the table: NAME.md and NAME.csv")
         _benchmark(module).add_arguments(subject)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure a subject, print its table and write it."""
+    """Measure a subject, print its table and write it.
+
+    Raises:
+        UserError: ``--name`` has a folder in it, the device is not there, or as the subject says.
+    """
     if Path(args.name).name != args.name:
         raise UserError(f"--name {args.name}: it is the name of a file, without a folder")
     set_device(args.device)
     tables, estimated = _benchmark("tables"), bool(getattr(args, "estimate", None))
     args.output = args.output or str(tables.default_folder(estimated))
     rows: Sequence[Any] = _benchmark(SUBJECTS[args.subject][0]).run(args)
-    path = tables.write_table(args.output, args.name, rows, _benchmark("estimate").NOTE if estimated else "")
+    note, versions = _benchmark("estimate").NOTE if estimated else "", getattr(args, "versions", None)
+    path = tables.write_table(args.output, args.name, rows, note, versions)
     print(path.read_text(encoding="utf-8"))
     return 0
 

@@ -19,7 +19,7 @@ from paddleseg_ext.inspection.findings import ERROR, Inspection
 from paddleseg_ext.inspection.inspect import inspect
 from paddleseg_ext.runtime.device import set_device
 
-RULES = ("median", "inverse", "effective")
+RULES = ("root", "median", "inverse", "effective")
 CACHE = Path.home() / ".cache" / "paddleseg_ext" / "check.json"
 MARKS = {"error": "ERROR", "warning": "warning", "ok": "ok"}
 ERRORS_FOUND = 1  # exit status

@@ -41,7 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Convert, write the weights and beside them a JSON file with what is known of them, and list what was left out."""
+    """Convert, write the weights and beside them a JSON file with what is known of them, and list what was left out.
+
+    Raises:
+        UserError: The output's ending is unknown, ``--backbone`` is not possible with the source, or the file is
+            not one of the source.
+    """
     output = Path(args.output)
     if output.suffix not in WRITERS:
         raise UserError(f"--output {output}: its name must end in {' or '.join(WRITERS)}")

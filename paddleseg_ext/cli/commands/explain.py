@@ -45,7 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the page."""
+    """Write the page.
+
+    Raises:
+        UserError: Two arguments exclude each other, a pixel is not two numbers, or as `Segmentor.explain`.
+    """
     if args.grid and args.pixels:
         raise UserError("--grid: with --pixel there is no effect; leave one of them out")
     pixels = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import logging
 import sys
 from dataclasses import asdict
 from typing import Any
@@ -14,11 +15,13 @@ from paddleseg_ext.cli.common import add_config_arguments, output_folder, whole
 from paddleseg_ext.cli.model_args import load_model, weights_of
 from paddleseg_ext.data.classes import class_entries
 from paddleseg_ext.errors import UserError
+from paddleseg_ext.evaluation.task import Task
 from paddleseg_ext.export.exporter import FORMATS, Export, VerificationError
 from paddleseg_ext.export.formats import OPSETS
 from paddleseg_ext.export.wrapper import OUTPUTS, Colors, InputShape
 from paddleseg_ext.runtime.device import set_device
 
+logger = logging.getLogger(__name__)
 OPSET = 17  # default
 WRONG_RESULT = 1  # exit status
 
@@ -29,7 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model_path", help="trained weights: .pdparams, .safetensors or a folder with one")
     parser.add_argument("--save_dir", type=output_folder, default="output/inference_model", help="folder for the files")
     parser.add_argument("--format", choices=list(FORMATS), default="paddle", help="Paddle Inference, ONNX or both")
-    parser.add_argument("--output_op", choices=OUTPUTS, default="argmax", help="class ids, probabilities or scores")
+    parser.add_argument(
+        "--output_op",
+        choices=OUTPUTS,
+        help="class ids, probabilities or scores; default: argmax, or none where the configuration resizes images or "
+        "tests with windows, scales or flips",
+    )
     parser.add_argument(
         "--input_shape", nargs=4, type=int, metavar=("N", "C", "H", "W"), help="fix sizes of the input; -1 stays free"
     )
@@ -44,7 +52,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Export, verify and tell what was written."""
+    """Export, verify and tell what was written.
+
+    Raises:
+        UserError: An argument is not allowed or has no effect, or the network cannot be exported.
+    """
     config = load_config(args.config, opts=args.opts)
     transforms = copy.deepcopy(config.val_dataset_cfg.get("transforms") or [])
     shape = _shape(args.input_shape, int(config.val_dataset_cfg.get("img_channels", 3)))
@@ -56,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     model = load_model(builder, args.model_path)
     export = Export(
         formats=FORMATS[args.format],
-        output_op=args.output_op,
+        output_op=args.output_op or _output_op(task),
         shape=shape,
         opset=args.opset or OPSET,
         colors=Colors.of(task.transforms, task.channels) if args.with_normalize else None,
@@ -81,6 +93,17 @@ def run(args: argparse.Namespace) -> int:
         print(f"{args.save_dir}/{name}: {size / 1e6:.1f} MB")
     print(_verified(report))
     return 0
+
+
+def _output_op(task: Task) -> str:
+    """What serves `predict --exported` and `load`; told where it is not the usual."""
+    if not task.needs_scores():
+        return "argmax"
+    logger.info(
+        "output_op none: the configuration resizes images or averages outputs, which needs scores; "
+        "--output_op argmax exports class ids"
+    )
+    return "none"
 
 
 def _verified(report: dict[str, Any]) -> str:

@@ -38,7 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the file, and say what it is and how to train it."""
+    """Write the file, and say what it is and how to train it.
+
+    Raises:
+        UserError: The file is there already or its ending is unknown, an argument has no effect, or data are malformed.
+    """
     _check(args)
     stem = config_path(args.name).stem if args.name else Path(args.own_data).resolve().name
     path = Path(args.output or f"{stem}.yml")

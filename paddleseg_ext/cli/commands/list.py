@@ -27,7 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the list."""
+    """Print the list.
+
+    Raises:
+        UserError: An argument has no effect with this list, or there is no component of a name.
+    """
     if args.markdown and args.kind != "combos":
         raise UserError("`markdown`: there is a page of combos alone")
     if args.markdown and args.json:

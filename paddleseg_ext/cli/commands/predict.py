@@ -31,6 +31,7 @@ from paddleseg_ext.export.exported_model import exported_task
 from paddleseg_ext.inference import Segmentor
 from paddleseg_ext.runtime import distributed
 from paddleseg_ext.runtime.device import set_device
+from paddleseg_ext.runtime.overlap import ahead, behind
 from paddleseg_ext.visualization.draw import (
     OPACITY,
     add_legend,
@@ -74,7 +75,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Predict everything under ``--image_path``."""
+    """Predict everything under ``--image_path``.
+
+    Raises:
+        UserError: An argument is not allowed or has no effect, or as `Segmentor.predict`.
+    """
     builder, task = _task_of(args)
     settings = predictor_settings(args, task.test_config)
     save_dir, video = Path(args.save_dir), is_video(args.image_path)
@@ -103,12 +108,15 @@ def run(args: argparse.Namespace) -> int:
         return 0
     distributed.init()
     rank, world_size = distributed.rank(), distributed.world_size()
-    for source in tqdm(sources[rank::world_size], unit="image", disable=True if rank > 0 else None, leave=False):
-        image = task.read(source.path)
-        pred = predict(image)
-        _save(source, save_dir, image, pred, look)
-        if submission:
-            submission.write(source.path, pred)
+    mine = sources[rank::world_size]
+    bar = tqdm(total=len(mine), unit="image", disable=True if rank > 0 else None, leave=False)
+    with bar, behind() as later:
+        for source, image in ahead((source, task.read(source.path)) for source in mine):
+            pred = predict(image)
+            later(_save, source, save_dir, image, pred, look)
+            if submission:
+                later(submission.write, source.path, pred)
+            bar.update()
     distributed.barrier()
     if rank == 0:
         look.save_legend(save_dir)
@@ -176,19 +184,23 @@ def _predict_video(path: Path, save_dir: Path, predict: Predict, look: _Look, ch
             raise UserError(f"--save_dir {save_dir}: {target} would overwrite the input; choose another folder")
         target.parent.mkdir(parents=True, exist_ok=True)
     number = 0
+
+    def save(number: int, frame: np.ndarray, pred: np.ndarray) -> None:
+        save_pred(save_dir / "ids" / path.stem / f"{number:06d}.png", pred)
+        # with a legend of all classes, so that the frames have one size
+        painted = color(pred, look.colors), look.overlay(frame[..., ::-1], pred, all_classes=True)
+        for target, picture in zip(targets.values(), painted):
+            if target not in writers:
+                codec, size = cv2.VideoWriter_fourcc(*"mp4v"), picture.shape[1::-1]
+                writers[target] = cv2.VideoWriter(str(target), codec, video.frames_per_second, size)
+            writers[target].write(np.ascontiguousarray(picture[..., ::-1]))
+
     try:
-        for number, frame in enumerate(
-            tqdm(video, total=video.length or None, unit="frame", leave=False, disable=None), 1
-        ):
-            pred = predict(frame if channels == 3 else cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY))
-            save_pred(save_dir / "ids" / path.stem / f"{number:06d}.png", pred)
-            # with a legend of all classes, so that the frames have one size
-            painted = color(pred, look.colors), look.overlay(frame[..., ::-1], pred, all_classes=True)
-            for target, picture in zip(targets.values(), painted):
-                if target not in writers:
-                    codec, size = cv2.VideoWriter_fourcc(*"mp4v"), picture.shape[1::-1]
-                    writers[target] = cv2.VideoWriter(str(target), codec, video.frames_per_second, size)
-                writers[target].write(np.ascontiguousarray(picture[..., ::-1]))
+        with tqdm(total=video.length or None, unit="frame", leave=False, disable=None) as bar, behind() as later:
+            for number, frame in enumerate(ahead(video), 1):
+                pred = predict(frame if channels == 3 else cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY))
+                later(save, number, frame, pred)
+                bar.update()
     finally:
         for writer in writers.values():
             writer.release()

@@ -40,7 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prepare, and print what was done and what looks wrong."""
+    """Prepare, and print what was done and what looks wrong.
+
+    Raises:
+        UserError: ``--backbone`` has no effect, or the source is not in its layout.
+    """
     if getattr(args, "backbone", None) and args.output is None:
         raise UserError("`backbone`: without `output` no configuration is written; add it or leave it out")
     start = Start.of(getattr(args, "backbone", None))  # which is refused before long work begins

@@ -55,7 +55,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train; 0, or 128 plus the signal's number when SIGINT or SIGTERM stopped it after saving."""
+    """Train; 0, or 128 plus the signal's number when SIGINT or SIGTERM stopped it after saving.
+
+    Raises:
+        UserError: An argument has no effect, or as `build_trainer`.
+    """
     if args.resume_anyway and not args.resume:
         raise UserError("`resume_anyway`: without `resume` there is no effect; add it or leave it out")
     if args.dry_run and args.resume:

@@ -51,7 +51,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate, print the table and write what was asked for."""
+    """Evaluate, print the table and write what was asked for.
+
+    Raises:
+        UserError: An argument is missing or has no effect, or as `evaluate`.
+    """
     if args.config is None:
         raise UserError(_needed_configuration(args.exported))
     config = load_config(args.config, opts=args.opts)

@@ -113,6 +113,9 @@ class SegmentationFolder(Dataset):
     def described_by(cls, section: Mapping[str, Any]) -> Description:
         """What a section of a YAML file says of the data set's classes and channels.
 
+        Args:
+            section: The arguments of the constructor that are given, by name.
+
         Raises:
             UserError: An argument is not allowed, or the file of classes is missing or malformed.
         """

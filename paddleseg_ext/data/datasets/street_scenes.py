@@ -33,7 +33,8 @@ class StreetScenes(Cityscapes):
         dataset_root: Folder of the data set; written if missing or empty.
         mode: `train` or `val`.
         edge: Whether to add edges to the training data, as in `Cityscapes`.
-        train_images, val_images: Number of images of each split.
+        train_images: Number of images for training, where they are yet to be drawn.
+        val_images: Number of images for validation, likewise.
 
     Raises:
         UserError: The mode is unknown, or the folder holds other files or cannot be written.
@@ -62,7 +63,16 @@ class StreetScenes(Cityscapes):
 
 
 def prepare(dataset_root: str, train_images: int = 240, val_images: int = 60) -> None:
-    """Write the data set unless it exists already. Arguments and errors as for `StreetScenes`."""
+    """Write the data set unless it exists already.
+
+    Args:
+        dataset_root: Folder of the data set.
+        train_images: Number of images for training.
+        val_images: Number of images for validation.
+
+    Raises:
+        UserError: The folder holds other files or cannot be written.
+    """
     bar = partial(_progress, total=train_images + val_images, root=dataset_root)
     try:
         writer.ensure(Path(dataset_root), {"train": train_images, "val": val_images}, bar)

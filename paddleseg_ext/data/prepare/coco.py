@@ -56,10 +56,10 @@ def prepare_coco(
         annotations: The JSON file.
         images: Folder that its file names are relative to.
         output: Folder of the results.
-        share: Of training.
+        share: Fraction of the samples that is for training.
         stratify: Share out each class alike.
         seed: Of the split.
-        crop: Width and height of the training crop.
+        crop: Width and height of the training crop, in pixels.
         num_workers: Processes.
 
     Raises:

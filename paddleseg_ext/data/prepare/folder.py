@@ -41,10 +41,10 @@ def prepare_folder(
         images: Folder of the images.
         labels: Folder of the labels.
         output: Folder of the results.
-        share: Of training.
+        share: Fraction of the samples that is for training.
         stratify: Share out each class alike.
         seed: Of the split.
-        crop: Width and height of the training crop.
+        crop: Width and height of the training crop, in pixels.
         classes: Names, their number or a file; by default `class 0`, … up to the highest id.
         binary: Labels are 0 and 255, and 255 is class 1: new labels are written.
         num_workers: Processes.

@@ -33,7 +33,7 @@ class Drawing:
     Attributes:
         path: The file.
         image: The image it is of.
-        size: Width and height, as the file says.
+        size: Width and height in pixels, as the file says.
         shapes: Label, kind and points of each, in the order of the file.
     """
 
@@ -61,10 +61,10 @@ def prepare_labelme(
     Args:
         folder: Of the JSON files, searched to any depth.
         output: Folder of the results.
-        share: Of training.
+        share: Fraction of the samples that is for training.
         stratify: Share out each class alike.
         seed: Of the split.
-        crop: Width and height of the training crop.
+        crop: Width and height of the training crop, in pixels.
         classes: Names of the classes from 1 on, with or without the background before them.
         num_workers: Processes.
 

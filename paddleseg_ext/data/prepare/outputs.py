@@ -29,7 +29,7 @@ class Sample:
     Attributes:
         image: File.
         label: File.
-        size: Width and height of both.
+        size: Width and height of both, in pixels.
         gray: Whether the image has one channel.
         values: Those in the label.
     """
@@ -98,7 +98,20 @@ def finish(
     crop: Sequence[int] | None = None,
     ignore_index: int = IGNORED,
 ) -> None:
-    """Write the lists and the classes; add lines, and what a configuration needs to know, to the report."""
+    """Write the lists and the classes; add lines, and what a configuration needs to know, to the report.
+
+    Args:
+        output: Folder of the prepared data.
+        train: Samples for training.
+        val: Samples for validation.
+        table: The classes.
+        report: What is added to.
+        crop: Width and height of the crops that a training is to take, in pixels; None leaves it to the configuration.
+        ignore_index: Value of pixels that belong to no class.
+
+    Raises:
+        UserError: A file cannot be written, or a name cannot stand in a list.
+    """
     output = Path(os.path.realpath(output))
     samples = [*train, *val]
     gray = all(sample.gray for sample in samples)

@@ -17,7 +17,7 @@ def split(
 
     Args:
         count: Number of samples.
-        share: Of training, between 0 and 1.
+        share: Fraction that is for training, between 0 and 1.
         seed: Of the random draw.
         values: The classes in each sample. Where given, each class is shared out alike.
 

@@ -22,7 +22,7 @@ def survey(
     Args:
         folder: Has lists `train.txt` and `val.txt`, or folders `images` and `labels`.
         classes: Names, their number or a file; by default those in `labels.txt` of the folder.
-        crop: Width and height of the training crop.
+        crop: Width and height of the training crop, in pixels.
 
     Raises:
         UserError: The folder is none, files are missing, or the classes stand nowhere.

@@ -36,7 +36,7 @@ class Prepared:
         count: Number of training images.
         size: Width and height of the median image.
         gray: Whether all images have one channel.
-        crop: Width and height of the training crop that was asked for.
+        crop: Width and height in pixels of the training crop that was asked for.
         ignore_index: Value of pixels that belong to no class.
         classes: Names, their number or a file, where the folder does not tell them.
     """
@@ -178,7 +178,7 @@ def kept(path: Path, sources: Sequence[Path], size: tuple[int, int] | None = Non
     Args:
         path: The label.
         sources: What it is made of.
-        size: Height and width that it must have.
+        size: Height and width that it must have, in pixels.
 
     Returns:
         (H, W) class ids.

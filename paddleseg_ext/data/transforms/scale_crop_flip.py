@@ -28,17 +28,17 @@ class ScaleCropFlip:
     image's place.
 
     Args:
-        crop_size: Width and height of the result.
-        min_scale_factor: Least scale.
+        crop_size: Width and height of the result, in pixels.
+        min_scale_factor: Least scale, a factor of the picture's height and width.
         max_scale_factor: Largest scale.
         scale_step_size: Distance of the scales between them; 0 draws from all.
-        fit: Longest long and short side; the scale counts from the picture fitted into them, its ratio kept. By default
-            it counts from the picture as it is.
+        fit: Longest long and short side, in pixels; the scale counts from the picture fitted into them, its ratio kept.
+            By default it counts from the picture as it is.
         flip_prob: Probability of mirroring.
         im_padding_value: Fills the image, right and below, where it is smaller than the crop: a number, or one for each
             channel, before normalizing. None leaves image and labels smaller than the crop.
         label_padding_value: Fills the labels there.
-        category_max_ratio: A crop with a larger share of one class is drawn again.
+        category_max_ratio: A crop with a larger share of one class, a fraction of its pixels, is drawn again.
         ignore_index: Label that counts as no class in that share.
         loop_times: How often a crop is drawn at most.
 

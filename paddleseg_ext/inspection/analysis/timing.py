@@ -45,13 +45,20 @@ def timed(run: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def interleaved_timing(*runs: Callable[[], Any], rounds: int) -> tuple[Timing, ...]:
-    """Time functions in turns, after some calls of each to warm up, so that all see the same machine."""
+def interleaved_timing(*runs: Callable[[], Any], rounds: int, pause: float = 0.0) -> tuple[Timing, ...]:
+    """Time functions in turns, after some calls of each to warm up, so that all see the same machine.
+
+    Args:
+        *runs: What is timed.
+        rounds: Timed calls of each.
+        pause: Seconds before each, for what another one's threads still do.
+    """
     for run in runs:
         for _ in range(WARM_UP if paddle.get_device().startswith("gpu") else 1):  # libraries choose algorithms there
             run()
     timings = tuple(Timing() for _ in runs)
     for _ in range(rounds):
         for timing, run in zip(timings, runs):
+            time.sleep(pause)
             timing.seconds.append(timed(run))
     return timings

@@ -29,7 +29,7 @@ def write_page(path: str | Path, template: str, **values: Any) -> Path:
     Args:
         path: HTML file.
         template: Its name.
-        values: What the template asks for.
+        **values: What the template asks for.
     """
     script = (FOLDER / SCRIPT).read_text("utf-8")
     allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

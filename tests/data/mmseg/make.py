@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from tests.data.mmseg_peer import load_models
+from tests.data.mmseg_peer import load_models, randomize
 
 torch.set_num_threads(2)  # the order of sums, and so their last digit, depends on it
 MODELS = load_models()
@@ -63,27 +63,6 @@ def neck_section(stages: tuple[int, ...]) -> dict[str, Any]:
     return {"type": "JPU", **place, "dilations": dilations, "norm_cfg": NORM}
 
 
-def randomize(net: torch.nn.Module) -> None:
-    """Random weights and BatchNorm statistics that leave no branch without effect."""
-    generator = torch.Generator().manual_seed(SEED)
-    for name, value in net.named_parameters():
-        draw = torch.randn(value.shape, generator=generator)
-        if name.endswith(("bn.weight", "norm.weight")):
-            draw = 1 + 0.1 * draw
-        elif name.endswith("gamma.scale"):
-            draw = torch.tensor(0.7)
-        elif name.endswith("encoding.0.scale"):
-            draw = -0.05 * torch.rand(value.shape, generator=generator)
-        else:
-            draw *= 0.5 if value.ndim < 2 else 1 / value[0].numel() ** 0.5
-        value.data.copy_(draw)
-    for name, value in net.named_buffers():
-        if name.endswith("running_mean"):
-            value.copy_(0.2 * torch.randn(value.shape, generator=generator))
-        elif name.endswith("running_var"):
-            value.copy_(0.5 + torch.rand(value.shape, generator=generator))
-
-
 def features(image: tuple[int, int], stages: tuple[int, ...], strides: tuple[int, ...]) -> list[torch.Tensor]:
     """Stage i of a backbone: [BATCH, stages[i], ⌈height / strides[i]⌉, ⌈width / strides[i]⌉]."""
     generator = torch.Generator().manual_seed(SEED + 1)
@@ -112,7 +91,7 @@ def golden(case: str, width: str, align_corners: bool) -> dict[str, np.ndarray]:
     if case.startswith("fastfcn"):
         neck, strides = neck_section(stages), (4, 8, 16, 32)
         net["neck"] = MODELS.build({**neck, "align_corners": align_corners})
-    randomize(net)
+    randomize(net, SEED)
     feats = features(image, stages, strides)
 
     # Copies, as training moves the statistics.

@@ -28,7 +28,17 @@ LAMPLIGHT = (236, 204, 130)
 
 @dataclass(frozen=True)
 class House:
-    """A house from depth `near` to `far` with its front `front` meters beside the camera's axis."""
+    """A house beside the street. Lengths in meters.
+
+    Attributes:
+        side: Of the street.
+        near: Depth of its nearer end.
+        far: Depth of its farther end.
+        front: Distance of its front from the camera's axis.
+        floors: Number of floors.
+        color: Of the walls, RGB from 0 to 255.
+        roof: Color of a pitched roof; None for a flat one.
+    """
 
     side: Side
     near: float
@@ -40,6 +50,7 @@ class House:
 
     @property
     def height(self) -> float:
+        """Of the walls, in meters."""
         return 3.1 * self.floors + 0.6
 
 

@@ -34,7 +34,14 @@ class Canvas:
         self.polygon(self.camera.project(points), color, label, depth)
 
     def polygon(self, corners: list, color: tuple, label: int | None, depth: float) -> None:
-        """Fill a convex polygon of (n, 2) corners in pixels."""
+        """Fill a convex polygon of (n, 2) corners in pixels.
+
+        Args:
+            corners: (n, 2), columns and rows in pixels.
+            color: RGB from 0 to 255.
+            label: TrainId or 255; None changes the color alone.
+            depth: In meters.
+        """
         corners = np.rint(np.asarray(corners)).astype(np.int32)
         cv2.fillConvexPoly(self.color, corners, clipped(color))
         if label is not None:
@@ -44,7 +51,16 @@ class Canvas:
     def ellipse(
         self, x: float, y: float, z: float, radii: tuple[float, float], color: tuple, label: int | None = None
     ) -> None:
-        """Fill an upright ellipse; center and radii in meters."""
+        """Fill an upright ellipse.
+
+        Args:
+            x: Of its center, meters to the right of the street's axis.
+            y: Of its center, meters above the road.
+            z: Its depth, in meters.
+            radii: Horizontal and vertical one, in meters.
+            color: RGB from 0 to 255.
+            label: TrainId or 255; None changes the color alone.
+        """
         column, row = self.camera.project([(x, y, z)])[0]
         scale = self.camera.scale(z)
         axes = (max(round(radii[0] * scale), 1), max(round(radii[1] * scale), 1))
@@ -55,7 +71,17 @@ class Canvas:
             cv2.ellipse(self.depth, *shape, float(z), -1)
 
     def rectangle(self, x: float, z: float, width: float, bottom: float, top: float, color: tuple, label: int) -> None:
-        """Fill an upright rectangle that faces the camera and is at least one pixel wide."""
+        """Fill an upright rectangle that faces the camera and is at least one pixel wide.
+
+        Args:
+            x: Of its center, meters to the right of the street's axis.
+            z: Its depth, in meters.
+            width: In meters.
+            bottom: Height of its lower edge above the road, in meters.
+            top: Height of its upper edge, in meters.
+            color: RGB from 0 to 255.
+            label: TrainId or 255.
+        """
         (left, upper), (right, lower) = self.camera.project([(x - width / 2, top, z), (x + width / 2, bottom, z)])
         right = max(right, left + 1)
         self.polygon([(left, upper), (right, upper), (right, lower), (left, lower)], color, label, z)

@@ -23,7 +23,15 @@ class Boundary:
         self.spacing = rng.uniform(0.14, 0.3)
 
     def paint(self, canvas: Canvas, x: float, near: float, far: float, rng: Rng) -> None:
-        """Paint the piece at x between two depths. Gaps between the pickets count as fence, as in Cityscapes."""
+        """Paint the piece at x between two depths. Gaps between the pickets count as fence, as in Cityscapes.
+
+        Args:
+            canvas: Canvas to paint on.
+            x: Its place, in meters to the right of the street's axis.
+            near: Depth of its nearer end, in meters.
+            far: Depth of its farther end, in meters.
+            rng: Unused; all pieces look alike.
+        """
         corners = [(x, 0, near), (x, 0, far), (x, self.height, far), (x, self.height, near)]
         if not self.pickets:
             canvas.face(corners, self.color, self.label)
@@ -42,7 +50,14 @@ class Boundary:
 
 
 def paint_lamp(canvas: Canvas, x: float, z: float, rng: Rng) -> None:
-    """Paint a street lamp whose arm extends over the road."""
+    """Paint a street lamp whose arm extends over the road.
+
+    Args:
+        canvas: Canvas to paint on.
+        x: Its center, in meters to the right of the street's axis.
+        z: Its depth, in meters.
+        rng: Random numbers for size and color.
+    """
     color, height = rng.jitter(rng.choice(METAL_COLORS)), rng.uniform(5.5, 8.0)
     canvas.rectangle(x, z, rng.uniform(0.14, 0.24), 0, height, color, POLE)
     reach = rng.uniform(0.8, 1.8) * (-1 if x > 0 else 1)
@@ -51,7 +66,14 @@ def paint_lamp(canvas: Canvas, x: float, z: float, rng: Rng) -> None:
 
 
 def paint_traffic_light(canvas: Canvas, x: float, z: float, rng: Rng) -> None:
-    """Paint a traffic light on its pole; one of its three lamps is lit."""
+    """Paint a traffic light on its pole; one of its three lamps is lit.
+
+    Args:
+        canvas: Canvas to paint on.
+        x: Its center, in meters to the right of the street's axis.
+        z: Its depth, in meters.
+        rng: Random numbers for its color and the lamp.
+    """
     canvas.rectangle(x, z, 0.16, 0, 3.1, rng.jitter(rng.choice(METAL_COLORS)), POLE)
     canvas.rectangle(x, z, 0.52, 2.2, 3.5, rng.jitter((44, 46, 46), 8), LIGHT)
     on = rng.integer(0, 2)
@@ -61,7 +83,14 @@ def paint_traffic_light(canvas: Canvas, x: float, z: float, rng: Rng) -> None:
 
 
 def paint_sign(canvas: Canvas, x: float, z: float, rng: Rng) -> None:
-    """Paint a traffic sign on its pole: a ringed disc, a triangle, a blue disc or a board."""
+    """Paint a traffic sign on its pole: a ringed disc, a triangle, a blue disc or a board.
+
+    Args:
+        canvas: Canvas to paint on.
+        x: Its center, in meters to the right of the street's axis.
+        z: Its depth, in meters.
+        rng: Random numbers for kind, size and color.
+    """
     canvas.rectangle(x, z, 0.1, 0, 2.4, rng.jitter(rng.choice(METAL_COLORS)), POLE)
     kind = rng.choice(("ring", "triangle", "blue", "board", "board"))
     middle = 2.5
@@ -80,7 +109,14 @@ def paint_sign(canvas: Canvas, x: float, z: float, rng: Rng) -> None:
 
 
 def paint_trash_can(canvas: Canvas, x: float, z: float, rng: Rng) -> None:
-    """Paint a trash can: none of the 19 classes, hence ignored."""
+    """Paint a trash can: none of the 19 classes, hence ignored.
+
+    Args:
+        canvas: Canvas to paint on.
+        x: Its center, in meters to the right of the street's axis.
+        z: Its depth, in meters.
+        rng: Random numbers for size and color.
+    """
     color = rng.jitter((96, 98, 92), 40)
     canvas.rectangle(x, z, rng.uniform(0.5, 0.9), 0, rng.uniform(0.9, 1.3), color, IGNORE)
     canvas.rectangle(x, z, 0.5, 0.8, 0.9, shaded(color, 0.7), IGNORE)

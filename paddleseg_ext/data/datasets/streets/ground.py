@@ -33,7 +33,14 @@ def paint_ground(canvas: Canvas, street: Street, rng: Rng) -> None:
 
 
 def speckle(x: np.ndarray, z: np.ndarray, cell: float, rng: Rng) -> np.ndarray:
-    """Noise from −1 to 1 in ground coordinates, constant per cell of `cell` meters; of x's shape."""
+    """Noise from −1 to 1 in ground coordinates, constant in each cell; of the shape of `x`.
+
+    Args:
+        x: Meters to the right of the street's axis, of any shape.
+        z: Depths in meters, of the same shape.
+        cell: Side of a cell, in meters.
+        rng: Random numbers.
+    """
     tile = rng.uint8(256, 256).astype(np.float64) / 127.5 - 1
     return tile[np.floor(x / cell).astype(np.int64) & 255, np.floor(z / cell).astype(np.int64) & 255]
 

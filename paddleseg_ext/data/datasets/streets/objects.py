@@ -26,11 +26,26 @@ class SceneObjects:
         self.shadows: list[list[tuple]] = []
 
     def add(self, depth: float, painter: Callable[..., None], *args: object, **kwargs: object) -> None:
-        """Add an object at this depth; `painter(canvas, *args, rng=..., **kwargs)` paints it."""
+        """Add an object.
+
+        Args:
+            depth: In meters.
+            painter: Called as `painter(canvas, *args, rng=…, **kwargs)`.
+            *args: For the painter.
+            **kwargs: For the painter.
+        """
         self.painters.append((depth, lambda canvas: painter(canvas, *args, rng=self.rng, **kwargs)))
 
     def add_shadow(self, x: float, z: float, width: float, length: float, height: float) -> None:
-        """Add the shadow of a box that is centered at x and whose nearest face lies at depth z."""
+        """Add the shadow of a box.
+
+        Args:
+            x: Center of the box, in meters to the right of the street's axis.
+            z: Depth of its nearest face, in meters.
+            width: Across the street, in meters.
+            length: Along the street, in meters.
+            height: In meters.
+        """
         left, right, far = x - width / 2, x + width / 2, z + length
         dx, dz = self.sun_x * height, self.sun_z * height
         base = [(left, 0, z), (right, 0, z), (right, 0, far), (left, 0, far)]

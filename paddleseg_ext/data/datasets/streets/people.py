@@ -21,7 +21,14 @@ HAIR = ((40, 32, 28), (96, 70, 46), (168, 140, 90), (120, 118, 116))
 
 
 def paint_person(canvas: Canvas, x: float, z: float, rng: Rng) -> None:
-    """Paint a standing or walking person at (x, z)."""
+    """Paint a standing or walking person at (x, z).
+
+    Args:
+        canvas: Canvas to paint on.
+        x: Its center, in meters to the right of the street's axis.
+        z: Its depth, in meters.
+        rng: Random numbers for height, pose and clothes.
+    """
     tall = rng.uniform(1.5, 1.9)
     coat, trousers = rng.jitter(rng.choice(CLOTHES)), rng.jitter(rng.choice(CLOTHES))
     skin, stride = rng.jitter(rng.choice(SKIN), 6), rng.uniform(0.0, 0.28)

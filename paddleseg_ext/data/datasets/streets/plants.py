@@ -11,7 +11,16 @@ BARK = (84, 72, 60)
 
 
 def paint_tree(canvas: Canvas, x: float, z: float, height: float, bare: bool, rng: Rng) -> None:
-    """Paint a tree of `height` meters: trunk (vegetation, as in Cityscapes) and crown, or branches alone if `bare`."""
+    """Paint a tree: trunk (vegetation, as in Cityscapes) and crown, or trunk and branches.
+
+    Args:
+        canvas: Canvas to paint on.
+        x: Its center, in meters to the right of the street's axis.
+        z: Its depth, in meters.
+        height: In meters.
+        bare: Without leaves.
+        rng: Random numbers for shape and color.
+    """
     leaf = rng.jitter(rng.choice(LEAF_COLORS))
     trunk = 0.1 + 0.02 * height
     crown = height * rng.uniform(0.28, 0.38)
@@ -43,7 +52,15 @@ def _paint_branches(canvas: Canvas, x: float, z: float, middle: float, crown: fl
 
 
 def paint_bush(canvas: Canvas, x: float, z: float, size: float, rng: Rng) -> None:
-    """Paint a bush, `size` meters high."""
+    """Paint a bush.
+
+    Args:
+        canvas: Canvas to paint on.
+        x: Its center, in meters to the right of the street's axis.
+        z: Its depth, in meters.
+        size: Its height, in meters.
+        rng: Random numbers for shape and color.
+    """
     leaf = rng.jitter(rng.choice(LEAF_COLORS))
     for step in range(14):
         place = (x + rng.uniform(-0.7, 0.7) * size, rng.uniform(0.2, 0.8) * size, z)
@@ -52,7 +69,17 @@ def paint_bush(canvas: Canvas, x: float, z: float, size: float, rng: Rng) -> Non
 
 
 def paint_hedge(canvas: Canvas, x: float, near: float, far: float, height: float, leaf: tuple, rng: Rng) -> None:
-    """Paint a piece of a hedge along the street."""
+    """Paint a piece of a hedge along the street.
+
+    Args:
+        canvas: Canvas to paint on.
+        x: Its place, in meters to the right of the street's axis.
+        near: Depth of its nearer end, in meters.
+        far: Depth of its farther end, in meters.
+        height: In meters.
+        leaf: Color of the leaves, RGB from 0 to 255.
+        rng: Random numbers for shape and color.
+    """
     canvas.face([(x, 0, near), (x, 0, far), (x, height, far), (x, height, near)], shaded(leaf, 0.75), VEGETATION)
     for _ in range(10):
         place = (x, rng.uniform(0.1, 1.0) * height, rng.uniform(near, far))

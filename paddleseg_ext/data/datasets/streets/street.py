@@ -39,10 +39,12 @@ class Side:
 
     @property
     def sidewalk_start(self) -> float:
+        """Distance of the sidewalk's near edge from the camera's axis."""
         return self.curb + self.verge
 
     @property
     def sidewalk_end(self) -> float:
+        """Distance of the sidewalk's far edge from the camera's axis."""
         return self.sidewalk_start + self.sidewalk
 
     @property
@@ -63,10 +65,11 @@ class Street:
 
     @property
     def sides(self) -> tuple[Side, Side]:
+        """Left and right."""
         return self.left, self.right
 
     def is_crossed(self, near: float, far: float) -> bool:
-        """Whether the crossing street overlaps the depths from `near` to `far`."""
+        """Whether the crossing street overlaps the depths from `near` to `far` meters."""
         return self.crossing is not None and near < self.crossing + self.CROSSING and far > self.crossing
 
 

@@ -56,7 +56,15 @@ def paint_car(canvas: Canvas, x: float, z: float, along: bool, receding: bool, r
 
 
 def paint_bus(canvas: Canvas, x: float, z: float, along: bool, rng: Rng) -> None:
-    """Paint a bus centered at x whose nearest face lies at depth z."""
+    """Paint a bus centered at x whose nearest face lies at depth z.
+
+    Args:
+        canvas: Canvas to paint on.
+        x: Its center, in meters to the right of the street's axis.
+        z: Depth of its nearest face, in meters.
+        along: Whether it is parallel to the street, else perpendicular.
+        rng: Random numbers for size and color.
+    """
     paint = rng.jitter(rng.choice(BUS_PAINTS), 16)
     length, width, height = rng.uniform(9, 12), 2.5, rng.uniform(2.9, 3.3)
     x_half, z_long = (width / 2, length) if along else (length / 2, width)

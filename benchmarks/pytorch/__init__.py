@@ -1,0 +1,1 @@
+"""Heads and networks beside mmsegmentation's under PyTorch, which has a process and an environment of its own."""
