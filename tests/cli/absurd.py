@@ -19,7 +19,7 @@ BASES = {  # calls that work, in a folder with a configuration, a trained checkp
     "check": [*CONFIG, "--no_step"],
     "convert": ["paddleseg", "out/iter_1/model.pdparams", "--config", "config.yml", "--output", "converted.pdparams"],
     "list": ["heads", "--json"],
-    "benchmark": ["data", "--images", "1", "--rounds", "1", "--size", "32", "64", "--output", "measured"],
+    "benchmark": ["data", "--images", "1", "--rounds", "3", "--size", "32", "64", "--output", "measured"],
     "init": ["config.yml", "--output", "inited.yml", "--force"],
     "prepare": ["folder", "--images", "images", "--labels", "labels", "--output", "prepared", "--num_workers", "0"],
 }
