@@ -42,12 +42,3 @@ def conv_geometry(conv: nn.Conv2D) -> ConvGeometry:
 def has_hooks(layer: nn.Layer) -> bool:
     """Whether anything is to be called before or after a layer."""
     return bool(layer._forward_pre_hooks or layer._forward_post_hooks)  # 2.6 to 3.3
-
-
-def uses_running_statistics(norm: nn.Layer) -> bool:
-    """Whether a BatchNorm normalizes by its running statistics now, and does nothing else."""
-    if norm.training or getattr(norm, "_act", None):  # 2.6 to 3.3, as the others
-        return False
-    if isinstance(norm, nn.BatchNorm):
-        return bool(norm._use_global_stats or not norm._trainable_statistics)
-    return norm._use_global_stats is not False
