@@ -60,8 +60,7 @@ from paddleseg_ext.builder import Builder, build_model, load_config  # noqa: E40
 from paddleseg_ext.checkpoint.download import local_file  # noqa: E402
 from paddleseg_ext.checkpoint.load import load_weights, read_weights  # noqa: E402
 from paddleseg_ext.compat.normalize import speed_up_normalize  # noqa: E402
-from paddleseg_ext.compat.readers import read_files_by  # noqa: E402
-from paddleseg_ext.compat.weights import read_weights_by  # noqa: E402
+from paddleseg_ext.compat.readers import read_files_by, read_weights_by  # noqa: E402
 from paddleseg_ext.data.image_io import read_image  # noqa: E402
 from paddleseg_ext.data.label_io import check_pair, read_label  # noqa: E402
 from paddleseg_ext.errors import UserError  # noqa: E402

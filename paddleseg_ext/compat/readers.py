@@ -1,10 +1,14 @@
-"""Lets PaddleSeg's data sets read their files through this package.
+"""Lets PaddleSeg read images, labels and weights through this package.
 
-PaddleSeg reads a label with ``np.asarray(Image.open(path))``, which gives uint16 for 16-bit files (Paddle makes them
+Its data sets read a label with ``np.asarray(Image.open(path))``, which gives uint16 for 16-bit files (Paddle makes them
 bfloat16, and every id becomes 0) and colors for RGB ones, and an image with ``cv2.imread(path).astype(...)``, whose
 failure is ``'NoneType' object has no attribute 'astype'``. In 2.8 as in the develop head both stand in `Compose`, and
 the label's in ADE20K once more. EG1800 and SUPERVISELY read both with OpenCV, which makes gray values of palette
 labels.
+
+Its networks and scripts read weights with `paddle.load`, which runs what a pickle names, and fetch what an address
+names with a downloader that unpacks archives wherever their members say. Both stand in `paddleseg.utils.utils`; two backbones
+read their file once more to resize an embedding.
 """
 
 from __future__ import annotations
@@ -15,12 +19,19 @@ from typing import Any
 
 import cv2
 import numpy as np
+import paddle
+import paddleseg.utils
 from paddleseg.datasets import ade, eg1800, supervisely
+from paddleseg.models.backbones import cae, vision_transformer
 from paddleseg.transforms import Compose
+from paddleseg.utils import utils
 
 ReadImage = Callable[[str, int, Any], np.ndarray]
 ReadLabel = Callable[[str], np.ndarray]
 Check = Callable[[Any, np.ndarray, Any, np.ndarray], None]
+ReadWeights = Callable[[str], dict[str, Any]]
+LocalFile = Callable[[str, str], str]
+OPTIMIZER = ".pdopt"  # of PaddleSeg's own checkpoints, which its scripts resume from; it holds more than arrays
 
 
 def read_files_by(read_image: ReadImage, read_label: ReadLabel, check_pair: Check) -> None:
@@ -49,10 +60,10 @@ def read_files_by(read_image: ReadImage, read_label: ReadLabel, check_pair: Chec
     Compose.__call__ = call
     ade.Image = SimpleNamespace(open=read_label)
     for module in (eg1800, supervisely):
-        module.cv2 = _Reading(read_image, read_label)
+        module.cv2 = _OpenCV(read_image, read_label)
 
 
-class _Reading:
+class _OpenCV:
     """OpenCV but for `imread`; with the flag 0 those data sets read labels."""
 
     def __init__(self, read_image: ReadImage, read_label: ReadLabel) -> None:
@@ -65,3 +76,32 @@ class _Reading:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(cv2, name)
+
+
+def read_weights_by(read: ReadWeights, local_file: LocalFile) -> None:
+    """Replace how PaddleSeg reads and fetches weights; a second call replaces the first.
+
+    Args:
+        read: Of a path: arrays by name.
+        local_file: Of an address and of what asks for it: the path of its file.
+    """
+
+    def download(address: str) -> str:
+        return local_file(address, "pretrained")
+
+    utils.download_pretrained_model = paddleseg.utils.download_pretrained_model = download
+    for module in (utils, cae, vision_transformer):
+        module.paddle = _Paddle(read)
+
+
+class _Paddle:
+    """Paddle but for `load`."""
+
+    def __init__(self, read: ReadWeights) -> None:
+        self._read = read
+
+    def load(self, path: Any, **configs: Any) -> Any:
+        return paddle.load(path, **configs) if str(path).endswith(OPTIMIZER) else self._read(path)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(paddle, name)

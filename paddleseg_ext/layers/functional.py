@@ -86,6 +86,11 @@ def accelerated(reference: Operation) -> Operation:
 def conv3x3(x: paddle.Tensor, weight: paddle.Tensor, dilation: int = 1) -> paddle.Tensor:
     """3×3 convolution with zero padding to the same size.
 
+    Args:
+        x: The map.
+        weight: Of the convolution.
+        dilation: Pixels from one element of the kernel to the next.
+
     Shape:
         - x: (N, C, H, W)
         - weight: (O, C, 3, 3)
@@ -148,6 +153,15 @@ def network_outputs(call: Callable[[paddle.Tensor], Any], model: paddle.nn.Layer
     """What a model gives for pictures, ``call`` being the model's own way of computing it.
 
     Here a kernel may compute some of the model's layers meanwhile, those of a foreign backbone too.
+
+    Args:
+        call: Computes the outputs of ``x``.
+        model: Whose layers it calls.
+        x: The pictures.
+
+    Shape:
+        - x: (N, C, H, W)
+        - output: of the model, a list of (N, K, H, W) for instance
     """
     return call(x)
 
