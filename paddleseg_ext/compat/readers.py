@@ -7,8 +7,8 @@ the label's in ADE20K once more. EG1800 and SUPERVISELY read both with OpenCV, w
 labels.
 
 Its networks and scripts read weights with `paddle.load`, which runs what a pickle names, and fetch what an address
-names with a downloader that unpacks archives wherever their members say. Both stand in `paddleseg.utils.utils`; two backbones
-read their file once more to resize an embedding.
+names with a downloader that unpacks archives wherever their members say. Both stand in `paddleseg.utils.utils`; two
+backbones read their file once more to resize an embedding.
 """
 
 from __future__ import annotations
