@@ -40,7 +40,7 @@ def environment_info() -> dict[str, str]:
     module = sys.modules["__main__"].__spec__  # None for a script
     program = ["-m", module.name.removesuffix(".__main__")] if module else [Path(sys.argv[0]).name]
     return {
-        "command": shlex.join([*program, *sys.argv[1:]]),
+        "command": shlex.join([*program, *(_anywhere(word) for word in sys.argv[1:])]),
         "date": datetime.date.today().isoformat(),
         "device": device_name(),
         "threads": str(threads()),
@@ -49,6 +49,11 @@ def environment_info() -> dict[str, str]:
         "paddleseg_ext": paddleseg_ext.__version__,
         "python": platform.python_version(),
     }
+
+
+def _anywhere(word: str) -> str:
+    """A word of a command line, without where folders lie on this machine."""
+    return f".../{Path(word).name}" if Path(word).is_absolute() else word
 
 
 def write_table(

@@ -187,9 +187,9 @@ def test_an_unknown_network(machine: Machine) -> None:
 @pytest.mark.parametrize(
     "arguments, config",
     [
-        ([], "deeplabv3plus"),
+        ([], "fastfcn"),
         (["ccnet"], "ccnet"),
-        (["--from_noise"], "deeplabv3plus_from_noise"),
+        (["--from_noise"], "fastfcn_from_noise"),
         (["--from_noise", "dmnet"], "dmnet_from_noise"),
         (["dmnet", "--from_noise"], "dmnet_from_noise"),
     ],

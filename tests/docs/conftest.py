@@ -42,7 +42,7 @@ class SmallBackbone(TinyBackbone):
 CLASSES = ["background", "road", "car"]
 NEVER = {"benchmark", "run"}  # minutes; a checkout of PaddleSeg
 NO_DEVICE = {"prepare", "convert", "list", "init", "compare"}
-RUNS = {"output": "pspnet", "output/pspnet": "pspnet", "output/quickstart": "deeplabv3plus"}  # folders and networks
+RUNS = {"output": "pspnet", "output/pspnet": "pspnet", "output/quickstart": "fastfcn"}  # folders and networks
 FEW = ["--iters", "2", "--save_interval", "2"]
 
 
