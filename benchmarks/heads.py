@@ -23,14 +23,14 @@ from benchmarks.peers import (
     side_by_side,
     with_means,
 )
-from benchmarks.steps import RUNS, check_equal, set_mode
+from benchmarks.steps import RUNS, Compared, check_equal, set_mode
 from benchmarks.tables import Row, add_rounds_argument, log
 from paddleseg_ext.cli.common import whole
-from paddleseg_ext.compat.paddle import exact_float32, threads
+from paddleseg_ext.compat.paddle import exact_float32
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.inspection.analysis.memory import MIB, peak_allocation
 from paddleseg_ext.inspection.analysis.operations import count_macs
-from paddleseg_ext.inspection.analysis.timing import Timing, interleaved_timing
+from paddleseg_ext.inspection.analysis.timing import interleaved_timing
 from paddleseg_ext.runtime.device import search_kernels
 
 
@@ -119,28 +119,17 @@ def height_and_width(option: str, text: str) -> tuple[int, int]:
 
 
 @dataclass
-class Result:
+class Result(Compared):
     """Figures of one case in one mode; ratios are PaddleSeg's over ours."""
 
-    name: str
-    mode: str
-    size: tuple[int, int]
-    batch: int
-    ours: Timing
-    theirs: Timing
     memory: tuple[int, int]
     products: tuple[int, int]
     parameters: tuple[int, int]
-    difference: float
 
     def row(self) -> dict[str, object]:
         """One line of a table; times in milliseconds, memory in MiB beyond weights and inputs."""
         return {
-            "case": self.name,
-            "mode": self.mode,
-            "batch": self.batch,
-            "map": f"{self.size[0]}x{self.size[1]}",
-            "threads": threads(),
+            **self.cells(),
             "ours_ms": round(1e3 * self.ours.median, 1),
             "paddleseg_ms": round(1e3 * self.theirs.median, 1),
             "speedup": round(self.theirs.median / self.ours.median, 2),
@@ -229,4 +218,4 @@ def both_modes(
                 forward(net)
             products.append(sum(counts))
         parameters = tuple(sum(p.size for p in net.parameters() if not p.stop_gradient) for net in nets)
-        yield Result(name, mode, size, given.shape[0], *timings, memory, tuple(products), parameters, difference)
+        yield Result(name, mode, size, given.shape[0], *timings, difference, memory, tuple(products), parameters)

@@ -3,13 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import paddle
 from paddle import nn
 
+from benchmarks.tables import Row
+from paddleseg_ext.compat.paddle import threads
+from paddleseg_ext.inspection.analysis.timing import Timing
+
 TOLERANCE = 1e-4  # of the largest value
+
+
+@dataclass
+class Compared:
+    """One case in one mode on both sides.
+
+    Attributes:
+        name: Of the case.
+        mode: A key of `RUNS`.
+        size: Of the map or image, height first.
+        batch: Images.
+        ours: Time of our side.
+        theirs: Time of the other side.
+        difference: Of the outputs, as `check_equal` gives it.
+    """
+
+    name: str
+    mode: str
+    size: tuple[int, int]
+    batch: int
+    ours: Timing
+    theirs: Timing
+    difference: float
+
+    def cells(self) -> Row:
+        """The first ones of a table's line, which say what was measured."""
+        return {
+            "case": self.name,
+            "mode": self.mode,
+            "batch": self.batch,
+            "map": f"{self.size[0]}x{self.size[1]}",
+            "threads": threads(),
+        }
 
 
 def check_equal(case: str, ours: Any, theirs: Any) -> float:

@@ -8,17 +8,16 @@ Each folder is a run of `tools/quickstart.sh` or `tools/train.py`, with ``best_m
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
+from PIL import Image
 
 import paddleseg_ext
-from paddleseg_ext.builder import Builder, load_config
-from paddleseg_ext.data.image_io import save_image
+from paddleseg_ext.builder import Builder
+from paddleseg_ext.checkpoint.run.records import read_records
 from paddleseg_ext.evaluation.predictor import Predictor
 from paddleseg_ext.visualization.comparisons import compared
 from paddleseg_ext.visualization.draw import side_by_side
@@ -38,21 +37,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--index", type=int, default=0, help="of the picture in the validation data")
     args = parser.parse_args(arguments)
     picture = np.vstack([strip(run, args.index) for run in args.runs])
-    height = round(picture.shape[0] * WIDTH / picture.shape[1])
-    picture = cv2.resize(picture, (WIDTH, height), interpolation=cv2.INTER_AREA)
+    reduced = Image.fromarray(picture).resize((WIDTH, round(picture.shape[0] * WIDTH / picture.shape[1])), Image.BOX)
     args.output.parent.mkdir(parents=True, exist_ok=True)
-    if args.output.suffix == ".jpg":
-        cv2.imwrite(str(args.output), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-    else:
-        save_image(args.output, picture)
-    print(f"{args.output}: {picture.shape[1]}×{picture.shape[0]}")
+    reduced.save(args.output, quality=QUALITY)
+    print(f"{args.output}: {reduced.width}×{reduced.height}")
     return 0
 
 
 def strip(run: Path, index: int) -> np.ndarray:
     """The panels of one network, (h, w, 3) uint8 RGB, with its score above the prediction."""
     model = paddleseg_ext.load(run / "best_model")
-    data = Builder(load_config(run / "best_model" / "config.yml")).val_dataset
+    data = Builder(model.config).val_dataset
     (found,) = compared(model.network, data, [index], Predictor(**model.task.test_config))
     name = NAMES[type(model.network.decode_head).__name__]
     titles = ("image", "truth", f"{name}: mIoU {best_score(run):.1f}", "errors")
@@ -61,8 +56,8 @@ def strip(run: Path, index: int) -> np.ndarray:
 
 def best_score(run: Path) -> float:
     """The best mIoU of a training, in percent."""
-    lines = (run / "metrics.jsonl").read_text("utf-8").splitlines()
-    return 100 * max(record["miou"] for record in map(json.loads, lines) if "miou" in record)
+    records, _ = read_records(run / "metrics.jsonl")
+    return 100 * max(record["miou"] for record in records if "miou" in record)
 
 
 if __name__ == "__main__":

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.clone import ROOT
 from benchmarks.networks import SPECS
 from benchmarks.peers import PEERS
-from benchmarks.pytorch.environment import ROOT
 from benchmarks.tables import RESULTS
 from paddleseg_ext.runtime.threads import count_of
 

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.camvid import table
-from benchmarks.camvid.runs import ROOT, Run, ablation, plan
+from benchmarks.camvid.runs import Run, ablation, plan
 from benchmarks.camvid.train import train
+from benchmarks.clone import ROOT
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from benchmarks.clone import ROOT
+
 VARIANTS = {  # one thing changed in our training of a network; what its configuration's first line says
     "deeplabv3plus": ["no_class_weights"],
     "ccnet": ["paddles_initialization", "recurrence_1"],

@@ -16,7 +16,8 @@ from typing import Any
 
 import yaml
 
-from benchmarks.camvid.runs import ROOT, Run
+from benchmarks.camvid.runs import Run
+from benchmarks.clone import ROOT, clone_environment
 from paddleseg_ext.compat.environment import environment_before, given_threads
 from paddleseg_ext.runtime.threads import cpu_threads
 
@@ -69,7 +70,7 @@ def train(run: Run, data_root: Path, output: Path, extra: Sequence[str] = (), wa
         child = subprocess.Popen(
             [sys.executable, *arguments],
             cwd=ROOT,
-            env={**environment_before(), "PYTHONPATH": os.pathsep.join([str(ROOT), *_python_path()])},
+            env=clone_environment(environment_before()),
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # a terminal's interrupt reaches it once, by way of `stop`
@@ -90,10 +91,6 @@ def train(run: Run, data_root: Path, output: Path, extra: Sequence[str] = (), wa
     if stopped:
         raise SystemExit(128 + stopped[0])
     return status
-
-
-def _python_path() -> list[str]:
-    return [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
 
 
 def _keep(work: Path, result: Path, arguments: list[str], data_root: Path) -> None:

@@ -11,8 +11,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.clone import ROOT
 from benchmarks.gpu_check import environment, plan, report, steps
-from benchmarks.gpu_check.room import ROOT, Failed, Machine, Room
+from benchmarks.gpu_check.room import Failed, Machine, Room
 
 PROGRAM = "gpu_check.sh"
 FOLDER = ROOT / "output" / "gpu_check"  # emptied first

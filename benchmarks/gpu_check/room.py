@@ -12,7 +12,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from benchmarks.clone import ROOT
+
 GRACE = 3.0  # seconds between asking a process to end and ending it
 
 

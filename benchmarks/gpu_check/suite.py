@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from benchmarks.gpu_check.room import ROOT, Failed, Room, Skipped
+from benchmarks.clone import ROOT
+from benchmarks.gpu_check.room import Failed, Room, Skipped
 
 MARKER = "pytest.mark.gpu"
 

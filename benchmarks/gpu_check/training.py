@@ -7,7 +7,8 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.gpu_check.room import ROOT, Failed, Room, Skipped
+from benchmarks.clone import ROOT
+from benchmarks.gpu_check.room import Failed, Room, Skipped
 
 ITERATIONS, SAVED_EVERY = 60, 10
 SMALL_ITERATIONS, SMALL_CROP = 21, [96, 64]  # on a CPU; width, height

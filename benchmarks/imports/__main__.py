@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import paddleseg_ext
+from benchmarks.clone import ROOT, clone_environment
 from benchmarks.imports.compare import compare, is_proved
 from benchmarks.imports.outputs import EVALUATION
-from benchmarks.pytorch.environment import ROOT, TORCH, clone_environment, torch_python
+from benchmarks.pytorch.environment import TORCH, torch_python
 from benchmarks.tables import log, write_table
 from paddleseg_ext.builder import Builder
 from paddleseg_ext.config.load import load_config

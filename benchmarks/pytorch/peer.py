@@ -16,38 +16,27 @@ import numpy as np
 import paddle
 from paddle import nn
 
+from benchmarks.clone import ROOT, clone_environment
 from benchmarks.networks import FixedFeatures
-from benchmarks.pytorch.environment import ROOT, TORCH, clone_environment
+from benchmarks.pytorch.environment import TORCH
 from benchmarks.pytorch.networks import ours, sections, set_weights
-from benchmarks.steps import RUNS, check_equal, set_mode
+from benchmarks.steps import RUNS, Compared, check_equal, set_mode
 from benchmarks.tables import Row, log
 from paddleseg_ext.compat.paddle import threads
 from paddleseg_ext.errors import UserError, reason
-from paddleseg_ext.inspection.analysis.timing import Timing, interleaved_timing
+from paddleseg_ext.inspection.analysis.timing import interleaved_timing
 
 PAUSE = 0.3  # seconds before a call: OpenMP's threads of the other side wait busily for 0.2 after theirs
 
 
 @dataclass
-class Result:
+class Result(Compared):
     """Figures of one case in one mode; ours is in mmsegmentation's variant."""
-
-    name: str
-    mode: str
-    size: tuple[int, int]
-    batch: int
-    ours: Timing
-    theirs: Timing
-    difference: float
 
     def row(self) -> Row:
         """Cells of a table's line, whose ratio is PyTorch's time over ours."""
         return {
-            "case": self.name,
-            "mode": self.mode,
-            "batch": self.batch,
-            "map": f"{self.size[0]}x{self.size[1]}",
-            "threads": threads(),
+            **self.cells(),
             "ours_mmseg_ms": round(1e3 * self.ours.median, 1),
             "pytorch_ms": round(1e3 * self.theirs.median, 1),
             "pytorch_speedup": round(self.theirs.median / self.ours.median, 2),

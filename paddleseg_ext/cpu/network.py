@@ -84,7 +84,8 @@ def _faster_conv(layer: nn.Conv2D) -> Forward | None:
     """A convolution through the operations that have kernels, where it is one of them."""
     kernel, strides, padding, dilations, groups, plain = conv_geometry(layer)
     k, stride, dilation = kernel[0], strides[0], dilations[0]
-    if not plain or k % 2 == 0 or k == 1 or len({*kernel}) + len({*strides}) + len({*dilations}) > 3:
+    square = all(down == across for down, across in (kernel, strides, dilations))
+    if not (plain and square) or k % 2 == 0 or k == 1:
         return None
     same = isinstance(padding, str) and padding.upper() == "SAME"  # Paddle then ignores the dilation
     if not same and padding not in (dilation * (k // 2), [dilation * (k // 2)] * 2, (dilation * (k // 2),) * 2):

@@ -98,7 +98,7 @@ def test_peers_stand_side_by_side_with_geometric_means_of_heads() -> None:
     def rows(case: str, seconds: float, *modes: str) -> list:
         ours, theirs = Timing([1.0]), Timing([seconds])
         sizes = (4, 8), 1, ours, theirs
-        return [heads.Result(case, mode, *sizes, (2 * MIB, 4 * MIB), (1, 1), (1, 1), 0.0).row() for mode in modes]
+        return [heads.Result(case, mode, *sizes, 0.0, (2 * MIB, 4 * MIB), (1, 1), (1, 1)).row() for mode in modes]
 
     beside = [{"case": "PSPHead", "mode": mode, "pytorch_speedup": 3.0} for mode in ("evaluation", "training")]
     lines = side_by_side(rows("PSPHead", 2.0, "evaluation", "training"), beside)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import summary
-from benchmarks.pytorch.environment import ROOT
+from benchmarks.clone import ROOT
 from benchmarks.tables import RESULTS
 
 
