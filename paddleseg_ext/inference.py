@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, Union
@@ -16,8 +16,10 @@ from paddleseg.cvlibs import Config
 from paddleseg_ext.checkpoint.save import save_model
 from paddleseg_ext.config.text import to_yaml
 from paddleseg_ext.data.classes import class_entries
+from paddleseg_ext.data.eval_loader import Batch
 from paddleseg_ext.data.image_io import to_rgb
 from paddleseg_ext.errors import UserError
+from paddleseg_ext.evaluation.lanes import predict_each
 from paddleseg_ext.evaluation.predictor import Predictor, evaluating
 from paddleseg_ext.evaluation.task import ImageLike, Task
 from paddleseg_ext.export.exported_model import ExportedModel
@@ -116,14 +118,10 @@ class Segmentor:
                 f"{self.name}: the network was exported with output_op argmax and gives class ids only; export it with "
                 "output_op none"
             )
-        found = []
         with self._ready(settings) as predictor:
-            for picture in map(self.task.read, _listed(image)):
-                sample = self.task.prepared(picture)
-                images = paddle.to_tensor(sample["img"][None])
-                ((_, logits),) = predictor.predict_whole(self.network, images, [sample["trans_info"]])
-                found.append(np.asarray(logits)[0])
-        return _as_given(image, found)
+            batches = _batches(map(self.task.prepared, map(self.task.read, _listed(image))), 1)
+            with closing(predict_each(predictor, self.network, batches, logits=True)) as found:
+                return _as_given(image, [np.asarray(logits)[0] for _, ((_, logits),) in found])
 
     def overlay(self, image: Images, opacity: float = OPACITY, legend: bool = False, **settings: Any) -> Any:
         """The image under the colors of the classes that are predicted.
@@ -226,15 +224,29 @@ class Segmentor:
         Raises:
             UserError: `batch` or a setting is not allowed, or memory does not suffice.
         """
+        return list(self.each_label_map(pictures, batch, **settings))
+
+    def each_label_map(
+        self, pictures: Iterable[np.ndarray], batch: int = 1, **settings: Any
+    ) -> Generator[LabelMap, None, None]:
+        """`label_maps`, each as soon as it and those before it are found. Pictures are taken a little ahead of that.
+
+        Args:
+            pictures: As for `label_maps`.
+            batch: As for `predict`.
+            **settings: As for `predict`.
+
+        Raises:
+            UserError: As `label_maps`.
+        """
         if not isinstance(batch, int) or batch < 1:
             raise UserError(f"`batch`: {batch!r} is not allowed; it is a whole number, at least 1")
-        found: list[LabelMap] = []
         with self._ready(settings) as predictor:
-            for samples in _batches(map(self.task.prepared, pictures), batch):
-                images = paddle.to_tensor(np.stack([sample["img"] for sample in samples]))
-                preds = predictor.predict(self.network, images, [sample["trans_info"] for sample in samples])
-                found += [LabelMap.of(np.asarray(pred), self.task.classes, self.palette) for pred in preds]
-        return found
+            batches = _batches(map(self.task.prepared, pictures), batch)
+            with closing(predict_each(predictor, self.network, batches)) as found:
+                for _, results in found:
+                    for pred, _ in results:
+                        yield LabelMap.of(np.asarray(pred), self.task.classes, self.palette)
 
     @contextmanager
     def _ready(self, settings: Mapping[str, Any]) -> Iterator[Predictor]:
@@ -273,13 +285,19 @@ def _as_given(image: Images, found: list[Result]) -> Result | list[Result]:
     return found if isinstance(image, (list, tuple)) else found[0]
 
 
-def _batches(samples: Iterator[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
+def _batches(samples: Iterator[dict[str, Any]], size: int) -> Iterator[Batch]:
     """Samples that follow each other in one shape, at most `size` at once."""
     held: list[dict[str, Any]] = []
     for sample in samples:
         if held and (len(held) == size or held[0]["img"].shape != sample["img"].shape):
-            yield held
+            yield _batch(held)
             held = []
         held.append(sample)
     if held:
-        yield held
+        yield _batch(held)
+
+
+def _batch(samples: Sequence[dict[str, Any]]) -> Batch:
+    """Samples of one shape together; there are no labels."""
+    images = paddle.to_tensor(np.stack([sample["img"] for sample in samples]))
+    return Batch([], images, [], [sample["trans_info"] for sample in samples])

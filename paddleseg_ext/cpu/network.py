@@ -4,17 +4,16 @@ For the time of one call, convolutions of Paddle's own class compute by the kern
 3×3 ones and depthwise ones, both of stride 1 and any dilation, in training and evaluation; without gradients depthwise
 ones of stride 2, too.
 
-They are found anew for each call, so that nothing learned of a network can be out of date. A layer computes otherwise
-through an attribute of its own, ``forward``, that is gone when the call ends; state dict, copies and files know nothing
-of it. Layers with hooks and subclasses compute as ever, and so does all that other threads do with the same model
-meanwhile.
+They are found anew for each call that begins while no other is under way, so that nothing learned of a network can be
+out of date. A layer computes otherwise through an attribute of its own, ``forward``, that is gone when the last call
+ends; state dict, copies and files know nothing of it. Layers with hooks and subclasses compute as ever, and so does
+whatever other threads do meanwhile with the model's layers outside of such a call.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import paddle
@@ -26,7 +25,6 @@ from paddleseg_ext.cpu.conditions import float32_on_cpu
 from paddleseg_ext.layers.functional import conv3x3, depthwise_conv2d
 
 Forward = Callable[[paddle.Tensor], paddle.Tensor]
-_lock = threading.Lock()
 
 
 def accepts(call: Forward, model: nn.Layer, x: paddle.Tensor) -> bool:
@@ -35,37 +33,59 @@ def accepts(call: Forward, model: nn.Layer, x: paddle.Tensor) -> bool:
 
 
 def run(call: Forward, model: nn.Layer, x: paddle.Tensor) -> Any:
-    """`layers.functional.network_outputs`, the same up to rounding."""
-    if not _lock.acquire(blocking=False):  # another thread's call, or a network within this one
+    """`layers.functional.network_outputs`, the same up to rounding. Several threads may run the same model."""
+    thread = threading.get_ident()
+    with _lock:
+        within = any(thread in replaced.threads for replaced in _running.values())
+        if not within:
+            replaced = _running.setdefault(model, _Replaced())
+            if not replaced.threads:
+                replaced.begin(model)
+            replaced.threads.add(thread)
+    if within:  # a network within another one, whose layers are among that one's
         return call(x)
     try:
-        with _replaced(_forwards(model)):
-            return call(x)
+        return call(x)
     finally:
-        _lock.release()
+        with _lock:
+            replaced.threads.remove(thread)
+            if not replaced.threads:
+                replaced.end()
+                del _running[model]
 
 
-@contextmanager
-def _replaced(forwards: dict[nn.Layer, Forward]) -> Iterator[None]:
-    """Within the block, layers compute otherwise in this thread."""
-    owner = threading.get_ident()
+class _Replaced:
+    """Layers of one model that compute otherwise.
 
-    def dispatch(layer: nn.Layer, forward: Forward) -> Forward:
+    Attributes:
+        threads: Those within a call of the model; for these only.
+    """
+
+    def __init__(self) -> None:
+        self.threads: set[int] = set()
+        self.layers: list[nn.Layer] = []
+
+    def begin(self, model: nn.Layer) -> None:
+        for layer, forward in _forwards(model).items():
+            vars(layer)["forward"] = self._either(layer, forward)
+            self.layers.append(layer)
+
+    def end(self) -> None:
+        for layer in self.layers:
+            vars(layer).pop("forward", None)
+
+    def _either(self, layer: nn.Layer, forward: Forward) -> Callable[..., Any]:
         plain = _plain(layer)
 
         def either(*args: Any, **options: Any) -> Any:
-            ours = len(args) == 1 and not options and threading.get_ident() == owner and paddle.in_dynamic_mode()
-            return forward(args[0]) if ours else plain(*args, **options)
+            ours = len(args) == 1 and not options and threading.get_ident() in self.threads
+            return forward(args[0]) if ours and paddle.in_dynamic_mode() else plain(*args, **options)
 
         return either
 
-    try:
-        for layer, forward in forwards.items():
-            vars(layer)["forward"] = dispatch(layer, forward)
-        yield
-    finally:
-        for layer in forwards:
-            vars(layer).pop("forward", None)
+
+_lock = threading.Lock()
+_running: dict[nn.Layer, _Replaced] = {}
 
 
 def _plain(layer: nn.Layer) -> Callable[..., Any]:

@@ -25,10 +25,10 @@ def spread(work: Callable[[slice], object], count: int, numbers: int) -> None:
     if parts == 1:
         work(slices[0])
     else:
-        list(_pool(threads(), os.getpid()).map(work, slices))  # raises what one of them did
+        list(_pool(os.getpid()).map(work, slices))  # raises what one of them did
 
 
 @lru_cache(maxsize=1)
-def _pool(size: int, process: int) -> ThreadPoolExecutor:
-    """One pool, made anew for another number of threads, and in a process that was forked, which has none of them."""
-    return ThreadPoolExecutor(size, "paddleseg_ext")
+def _pool(process: int) -> ThreadPoolExecutor:
+    """One pool, whose threads start as they are asked for; made anew in a process that was forked, which has none."""
+    return ThreadPoolExecutor(os.cpu_count() or 1, "paddleseg_ext")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +21,7 @@ from paddleseg_ext.data.sampler import files_of
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.evaluation.boundary_iou import BoundaryIoU
 from paddleseg_ext.evaluation.confusions import ConfusedImages
+from paddleseg_ext.evaluation.lanes import predict_each
 from paddleseg_ext.evaluation.metrics import ConfusionMatrix, Metrics, mean, percent, plain
 from paddleseg_ext.evaluation.predictor import Predictor, evaluating
 from paddleseg_ext.evaluation.score_maps import Map, to_tensor
@@ -156,13 +157,10 @@ def evaluate(
     batches = plan(dataset, batch_size, rank, world_size)
     images = sum(map(len, batches))
     bar = tqdm(total=images, unit="image", disable=None if progress and rank == 0 else True, leave=False)
-    with evaluating(model), bar, closing(read(dataset, batches, num_workers, loader_timeout)) as reader:
-        for batch in reader:
-            results: Iterator[tuple[Map, Any]]
-            if image_loss is None:
-                results = ((pred, None) for pred in predictor.predict(model, batch.images, batch.trans_infos))
-            else:
-                results = predictor.predict_whole(model, batch.images, batch.trans_infos)
+    reader = read(dataset, batches, num_workers, loader_timeout)
+    predicted = predict_each(predictor, model, reader, logits=image_loss is not None)
+    with evaluating(model), bar, closing(reader), closing(predicted):
+        for batch, results in predicted:
             for index, (pred, logits), label in zip(batch.indices, results, batch.labels):
                 label = _reshape_label(label, pred, files_of(dataset, index))
                 counts = matrix.update(pred, label, files_of(dataset, index)[-1])

@@ -20,7 +20,7 @@ from paddleseg_ext.errors import UserError
 from paddleseg_ext.evaluation import score_maps
 from paddleseg_ext.evaluation.oom import explain_out_of_memory
 from paddleseg_ext.evaluation.score_maps import Map
-from paddleseg_ext.evaluation.sliding_window import sliding_bands
+from paddleseg_ext.evaluation.sliding_window import Each, sliding_bands
 from paddleseg_ext.layers.functional import KERNELS, resize_bilinear
 from paddleseg_ext.runtime.amp import TYPES
 from paddleseg_ext.runtime.arrays import on_host
@@ -79,13 +79,16 @@ class Predictor:
                     "it must not exceed crop_size"
                 )
 
-    def predict(self, model: nn.Layer, images: paddle.Tensor, trans_infos: Sequence[TransInfo]) -> list[Map]:
+    def predict(
+        self, model: nn.Layer, images: paddle.Tensor, trans_infos: Sequence[TransInfo], each: Each = map
+    ) -> list[Map]:
         """Class ids of each image at its original size.
 
         Args:
             model: In evaluation mode, under `paddle.no_grad()`.
             images: (N, 3, H, W).
             trans_infos: For each image what PaddleSeg's transforms recorded as `trans_info`.
+            each: How the network is applied to all batches of windows; see `sliding_bands`.
 
         Returns:
             N maps (H_i, W_i) as `score_maps.argmax` gives them.
@@ -98,18 +101,18 @@ class Predictor:
             if getattr(model, "outputs_labels", False):
                 return self._label_outputs(model, images, trans_infos, resized)
             if self.is_slide and not self.aug_eval and not resized:
-                bands = self._bands(model, images, mean=False)
+                bands = self._bands(model, images, each, mean=False)
                 parts = [[score_maps.argmax(logits) for logits in band] for band in bands]
                 preds = [score_maps.concat(of_one_image) for of_one_image in zip(*parts)]
                 return [restore(pred, info) for pred, info in zip(preds, trans_infos)]
-            return [score_maps.argmax(logits[0]) for logits in self._original_logits(model, images, trans_infos)]
+            return [score_maps.argmax(logits[0]) for logits in self._original_logits(model, images, trans_infos, each)]
 
     def predict_whole(
-        self, model: nn.Layer, images: paddle.Tensor, trans_infos: Sequence[TransInfo]
+        self, model: nn.Layer, images: paddle.Tensor, trans_infos: Sequence[TransInfo], each: Each = map
     ) -> Iterator[tuple[Map, Map]]:
         """For each image its class ids, as `predict` gives them, and the logits (1, K, H_i, W_i) behind them."""
         with self._explain(images):
-            for logits in self._original_logits(model, images, trans_infos):
+            for logits in self._original_logits(model, images, trans_infos, each):
                 yield score_maps.argmax(logits[0]), logits
 
     def _label_outputs(
@@ -129,15 +132,15 @@ class Predictor:
         return not (self.is_slide or self.aug_eval)
 
     def _original_logits(
-        self, model: nn.Layer, images: paddle.Tensor, trans_infos: Sequence[TransInfo]
+        self, model: nn.Layer, images: paddle.Tensor, trans_infos: Sequence[TransInfo], each: Each
     ) -> Iterator[Map]:
-        logits = self._augmented(model, images) if self.aug_eval else self._logits_of(model, images)
+        logits = self._augmented(model, images, each) if self.aug_eval else self._logits_of(model, images, each)
         return (restore(logits[i : i + 1], info) for i, info in enumerate(trans_infos))
 
     def logits(self, model: nn.Layer, images: paddle.Tensor) -> Map:
         """Logits (N, K, H, W), float32, at the size of `images` (N, 3, H, W)."""
         with self._explain(images):
-            return self._augmented(model, images) if self.aug_eval else self._logits_of(model, images)
+            return self._augmented(model, images, map) if self.aug_eval else self._logits_of(model, images, map)
 
     def _explain(self, images: paddle.Tensor) -> contextlib.AbstractContextManager[None]:
         window = self.crop_size if self.is_slide else None
@@ -159,7 +162,7 @@ class Predictor:
     def _scales(self) -> Sequence[float]:
         return [self.scales] if isinstance(self.scales, (int, float)) else self.scales
 
-    def _augmented(self, model: nn.Layer, images: paddle.Tensor) -> Map:
+    def _augmented(self, model: nn.Layer, images: paddle.Tensor, each: Each) -> Map:
         size = tuple(images.shape[-2:])
         horizontal = (1, -1) if self.flip_horizontal else (1,)
         vertical = (1, -1) if self.flip_vertical else (1,)
@@ -170,30 +173,31 @@ class Predictor:
             flipped_sum: Any = None  # resizing is linear, so the flips of one scale are resized together
             for h, v in [(h, v) for v in vertical for h in horizontal]:
                 view = scaled if (h, v) == (1, 1) else scaled[:, :, ::v, ::h]
-                flipped_sum = _add(flipped_sum, self._logits_of(model, view)[:, :, ::v, ::h])
+                flipped_sum = _add(flipped_sum, self._logits_of(model, view, each)[:, :, ::v, ::h])
             resized = score_maps.resize(flipped_sum, size)
             total = resized if total is None else _add(total, resized)  # the first is ours to write to
         total /= len(self._scales) * len(horizontal) * len(vertical)
         return total
 
-    def _logits_of(self, model: nn.Layer, images: paddle.Tensor) -> Map:
+    def _logits_of(self, model: nn.Layer, images: paddle.Tensor, each: Each) -> Map:
         if not self.is_slide:
             return self._forward(model, images)
         logits: Any = None  # a map, once a band has told the number of classes
         top = 0
-        for band in self._bands(model, images):
+        for band in self._bands(model, images, each):
             if logits is None:
                 logits = score_maps.zeros((*band.shape[:2], *images.shape[-2:]), like=band)
             logits[:, :, top : top + band.shape[2]] = band
             top += band.shape[2]
         return logits
 
-    def _bands(self, model: nn.Layer, images: paddle.Tensor, mean: bool = True) -> Iterator[Map]:
+    def _bands(self, model: nn.Layer, images: paddle.Tensor, each: Each, mean: bool = True) -> Iterator[Map]:
         def forward(windows: paddle.Tensor) -> Map:
             return self._forward(model, windows)
 
         batch = self.windows_at_once(images)
-        return sliding_bands(forward, images, self._size("crop_size"), self._size("stride"), batch, mean=mean)
+        crop_size, stride = self._size("crop_size"), self._size("stride")
+        return sliding_bands(forward, images, crop_size, stride, batch, mean=mean, each=each)
 
     def _forward(self, model: nn.Layer, images: paddle.Tensor) -> Map:
         """The mask's logits in float32, (N, K, H, W) at the size of `images`."""

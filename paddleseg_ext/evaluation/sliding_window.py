@@ -6,7 +6,8 @@ image, and where windows overlap their logits are averaged.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,9 @@ import paddle
 
 from paddleseg_ext.evaluation import score_maps
 from paddleseg_ext.evaluation.score_maps import Map
+
+Each = Callable[[Callable[[paddle.Tensor], Map], Iterable[paddle.Tensor]], Iterator[Map]]
+"""Applies a function to several tensors, in order, as `map` does."""
 
 
 def window_starts(size: int, window: int, stride: int) -> list[int]:
@@ -30,6 +34,7 @@ def sliding_bands(
     window_batch: int,
     *,
     mean: bool = True,
+    each: Each = map,
 ) -> Iterator[Map]:
     """Mean logits of all windows, in bands over the full width that together are the image from top to bottom.
 
@@ -43,6 +48,7 @@ def sliding_bands(
         stride: Steps to the right and down, in pixels, each at most the window's.
         window_batch: Windows in one call of `forward`, at least one of each image. Changes no result.
         mean: Divide by how many windows cover a pixel; without it, the sums, of which the same class is the highest.
+        each: How `forward` is applied to all batches of windows: `map`, or what gives the same in the same order.
 
     Yields:
         (N, K, band, W) float32, in memory that the next band overwrites; the heights sum to H.
@@ -51,22 +57,23 @@ def sliding_bands(
     crop_w, crop_h = min(crop_size[0], width), min(crop_size[1], height)
     lefts, tops = window_starts(width, crop_w, stride[0]), window_starts(height, crop_h, stride[1])
     corners = [(top, left) for top in tops for left in lefts]
-    windows = _window_logits(forward, images, corners, (crop_w, crop_h), window_batch)
+    windows = _window_logits(forward, images, corners, (crop_w, crop_h), window_batch, each)
     covered = np.outer(_coverage(height, tops, crop_h), _coverage(width, lefts, crop_w)) if mean else None  # (H, W)
     strip: Any = None  # a map, once a window has told the number of classes
-    for top, after in zip(tops, [*tops[1:], height]):
-        for left in lefts:
-            logits = next(windows)
-            if strip is None:
-                strip = score_maps.zeros((*logits.shape[:2], crop_h, width), like=logits)  # (N, K, crop_h, W)
-            strip[:, :, :, left : left + crop_w] += logits
-        done = after - top  # no later window reaches these rows
-        if covered is not None:
-            strip[:, :, :done] *= score_maps.constant((1 / covered[top:after]).astype(np.float32), like=strip)
-        yield strip[:, :, :done]
-        if done < crop_h:
-            strip[:, :, : crop_h - done] = score_maps.copy(strip[:, :, done:])
-        strip[:, :, crop_h - done :] = 0
+    with closing(windows):
+        for top, after in zip(tops, [*tops[1:], height]):
+            for left in lefts:
+                logits = next(windows)
+                if strip is None:
+                    strip = score_maps.zeros((*logits.shape[:2], crop_h, width), like=logits)  # (N, K, crop_h, W)
+                strip[:, :, :, left : left + crop_w] += logits
+            done = after - top  # no later window reaches these rows
+            if covered is not None:
+                strip[:, :, :done] *= score_maps.constant((1 / covered[top:after]).astype(np.float32), like=strip)
+            yield strip[:, :, :done]
+            if done < crop_h:
+                strip[:, :, : crop_h - done] = score_maps.copy(strip[:, :, done:])
+            strip[:, :, crop_h - done :] = 0
 
 
 def _window_logits(
@@ -75,15 +82,20 @@ def _window_logits(
     corners: list[tuple[int, int]],
     crop: tuple[int, int],
     window_batch: int,
-) -> Iterator[Map]:
+    each: Each,
+) -> Generator[Map, None, None]:
     """The logits of each window in order, (N, K, h, w); the network sees several windows at once."""
     count = len(images)
     step = max(1, window_batch // count)
-    for i in range(0, len(corners), step):
-        cuts = [images[:, :, top : top + crop[1], left : left + crop[0]] for top, left in corners[i : i + step]]
-        logits = forward(paddle.concat(cuts) if len(cuts) > 1 else cuts[0])
-        for j in range(len(cuts)):
-            yield logits[j * count : (j + 1) * count]
+
+    def batches() -> Iterator[paddle.Tensor]:
+        for i in range(0, len(corners), step):
+            cuts = [images[:, :, top : top + crop[1], left : left + crop[0]] for top, left in corners[i : i + step]]
+            yield paddle.concat(cuts) if len(cuts) > 1 else cuts[0]
+
+    for logits in each(forward, batches()):
+        for j in range(0, len(logits), count):
+            yield logits[j : j + count]
 
 
 def _coverage(size: int, starts: list[int], window: int) -> np.ndarray:

@@ -64,6 +64,7 @@ class ExportedModel(nn.Layer):
             if digest(folder / name) != expected:
                 raise UserError(f"{folder / name}: damaged, or not what was exported; export again")
         self.runner = open_runner(folder, backend)
+        self.one_at_a_time = True  # its inputs and outputs have one place; it shares out the cores itself
         self.folder = folder
 
     def copy_to(self, folder: Path) -> None:

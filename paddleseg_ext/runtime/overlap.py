@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, Callable, TypeVar
 
+K = TypeVar("K")
+R = TypeVar("R")
 T = TypeVar("T")
 DEPTH = 2  # items that wait on either side, which bounds the memory
 
@@ -25,6 +27,27 @@ def ahead(items: Iterable[T], depth: int = DEPTH) -> Iterator[T]:
         while (item := waiting.popleft().result()) is not end:
             waiting.append(pool.submit(next, iterator, end))
             yield item  # type: ignore[misc]
+
+
+def alongside(
+    pairs: Iterable[tuple[K, T]], compute: Callable[[Iterable[T]], Generator[R, None, None]]
+) -> Generator[tuple[K, T, R], None, None]:
+    """Each pair with what is computed of its second, by a function that takes all of them and gives results in order.
+
+    Args:
+        pairs: Of something to know an item by, and the item.
+        compute: May take items before it gives the results of those before.
+    """
+    taken: deque[tuple[K, T]] = deque()
+
+    def items() -> Iterator[T]:
+        for pair in pairs:
+            taken.append(pair)
+            yield pair[1]
+
+    with closing(compute(items())) as results:
+        for result in results:
+            yield (*taken.popleft(), result)
 
 
 @contextmanager

@@ -69,7 +69,7 @@ def _cores() -> int:
     """Physical cores that this process may use: its affinity's, at most as many as its container has time for."""
     allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
     cores = len({_siblings(processor) for processor in allowed})
-    return max(1, min([cores, *(int(quota) for quota in _quotas())]))
+    return max(1, min([cores, *(int(quota) for folder in control_groups("cpu") for quota in _quota(folder))]))
 
 
 def _siblings(processor: int) -> str:
@@ -80,21 +80,25 @@ def _siblings(processor: int) -> str:
         return str(processor)
 
 
-def _quotas() -> Iterator[float]:
-    """Processors that the control groups of this process, and those around them, grant it (versions 1 and 2)."""
+def control_groups(controller: str) -> Iterator[Path]:
+    """Folders of the control groups (versions 1 and 2) that limit this process, from its own to those around it.
+
+    Args:
+        controller: What they limit: cpu or memory.
+    """
     try:
         lines = MEMBERSHIP.read_text().splitlines()
     except OSError:
         return
     for line in lines:
         _, controllers, path = line.split(":", 2)
-        if controllers and "cpu" not in controllers.split(","):
+        if controllers and controller not in controllers.split(","):
             continue
-        roots = [CGROUPS / controllers, CGROUPS / "cpu"] if controllers else [CGROUPS, CGROUPS / "unified"]
+        roots = [CGROUPS / controllers, CGROUPS / controller] if controllers else [CGROUPS, CGROUPS / "unified"]
         for root in roots:
             group = root / path.lstrip("/")
             for folder in (group, *group.parents):  # in a container the group's own folder may be the root
-                yield from _quota(folder)
+                yield folder
                 if folder == root:
                     break
 

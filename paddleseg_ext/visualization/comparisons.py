@@ -16,6 +16,7 @@ from paddleseg_ext.data.checks import channels_of
 from paddleseg_ext.data.eval_loader import read
 from paddleseg_ext.data.image_io import read_image, save_image, to_rgb
 from paddleseg_ext.data.sampler import files_of
+from paddleseg_ext.evaluation.lanes import predict_each
 from paddleseg_ext.evaluation.predictor import Predictor, evaluating
 from paddleseg_ext.visualization.draw import side_by_side
 
@@ -113,13 +114,11 @@ def compared(model: nn.Layer, dataset: Any, indices: Sequence[int], predictor: P
         indices: Which images, in the order of the result.
         predictor: How the network is applied.
     """
-    with evaluating(model), closing(read(dataset, [[i] for i in indices])) as reader:
-        for batch in reader:
-            (pred,), (label,), (index,) = (
-                predictor.predict(model, batch.images, batch.trans_infos),
-                batch.labels,
-                batch.indices,
-            )
+    reader = read(dataset, [[i] for i in indices])
+    predicted = predict_each(predictor, model, reader)
+    with evaluating(model), closing(reader), closing(predicted):
+        for batch, ((pred, _),) in predicted:
+            (label,), (index,) = batch.labels, batch.indices
             file = files_of(dataset, index)[0]
             image = to_rgb(read_image(file, channels_of(dataset), getattr(dataset, "image_range", None)))
             pred = np.asarray(pred)

@@ -7,6 +7,7 @@ import itertools
 import pickle
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -177,6 +178,24 @@ def test_another_thread_computes_as_ever(small: EncoderDecoder) -> None:
     hook.remove()
     with cpu.disabled(), paddle.no_grad():
         np.testing.assert_array_equal(found[0], small.backbone(x)[-1].numpy())
+
+
+def test_several_threads_run_one_model(small: EncoderDecoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each by the kernels, also while another begins or ends; the layers are as before when the last has ended."""
+    monkeypatch.setattr(depthwise, "run", partial(_noted, depthwise.run, taken := [], "depthwise"))
+    images = [paddle.randn([1, 3, 48 + 8 * (i % 3), 48]) for i in range(8)]
+
+    def compute(x: paddle.Tensor) -> np.ndarray:
+        with paddle.no_grad():
+            return small(x)[0].numpy()
+
+    expected, alone = [compute(x) for x in images], len(taken)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(compute, images))
+    assert len(taken) == 2 * alone, "a thread computed by Paddle"
+    for one, other in zip(found, expected):
+        np.testing.assert_array_equal(one, other)
+    assert not any("forward" in vars(layer) for layer in small.sublayers(include_self=True))
 
 
 CONVS = [  # kernel, stride, padding, dilation, depthwise, bias; whether there is a faster form of it

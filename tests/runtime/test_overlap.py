@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
 
 import pytest
 
 from paddleseg_ext.errors import UserError
-from paddleseg_ext.runtime.overlap import ahead, behind
+from paddleseg_ext.runtime.overlap import ahead, alongside, behind
 
 
 def test_items_come_in_order_and_at_most_so_many_ahead() -> None:
@@ -55,6 +55,24 @@ def test_leaving_early_ends_the_thread() -> None:
         if item == 3:
             break
     assert threading.active_count() == before
+
+
+def test_results_come_with_what_they_are_of() -> None:
+    def two_ahead(items: Iterable[int]) -> Generator[int, None, None]:
+        held: list[int] = []
+        for item in items:
+            held.append(item)
+            if len(held) > 2:
+                yield 10 * held.pop(0)
+        yield from (10 * item for item in held)
+
+    assert list(alongside([("a", 1), ("b", 2), ("c", 3), ("d", 4)], two_ahead)) == [
+        ("a", 1, 10),
+        ("b", 2, 20),
+        ("c", 3, 30),
+        ("d", 4, 40),
+    ]
+    assert list(alongside([], two_ahead)) == []
 
 
 def test_work_is_done_in_order_by_the_end_of_the_block() -> None:

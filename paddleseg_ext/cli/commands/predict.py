@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,7 +32,7 @@ from paddleseg_ext.export.exported_model import exported_task
 from paddleseg_ext.inference import Segmentor
 from paddleseg_ext.runtime import distributed
 from paddleseg_ext.runtime.device import set_device
-from paddleseg_ext.runtime.overlap import ahead, behind
+from paddleseg_ext.runtime.overlap import ahead, alongside, behind
 from paddleseg_ext.visualization.draw import (
     OPACITY,
     add_legend,
@@ -41,10 +42,11 @@ from paddleseg_ext.visualization.draw import (
     overlay,
     save_color,
 )
+from paddleseg_ext.visualization.notebook import LabelMap
 
 KINDS = ("ids", "color", "overlay")  # folders below --save_dir
 LEGEND = "legend.png"  # beside them
-Predict = Callable[[np.ndarray], np.ndarray]  # image as read, BGR, to (H, W) class ids
+Predict = Callable[[Iterable[np.ndarray]], Generator[LabelMap, None, None]]  # images as read, BGR
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -99,20 +101,17 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"{args.image_path}: a video has 3 channels, and val_dataset.img_channels is {task.channels}")
     model = Segmentor(model_of(args, builder, task.transforms), replace(task, test_config=settings), device=args.device)
 
-    def predict(image: np.ndarray) -> np.ndarray:
-        return np.asarray(model.label_maps([image])[0])
-
     look = _Look(colors, names, args.opacity, args.legend)
     if video:
-        _predict_video(Path(args.image_path), save_dir, predict, look, task.channels)
+        _predict_video(Path(args.image_path), save_dir, model.each_label_map, look, task.channels)
         return 0
     distributed.init()
     rank, world_size = distributed.rank(), distributed.world_size()
     mine = sources[rank::world_size]
     bar = tqdm(total=len(mine), unit="image", disable=True if rank > 0 else None, leave=False)
-    with bar, behind() as later:
-        for source, image in ahead((source, task.read(source.path)) for source in mine):
-            pred = predict(image)
+    images_ahead = ahead((source, task.read(source.path)) for source in mine)
+    with bar, behind() as later, closing(alongside(images_ahead, model.each_label_map)) as predicted:
+        for source, image, pred in predicted:
             later(_save, source, save_dir, image, pred, look)
             if submission:
                 later(submission.write, source.path, pred)
@@ -195,10 +194,13 @@ def _predict_video(path: Path, save_dir: Path, predict: Predict, look: _Look, ch
                 writers[target] = cv2.VideoWriter(str(target), codec, video.frames_per_second, size)
             writers[target].write(np.ascontiguousarray(picture[..., ::-1]))
 
+    def predict_frames(frames: Iterable[np.ndarray]) -> Generator[LabelMap, None, None]:
+        return predict(frames if channels == 3 else (cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) for frame in frames))
+
     try:
-        with tqdm(total=video.length or None, unit="frame", leave=False, disable=None) as bar, behind() as later:
-            for number, frame in enumerate(ahead(video), 1):
-                pred = predict(frame if channels == 3 else cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY))
+        bar = tqdm(total=video.length or None, unit="frame", leave=False, disable=None)
+        with bar, behind() as later, closing(alongside(enumerate(ahead(video), 1), predict_frames)) as predicted:
+            for number, frame, pred in predicted:
                 later(save, number, frame, pred)
                 bar.update()
     finally:
