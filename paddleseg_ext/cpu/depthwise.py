@@ -23,6 +23,7 @@ from paddleseg_ext.runtime.arrays import to_array
 LARGEST_KERNEL = 7  # OpenCV uses a Fourier transform for kernels of more than 50 elements
 LARGEST_DILATION = 512  # OpenCV's maximum number of channels
 SMALLEST_MAP = 512  # pixels of the batch; below this, one call per channel takes longer than it saves
+SMALLEST_PLAIN = 2048  # the same for 3×3 without dilation and gradients, where Paddle's kernel is at its best
 LARGE_MAP = 2048  # pixels; from this on, each map is filtered where it lies
 CHUNK = 2**16  # numbers processed at once; several such arrays fit into the processor's cache
 
@@ -30,7 +31,8 @@ CHUNK = 2**16  # numbers processed at once; several such arrays fit into the pro
 def accepts(x: paddle.Tensor, kernels: paddle.Tensor, dilation: int) -> bool:
     """Whether OpenCV supports the convolution and is faster. Arguments as for `layers.functional.depthwise_conv2d`."""
     k = kernels.shape[2]
-    if 0 in x.shape or x.shape[0] * x.shape[2] * x.shape[3] < SMALLEST_MAP or not 1 < k <= LARGEST_KERNEL:
+    smallest = SMALLEST_PLAIN if (k, dilation) == (3, 1) and not _needs_gradients(x, kernels) else SMALLEST_MAP
+    if 0 in x.shape or x.shape[0] * x.shape[2] * x.shape[3] < smallest or not 1 < k <= LARGEST_KERNEL:
         return False
     filterable = dilation == 1 or (k % 2 == 1 and dilation <= LARGEST_DILATION)
     return filterable and float32_on_cpu(x, kernels)
@@ -43,7 +45,7 @@ def run(x: paddle.Tensor, kernels: paddle.Tensor, dilation: int) -> paddle.Tenso
 
 def accepts_strided(x: paddle.Tensor, kernels: paddle.Tensor) -> bool:
     """Whether a convolution of stride 2 is faster by way of all rows and columns; for evaluation only."""
-    if paddle.is_grad_enabled() and not (x.stop_gradient and kernels.stop_gradient):
+    if _needs_gradients(x, kernels):
         return False
     return x.shape[2] * x.shape[3] >= LARGE_MAP and accepts(x, kernels, 1)
 
@@ -64,6 +66,10 @@ def run_strided(x: paddle.Tensor, kernels: paddle.Tensor, first: Sequence[int]) 
 
     spread(filter_channels, maps.shape[1], maps.size)
     return out
+
+
+def _needs_gradients(*tensors: paddle.Tensor) -> bool:
+    return paddle.is_grad_enabled() and not all(tensor.stop_gradient for tensor in tensors)
 
 
 class _Depthwise(PyLayer):

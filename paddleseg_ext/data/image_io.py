@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -23,6 +24,7 @@ from paddleseg_ext.errors import UserError, reason
 MAX_PIXELS = max_pixels()
 IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".npy"}
 VIDEOS = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v"}
+PNG: dict[str, Any] = {"format": "PNG", "compress_level": 1}  # a quarter of the time, 6 % larger
 LISTS = {".txt", ".lst", ".csv"}
 
 
@@ -188,7 +190,7 @@ class Video:
 def save_image(path: str | Path, image: np.ndarray) -> None:
     """Write an image as a PNG file, making its folder."""
     make_folder_of(path)
-    Image.fromarray(np.ascontiguousarray(image)).save(path, format="PNG")
+    Image.fromarray(np.ascontiguousarray(image)).save(path, **PNG)
 
 
 def save_pred(path: str | Path, pred: np.ndarray) -> None:

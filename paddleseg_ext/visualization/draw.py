@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
-from paddleseg_ext.data.image_io import make_folder_of, save_image
+from paddleseg_ext.data.image_io import PNG, make_folder_of, save_image
 from paddleseg_ext.visualization.errors import error_map, evaluated
 from paddleseg_ext.visualization.fonts import drawable, font_for
 
@@ -170,7 +170,7 @@ def save_color(path: str | Path, pred: np.ndarray, palette: np.ndarray) -> None:
         return
     image = Image.fromarray(pred.astype(np.uint8)).convert("P")
     image.putpalette(np.vstack([palette, np.full((256 - len(palette), 3), 255)]).astype(np.uint8).tobytes())
-    image.save(path, format="PNG")
+    image.save(path, **PNG)
 
 
 def _text_size(width: int) -> int:

@@ -32,7 +32,7 @@ def test_equals_paddle_with_gradients(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # chunks of several channels and of several pictures, the last one smaller
-    for name, value in {"SMALLEST_MAP": 1, "CHUNK": chunk, "LARGE_MAP": large_map}.items():
+    for name, value in {"SMALLEST_MAP": 1, "SMALLEST_PLAIN": 1, "CHUNK": chunk, "LARGE_MAP": large_map}.items():
         monkeypatch.setattr(depthwise, name, value)
     x, kernels, grad_out = (paddle.randn(shape) for shape in ([pictures, 5, *size], [5, 1, k, k], [pictures, 5, *size]))
     x.stop_gradient = kernels.stop_gradient = False
@@ -55,12 +55,24 @@ def test_gradients_only_where_needed() -> None:
 @pytest.mark.parametrize(
     "pictures, size, k, dilation, accepted",
     [
-        (1, (32, 32), 3, 1, True),
-        (1, (8, 8), 3, 1, False),
-        (8, (8, 8), 3, 1, True),
+        (1, (64, 64), 3, 1, True),
+        (1, (32, 32), 3, 1, False),
+        (8, (32, 32), 3, 1, True),
+        (1, (32, 32), 3, 2, True),
+        (1, (32, 32), 5, 1, True),
+        (1, (8, 8), 5, 1, False),
+        (8, (8, 8), 5, 1, True),
         (1, (32, 32), 9, 1, False),
         (1, (32, 32), 2, 2, False),
     ],
 )
 def test_kernel_is_chosen_by_size(pictures: int, size: tuple[int, int], k: int, dilation: int, accepted: bool) -> None:
     assert depthwise.accepts(paddle.zeros([pictures, 4, *size]), paddle.zeros([4, 1, k, k]), dilation) == accepted
+
+
+def test_with_gradients_smaller_maps_are_worth_it() -> None:
+    x, kernels = paddle.zeros([1, 4, 32, 32]), paddle.zeros([4, 1, 3, 3])
+    x.stop_gradient = False
+    assert depthwise.accepts(x, kernels, 1)
+    with paddle.no_grad():
+        assert not depthwise.accepts(x, kernels, 1)

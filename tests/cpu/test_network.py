@@ -36,7 +36,12 @@ QUICK = [(head, [*BACKBONES][i % 3]) for i, head in enumerate(CONTEXT_HEADS)]
 def _kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     """All kernels, whatever the environment says, for small maps too."""
     monkeypatch.setattr("paddleseg_ext.layers.functional.KERNELS", dict(cpu.CPU_KERNELS))
-    for module, name in ((depthwise, "LARGE_MAP"), (depthwise, "SMALLEST_MAP"), (winograd, "SMALLEST_MAP")):
+    for module, name in (
+        (depthwise, "LARGE_MAP"),
+        (depthwise, "SMALLEST_MAP"),
+        (depthwise, "SMALLEST_PLAIN"),
+        (winograd, "SMALLEST_MAP"),
+    ):
         monkeypatch.setattr(module, name, 1)
 
 
