@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, Union
 
 import numpy as np
-import paddle
 from paddle import nn
 from paddleseg.cvlibs import Config
 
 from paddleseg_ext.checkpoint.save import save_model
 from paddleseg_ext.config.text import to_yaml
 from paddleseg_ext.data.classes import class_entries
-from paddleseg_ext.data.eval_loader import Batch
+from paddleseg_ext.data.eval_loader import stacked
 from paddleseg_ext.data.image_io import to_rgb
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.evaluation.lanes import predict_each
@@ -119,7 +118,7 @@ class Segmentor:
                 "output_op none"
             )
         with self._ready(settings) as predictor:
-            batches = _batches(map(self.task.prepared, map(self.task.read, _listed(image))), 1)
+            batches = stacked(map(self.task.prepared, map(self.task.read, _listed(image))), 1)
             with closing(predict_each(predictor, self.network, batches, logits=True)) as found:
                 return _as_given(image, [np.asarray(logits)[0] for _, ((_, logits),) in found])
 
@@ -242,7 +241,7 @@ class Segmentor:
         if not isinstance(batch, int) or batch < 1:
             raise UserError(f"`batch`: {batch!r} is not allowed; it is a whole number, at least 1")
         with self._ready(settings) as predictor:
-            batches = _batches(map(self.task.prepared, pictures), batch)
+            batches = stacked(map(self.task.prepared, pictures), batch)
             with closing(predict_each(predictor, self.network, batches)) as found:
                 for _, results in found:
                     for pred, _ in results:
@@ -283,21 +282,3 @@ def _listed(image: Images) -> Sequence[ImageLike]:
 
 def _as_given(image: Images, found: list[Result]) -> Result | list[Result]:
     return found if isinstance(image, (list, tuple)) else found[0]
-
-
-def _batches(samples: Iterator[dict[str, Any]], size: int) -> Iterator[Batch]:
-    """Samples that follow each other in one shape, at most `size` at once."""
-    held: list[dict[str, Any]] = []
-    for sample in samples:
-        if held and (len(held) == size or held[0]["img"].shape != sample["img"].shape):
-            yield _batch(held)
-            held = []
-        held.append(sample)
-    if held:
-        yield _batch(held)
-
-
-def _batch(samples: Sequence[dict[str, Any]]) -> Batch:
-    """Samples of one shape together; there are no labels."""
-    images = paddle.to_tensor(np.stack([sample["img"] for sample in samples]))
-    return Batch([], images, [], [sample["trans_info"] for sample in samples])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -83,6 +83,28 @@ def read(
             for group in groups:
                 labels = [to_array(label) if on_host(label) else label for label in group.pop("labels")]
                 yield Batch(labels=labels, **group)
+
+
+def stacked(samples: Iterable[Mapping[str, Any]], size: int) -> Iterator[Batch]:
+    """Batches without labels: samples that follow each other in one shape, at most `size` together.
+
+    Args:
+        samples: `img` (C, H, W) and `trans_info` of each, as transforms give them.
+        size: At least 1.
+    """
+    held: list[Mapping[str, Any]] = []
+
+    def batch() -> Batch:
+        images = paddle.to_tensor(np.stack([sample["img"] for sample in held]))
+        return Batch([], images, [], [sample["trans_info"] for sample in held])
+
+    for sample in samples:
+        if held and (len(held) == size or held[0]["img"].shape != sample["img"].shape):
+            yield batch()
+            held = []
+        held.append(sample)
+    if held:
+        yield batch()
 
 
 class _Explained(paddle.io.Dataset):

@@ -110,7 +110,14 @@ class Predictor:
     def predict_whole(
         self, model: nn.Layer, images: paddle.Tensor, trans_infos: Sequence[TransInfo], each: Each = map
     ) -> Iterator[tuple[Map, Map]]:
-        """For each image its class ids, as `predict` gives them, and the logits (1, K, H_i, W_i) behind them."""
+        """For each image its class ids, as `predict` gives them, and the logits (1, K, H_i, W_i) behind them.
+
+        Args:
+            model: As for `predict`.
+            images: As for `predict`.
+            trans_infos: As for `predict`.
+            each: As for `predict`.
+        """
         with self._explain(images):
             for logits in self._original_logits(model, images, trans_infos, each):
                 yield score_maps.argmax(logits[0]), logits

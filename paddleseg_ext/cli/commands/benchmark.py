@@ -18,6 +18,7 @@ from paddleseg_ext.runtime.device import DEVICES, set_device
 CLONE = Path(paddleseg_ext.__file__).resolve().parents[1]
 # name -> module with `add_arguments(parser)` and `run(args) -> rows`, and its help
 SUBJECTS = {
+    "commands": ("commands", "val and predict as whole processes beside those of another commit"),
     "data": ("data", "preparing training samples beside PaddleSeg's transforms"),
     "eval": ("evaluation", "metric, sliding windows and whole evaluation"),
     "export": ("export", "exported networks under Paddle Inference and ONNX Runtime"),
