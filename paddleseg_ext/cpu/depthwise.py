@@ -25,7 +25,7 @@ LARGEST_DILATION = 512  # OpenCV's maximum number of channels
 SMALLEST_MAP = 512  # pixels of the batch; below this, one call per channel takes longer than it saves
 SMALLEST_PLAIN = 2048  # the same for 3×3 without dilation and gradients, where Paddle's kernel is at its best
 LARGE_MAP = 2048  # pixels; from this on, each map is filtered where it lies
-CHUNK = 2**16  # numbers processed at once; several such arrays fit into the processor's cache
+CHUNK = 2**18  # numbers processed at once; several such arrays fit into a large cache, and Python's part is small
 
 
 def accepts(x: paddle.Tensor, kernels: paddle.Tensor, dilation: int) -> bool:
