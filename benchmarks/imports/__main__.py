@@ -22,6 +22,7 @@ from benchmarks.imports.outputs import EVALUATION
 from benchmarks.pytorch.environment import TORCH, torch_python
 from benchmarks.tables import log, write_table
 from paddleseg_ext.builder import Builder
+from paddleseg_ext.config.files import read_files
 from paddleseg_ext.config.load import load_config
 from paddleseg_ext.config.text import to_yaml
 from paddleseg_ext.data.classes import class_names
@@ -75,8 +76,8 @@ def train_there(name: str, data_root: Path | None, work: Path, iters: int) -> tu
     """
     work.mkdir(parents=True, exist_ok=True)
     before = _texts(work)
-    config = _write_config(name, data_root, work, iters)
-    stock = _write_config(f"{name}_stock", data_root, work, iters) if SOURCES[name] == "paddleseg" else None
+    config = write_config(name, data_root, work, iters)
+    stock = write_config(f"{name}_stock", data_root, work, iters) if SOURCES[name] == "paddleseg" else None
     checkpoint = work / f"iter_{iters}" / "model.pdparams" if stock else work / f"iter_{iters}.pth"
     if before == _texts(work) and checkpoint.is_file() and (work / EVALUATION).is_file():
         log(f"{name}: trained already")
@@ -123,10 +124,10 @@ def _texts(work: Path) -> dict[str, str]:
     return {path.name: path.read_text("utf-8") for path in work.glob("*.yml")}
 
 
-def _write_config(name: str, data_root: Path | None, work: Path, iters: int) -> Path:
+def write_config(name: str, data_root: Path | None, work: Path, iters: int) -> Path:
     """A configuration of the folder ``configs`` as one file over the data."""
     config = dict(load_config(HERE / "configs" / f"{name}.yml").dic, iters=iters)
-    streets = None if data_root else load_config(STREETS).dic
+    streets = None if data_root else read_files(STREETS).content  # no whole configuration
     for section in ("train_dataset", "val_dataset"):
         root = {"dataset_root": str(data_root.resolve() if data_root else work.parent / "streets")}
         config[section] = {**(streets or config)[section], **root}

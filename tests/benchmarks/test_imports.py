@@ -9,7 +9,7 @@ import numpy as np
 import paddle
 import pytest
 
-from benchmarks.imports.__main__ import HERE, SOURCES, TORCH, main, write_results
+from benchmarks.imports.__main__ import HERE, SOURCES, TORCH, main, write_config, write_results
 from benchmarks.imports.compare import Difference, compare, is_proved
 from benchmarks.imports.outputs import save_evaluation, save_output
 from paddleseg_ext.builder import Builder
@@ -131,6 +131,14 @@ def test_what_is_missing_is_said(
     monkeypatch.delenv(TORCH, raising=False)
     assert main(["--only", "pspnet_mmseg", "--output", str(tmp_path)]) == 0
     assert f"{TORCH} names no Python" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_each_has_a_configuration_over_the_street_scenes(name: str, tmp_path: Path) -> None:
+    (tmp_path / "work").mkdir()
+    config = load_config(write_config(name, None, tmp_path / "work", 7))
+    assert config.iters == 7 and config.val_dataset_cfg["type"] == "StreetScenes"
+    assert config.train_dataset_cfg["dataset_root"] == str(tmp_path / "streets")
 
 
 @pytest.mark.slow
