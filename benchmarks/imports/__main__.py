@@ -26,6 +26,7 @@ from paddleseg_ext.config.files import read_files
 from paddleseg_ext.config.load import load_config
 from paddleseg_ext.config.text import to_yaml
 from paddleseg_ext.data.classes import class_names
+from paddleseg_ext.errors import UserError
 
 HERE = Path(__file__).resolve().parent
 STREETS = ROOT / "configs" / "_base_" / "datasets" / "street_scenes_256x128.yml"
@@ -155,4 +156,8 @@ def _run(command: Sequence[str], title: str | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -23,7 +23,7 @@ from benchmarks.pytorch.networks import ours, sections, set_weights
 from benchmarks.steps import RUNS, Compared, check_equal, set_mode
 from benchmarks.tables import Row, log
 from paddleseg_ext.compat.paddle import threads
-from paddleseg_ext.errors import UserError, reason
+from paddleseg_ext.errors import UserError
 from paddleseg_ext.inspection.analysis.timing import interleaved_timing
 
 PAUSE = 0.3  # seconds before a call: OpenMP's threads of the other side wait busily for 0.2 after theirs
@@ -61,18 +61,15 @@ class PyTorch:
 
     def __init__(self, python: str) -> None:
         number = str(threads())
-        try:
-            self._process = subprocess.Popen(
-                [python, "-m", "benchmarks.pytorch.worker"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-                encoding="utf-8",
-                cwd=ROOT,
-                env=clone_environment(OMP_NUM_THREADS=number, MKL_NUM_THREADS=number, PYTHONWARNINGS="ignore"),
-            )
-        except OSError as error:
-            raise UserError(f"{TORCH}={python}: {reason(error)}") from error
+        self._process = subprocess.Popen(
+            [python, "-m", "benchmarks.pytorch.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            cwd=ROOT,
+            env=clone_environment(OMP_NUM_THREADS=number, MKL_NUM_THREADS=number, PYTHONWARNINGS="ignore"),
+        )
 
     def __enter__(self) -> PyTorch:
         self.versions = self._ask()

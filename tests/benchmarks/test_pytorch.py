@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 import sys
 from pathlib import Path
 
@@ -69,15 +70,22 @@ def test_all_heads_and_networks_compute_the_same(tmp_path: Path) -> None:
         assert all(float(row["pytorch_difference"]) < 1e-5 for row in rows if row["case"] in SPECS)
 
 
-@pytest.mark.parametrize("python", ["no/such/python", sys.executable])  # the latter without mmsegmentation
+@pytest.mark.parametrize(
+    "python, expected",
+    [
+        ("no/such/python", "No such file"),
+        (sys.executable, "mmseg cannot be imported there; benchmarks/imports/README.md"),
+        (shutil.which("false"), "it is no Python that starts"),
+    ],
+)
 def test_an_environment_without_it_is_told(
-    python: str, tmp_path: Path, capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+    python: str, expected: str, tmp_path: Path, capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(TORCH, python)
     small = ["--names", "PSPHead", "--maps", "4x8", "--peers", "pytorch", "--device", "cpu"]
     assert main(["heads", *small, "--output", str(tmp_path)], command="benchmark") == 2
     told = capfd.readouterr().err.splitlines()[-1]
-    assert told.startswith(f"error: {TORCH}") and not list(tmp_path.iterdir())
+    assert told.startswith(f"error: {TORCH}={python}: ") and expected in told and not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", ["DeepLabV3PlusHead", "FastFCNHead"])
