@@ -47,10 +47,9 @@ def predict_each(
         return
 
     lanes = Lanes(partial(leaves_nothing, model))
-    without_gradients = paddle.no_grad()  # of which each thread has a switch of its own
 
     def each_window(work: Callable[[paddle.Tensor], Map], windows: Iterable[paddle.Tensor]) -> Iterator[Map]:
-        return lanes.map(without_gradients(work), windows, lambda images: images.size)
+        return lanes.map(_without_gradients(work), windows, lambda images: images.size)
 
     def compute(batch: Batch) -> tuple[Batch, Iterable[Result]]:
         return batch, list(results(batch))
@@ -59,8 +58,18 @@ def predict_each(
         for batch in batches:
             yield batch, results(batch, each_window)
         return
-    with closing(lanes.map(without_gradients(compute), batches, lambda batch: batch.images.size)) as found:
+    with closing(lanes.map(_without_gradients(compute), batches, lambda batch: batch.images.size)) as found:
         yield from found
+
+
+def _without_gradients(work: Callable[[T], R]) -> Callable[[T], R]:
+    """The same in any thread, each of which has a switch for gradients of its own."""
+
+    def call(item: T) -> R:
+        with paddle.no_grad():
+            return work(item)
+
+    return call
 
 
 @contextmanager
