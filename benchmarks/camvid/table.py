@@ -108,6 +108,7 @@ def _row(size: str, network: str, side: str, results: Sequence[dict[str, Any]]) 
         "s/iteration": f"{min(result['seconds_per_iteration'] for result in results):.2f}",
         "threads": "/".join(sorted({result["threads"] for result in results})),
         "peak GiB": f"{max(result['peak_memory_gib'] for result in results):.2f}",
+        "device": "; ".join(sorted({result["device"] for result in results})),  # of which times depend
     }
 
 
@@ -122,7 +123,7 @@ def _run_row(run: Run, result: dict[str, Any]) -> Row:
         **{"size": run.size, "network": run.network, "side": run.side, "seed": run.seed},
         **{"best_miou": result["best"]["miou"], "best_iteration": result["best"]["iter"]},
         **{"last_miou": result["last"]["miou"], "seconds_per_iteration": result["seconds_per_iteration"]},
-        "peak_memory_gib": result["peak_memory_gib"],
+        **{"peak_memory_gib": result["peak_memory_gib"], "device": result["device"]},
     }
 
 

@@ -19,6 +19,7 @@ import yaml
 from benchmarks.camvid.runs import Run
 from benchmarks.clone import ROOT, clone_environment
 from paddleseg_ext.compat.environment import environment_before, given_threads
+from paddleseg_ext.runtime.device import device_name
 from paddleseg_ext.runtime.threads import cpu_threads
 
 RESULT = "result.json"
@@ -111,7 +112,8 @@ def _keep(work: Path, result: Path, arguments: list[str], data_root: Path) -> No
             text = text.replace(here, anywhere)
         (result / name).write_text(text, "utf-8")
     threads = given_threads() or cpu_threads()
-    summary = {**summarize(read_records(work / "metrics.jsonl")), "threads": str(threads)}
+    where = {"threads": str(threads), "device": device_name()}
+    summary = {**summarize(read_records(work / "metrics.jsonl")), **where}
     (result / RESULT).write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", "utf-8")
     for checkpoint in work.glob("iter_*"):
         shutil.rmtree(checkpoint)  # best_model stays
