@@ -129,6 +129,8 @@ def write_config(name: str, data_root: Path | None, work: Path, iters: int) -> P
     """A configuration of the folder ``configs`` as one file over the data."""
     config = dict(load_config(HERE / "configs" / f"{name}.yml").dic, iters=iters)
     streets = None if data_root else read_files(STREETS).content  # no whole configuration
+    if streets:
+        config["model"] = {key: value for key, value in config["model"].items() if key != "num_classes"}  # CamVid's
     for section in ("train_dataset", "val_dataset"):
         root = {"dataset_root": str(data_root.resolve() if data_root else work.parent / "streets")}
         config[section] = {**(streets or config)[section], **root}

@@ -139,6 +139,7 @@ def test_each_has_a_configuration_over_the_street_scenes(name: str, tmp_path: Pa
     config = load_config(write_config(name, None, tmp_path / "work", 7))
     assert config.iters == 7 and config.val_dataset_cfg["type"] == "StreetScenes"
     assert config.train_dataset_cfg["dataset_root"] == str(tmp_path / "streets")
+    assert Builder(config).model(paddle.zeros([1, 3, 64, 64]))[0].shape[1] == 19
 
 
 @pytest.mark.slow
