@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
@@ -11,7 +10,7 @@ from typing import Any, TypeVar
 import paddle
 from paddle import nn
 
-from paddleseg_ext.compat.layers import assignments, is_paddles
+from paddleseg_ext.compat.layers import assignments, has_hooks, is_paddles
 from paddleseg_ext.data.eval_loader import Batch
 from paddleseg_ext.evaluation.predictor import Predictor
 from paddleseg_ext.evaluation.score_maps import Map
@@ -28,7 +27,8 @@ def predict_each(
 ) -> Generator[tuple[Batch, Iterable[Result]], None, None]:
     """Each batch with what `Predictor.predict` finds, or with `logits` what `Predictor.predict_whole` does.
 
-    Close the generator (`contextlib.closing`) where it may be left before its end.
+    Several are computed at a time where the CPU has cores for them, unless the network keeps something of an image in
+    its layers, or hooks look into them. Close the generator (`contextlib.closing`) where it may be left before its end.
 
     Args:
         predictor: How to apply the network.
@@ -41,7 +41,8 @@ def predict_each(
         given = model, batch.images, batch.trans_infos, each
         return predictor.predict_whole(*given) if logits else ((pred, None) for pred in predictor.predict(*given))
 
-    if not several() or getattr(model, "one_at_a_time", False):
+    one_at_a_time = getattr(model, "one_at_a_time", False) or any(map(has_hooks, model.sublayers(include_self=True)))
+    if not several() or one_at_a_time:
         for batch in batches:
             yield batch, results(batch)
         return
@@ -85,8 +86,12 @@ def leaves_nothing(model: nn.Layer) -> Iterator[Callable[[], bool]]:
     layers = [layer for layer in model.sublayers(include_self=True) if not is_paddles(layer)]
     before = _kept(layers)
     with assignments(layers) as assigned:
-        yield lambda: not assigned and len(before) == len(after) and all(map(operator.is_, before, after))
+        yield lambda: not assigned and len(before) == len(after) and all(map(_same, before, after))
     after = _kept(layers)
+
+
+def _same(one: Any, other: Any) -> bool:
+    return one == other if isinstance(one, int) and isinstance(other, int) else one is other
 
 
 def _kept(layers: Iterable[nn.Layer]) -> list[Any]:

@@ -139,6 +139,14 @@ def test_paddlesegs_networks_that_keep_something_are_known(network: Any, alone: 
         assert independent() is not alone
 
 
+def test_hooks_see_one_image_after_the_other(net: EncoderDecoder, under_way: list[float]) -> None:
+    seen: list[Any] = []
+    hook = net.decode_head.register_forward_pre_hook(lambda _, given: seen.append(given[0][0].shape[2:]))
+    predictions(net, 4, {})
+    hook.remove()
+    assert len(seen) == len(SIZES) and not under_way
+
+
 def test_out_of_memory_on_one_of_several_is_explained(net: EncoderDecoder) -> None:
     class Small(nn.Layer):
         def forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
