@@ -10,8 +10,9 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from itertools import chain, islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import paddle
 
@@ -48,22 +49,26 @@ class Lanes:
     def map(self, work: Callable[[T], R], items: Iterable[T], size: Callable[[T], int]) -> Generator[R, None, None]:
         """The results of `work` for each item, in order.
 
-        Each has the same number of threads, whether others are under way or not, so that its result depends on none.
+        Each has the same number of threads, whether others are under way or not, so that its result depends on none. A
+        single item has all threads.
 
         Args:
-            work: Called in threads of its own.
+            work: Called in threads of its own, for a single item in the caller's.
             items: Iterated over in the caller's thread. What that raises is raised after the results before it.
             size: Of an item, in proportion to the memory that computing it takes; pixels for instance.
         """
+        outcomes = _outcomes(items)
+        head = list(islice(outcomes, 2))
+        if len(head) == 1 and head[0][1] is None:
+            yield work(head[0][0])
+            return
         each = -(-threads() // MOST)
         lanes = threads() // each
-        iterator = iter(items)
         with use_threads(each), ThreadPoolExecutor(lanes, "lane", set_threads, (each,)) as pool:
-            if self.room is None:
-                for item in iterator:
-                    yield self._first(pool, work, item, size(item))
-                    break
-            yield from _pipelined(work, iterator, size, self.room or 0, pool, lanes)
+            if self.room is None and head and head[0][1] is None:
+                item, _ = head.pop(0)
+                yield self._first(pool, work, item, size(item))
+            yield from _pipelined(work, chain(head, outcomes), size, self.room or 0, pool, lanes)
 
     def _first(self, pool: ThreadPoolExecutor, work: Callable[[T], R], item: T, size: int) -> R:
         free, before = free_memory(), allocated_memory()
@@ -75,9 +80,18 @@ class Lanes:
         return result
 
 
+def _outcomes(items: Iterable[T]) -> Iterator[tuple[Any, Exception | None]]:
+    """Items, each without an error; the error that ends them, if one does, comes last, without an item."""
+    try:
+        for item in items:
+            yield item, None
+    except Exception as error:
+        yield None, error
+
+
 def _pipelined(
     work: Callable[[T], R],
-    items: Iterator[T],
+    outcomes: Iterable[tuple[Any, Exception | None]],
     size: Callable[[T], int],
     room: float,
     pool: ThreadPoolExecutor,
@@ -87,13 +101,8 @@ def _pipelined(
     waiting: deque[tuple[Future[R], int]] = deque()
     failure: Exception | None = None
     try:
-        while failure is None:
-            try:
-                item = next(items)
-            except StopIteration:
-                break
-            except Exception as error:
-                failure = error
+        for item, failure in outcomes:
+            if failure is not None:
                 break
             mine = size(item)
             while waiting and (len(waiting) > lanes or mine + sum(other for _, other in waiting) > room):

@@ -104,6 +104,16 @@ def test_a_larger_item_counts_as_several(monkeypatch: pytest.MonkeyPatch) -> Non
     assert beside[4] == set() and beside[0] == set()
 
 
+def test_a_single_item_has_all_threads() -> None:
+    work = Work(1)
+    with use_threads(3):
+        lanes = Lanes(independent)
+        for _ in range(2):
+            assert list(lanes.map(work, [1], lambda _: 1)) == [10]
+            assert list(lanes.map(lambda item: item, [1, 2], lambda _: 1)) == [1, 2]
+    assert work.threads == {(threading.current_thread().name, 3)}
+
+
 def test_one_measurement_serves_all_calls() -> None:
     asked: list[int] = []
 
@@ -129,6 +139,20 @@ def test_what_reading_raises_comes_after_the_results_before() -> None:
         for result in Lanes(independent).map(Work(1), items(), lambda _: 1):
             seen.append(result)
     assert seen == [0, 10, 20, 30, 40]
+
+
+def test_what_reading_raises_at_once_or_behind_the_first() -> None:
+    def items(count: int) -> Iterator[int]:
+        yield from range(count)
+        raise UserError("cannot be read")
+
+    with use_threads(2):
+        for count in (0, 1, 2):
+            results, seen = Lanes(independent).map(Work(1), items(count), lambda _: 1), []
+            with pytest.raises(UserError, match="cannot be read"):
+                for result in results:
+                    seen.append(result)
+            assert seen == [10 * i for i in range(count)]
 
 
 @pytest.mark.parametrize("wrong", [0, 1, 3])
