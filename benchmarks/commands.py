@@ -107,7 +107,7 @@ def _check_out(commit: str, folder: Path) -> None:
     if git is None:
         raise UserError("--beside: git is not installed, which takes the other commit out of the repository")
     for line in (
-        ["clone", "--quiet", "--shared", str(ROOT), str(folder)],
+        ["clone", "--quiet", "--shared", "--no-checkout", str(ROOT), str(folder)],
         ["-C", str(folder), "checkout", "-q", commit],
     ):
         done = subprocess.run([git, *line], capture_output=True, text=True)
@@ -117,16 +117,18 @@ def _check_out(commit: str, folder: Path) -> None:
 
 def _row(command: str, ours: Side, theirs: Side, args: argparse.Namespace) -> Row:
     timings = [Timing(side.seconds[command]) for side in (ours, theirs)]
+    images: int | str = ""
     if command == "val":
         differing = f"{ours.score() - theirs.score():g} of mIoU"
     else:
         one, other = ours.ids(), theirs.ids()
+        images = len(one)
         count = sum(int((one[name] != other[name]).sum()) for name in other)
         differing = f"{count} of {sum(ids.size for ids in one.values())} pixels"
     return {
         "command": command,
         "config": Path(args.config).stem,
-        "images": len(ours.ids()) if command == "predict" else "",
+        "images": images,
         "beside": args.beside,
         "their_threads": args.their_threads or "default",
         "ours_s": round(timings[0].median, 2),

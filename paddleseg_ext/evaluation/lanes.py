@@ -41,12 +41,6 @@ def predict_each(
         given = model, batch.images, batch.trans_infos, each
         return predictor.predict_whole(*given) if logits else ((pred, None) for pred in predictor.predict(*given))
 
-    one_at_a_time = getattr(model, "one_at_a_time", False) or any(map(has_hooks, model.sublayers(include_self=True)))
-    if not several() or one_at_a_time:
-        for batch in batches:
-            yield batch, results(batch)
-        return
-
     lanes = Lanes(partial(leaves_nothing, model))
 
     def each_window(work: Callable[[paddle.Tensor], Map], windows: Iterable[paddle.Tensor]) -> Iterator[Map]:
@@ -55,9 +49,11 @@ def predict_each(
     def compute(batch: Batch) -> tuple[Batch, Iterable[Result]]:
         return batch, list(results(batch))
 
-    if predictor.is_slide:  # windows are of one size, and a single image has several of them, too
+    one_at_a_time = getattr(model, "one_at_a_time", False) or any(map(has_hooks, model.sublayers(include_self=True)))
+    side_by_side = several() and not one_at_a_time
+    if predictor.is_slide or not side_by_side:  # windows are of one size, and a single image has several of them, too
         for batch in batches:
-            yield batch, results(batch, each_window)
+            yield batch, results(batch, each_window if side_by_side else map)
         return
     with closing(lanes.map(_without_gradients(compute), batches, lambda batch: batch.images.size)) as found:
         yield from found

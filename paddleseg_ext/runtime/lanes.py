@@ -59,13 +59,16 @@ class Lanes:
         """
         outcomes = _outcomes(items)
         head = list(islice(outcomes, 2))
-        if len(head) == 1 and head[0][1] is None:
-            yield work(head[0][0])
+        if len(head) < 2:
+            for item, error in head:
+                if error is not None:
+                    raise error
+                yield work(item)
             return
         each = -(-threads() // MOST)
         lanes = threads() // each
         with use_threads(each), ThreadPoolExecutor(lanes, "lane", set_threads, (each,)) as pool:
-            if self.room is None and head and head[0][1] is None:
+            if self.room is None:
                 item, _ = head.pop(0)
                 yield self._first(pool, work, item, size(item))
             yield from _pipelined(work, chain(head, outcomes), size, self.room or 0, pool, lanes)
