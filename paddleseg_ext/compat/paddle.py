@@ -168,6 +168,11 @@ def allocated_memory(peak: bool = False) -> int:
     return _memory_stat("peak_value" if peak else "current_value")
 
 
+def can_reset_peak_memory() -> bool:
+    """Whether `reset_peak_memory` is there; else the peak is that of the whole process."""
+    return hasattr(paddle.base.core, "host_memory_stat_reset_peak_value")  # since 3.0
+
+
 def reset_peak_memory() -> None:
     """Let `allocated_memory(peak=True)` start again from what is allocated now."""
     _memory_stat("reset_peak_value")  # since 3.0

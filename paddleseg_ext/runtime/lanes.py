@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import paddle
 
-from paddleseg_ext.compat.paddle import allocated_memory, reset_peak_memory, set_threads, threads
+from paddleseg_ext.compat.paddle import allocated_memory, can_reset_peak_memory, reset_peak_memory, set_threads, threads
 from paddleseg_ext.runtime.threads import control_groups, use_threads
 
 T = TypeVar("T")
@@ -75,7 +75,8 @@ class Lanes:
 
     def _first(self, pool: ThreadPoolExecutor, work: Callable[[T], R], item: T, size: int) -> R:
         free, before = free_memory(), allocated_memory()
-        reset_peak_memory()
+        if can_reset_peak_memory():  # else too much is taken to be needed, and fewer lanes are in use
+            reset_peak_memory()
         with self.watch() as independent:
             result = pool.submit(work, item).result()
         taken = max(1, allocated_memory(peak=True) - before)

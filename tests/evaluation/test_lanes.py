@@ -14,6 +14,7 @@ from paddleseg.models.backbones.mobilenetv3 import MobileNetV3_small_x0_5
 from paddleseg.models.backbones.swin_transformer import SwinTransformer_tiny_patch4_window7_224
 
 from paddleseg_ext import EncoderDecoder, cpu
+from paddleseg_ext.compat.paddle import can_reset_peak_memory
 from paddleseg_ext.data.eval_loader import Batch
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.evaluation import lanes as module
@@ -86,7 +87,8 @@ def test_each_gets_what_it_gets_alone(
             np.testing.assert_array_equal(pred, expected)
             if logits:
                 np.testing.assert_array_equal(found, scores)
-    assert under_way and min(under_way) > 1e6, "nothing was computed side by side"
+    least = 1e6 if can_reset_peak_memory() else 1e5  # of numbers; an image has less than 2e4
+    assert under_way and min(under_way) > least, "nothing was computed side by side"
     assert not any("forward" in vars(layer) for layer in net.sublayers(include_self=True))
 
 
