@@ -22,9 +22,11 @@ from paddleseg_ext.compat.environment import (  # noqa: E402
     quiet_about_threads,
     raise_opencv_limit,
     tune_mkl,
+    tune_openmp,
 )
 
-tune_mkl()  # counts only before Paddle is loaded, as the other does before OpenCV is
+tune_mkl()  # these count only before Paddle is loaded, and the last before OpenCV is
+tune_openmp()
 raise_opencv_limit()
 
 try:

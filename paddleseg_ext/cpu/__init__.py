@@ -1,9 +1,8 @@
 """Faster kernels for eager float32 execution on a CPU, registered in `layers.functional.KERNELS`.
 
 Paddle's CPU kernels of some operations reach a small part of the processor's peak. Each module here computes one
-operation with the same result up to rounding. Kernels are differentiable once (bilinear resizing: not at all, so it
-runs only where no gradient is needed). `network` has them serve the layers of whole networks, PaddleSeg's included, and
-`memory` spares all operations on maps the price of new memory.
+operation with the same result up to rounding. Kernels are differentiable once. `network` has them serve the layers of
+whole networks, PaddleSeg's included, and `memory` spares all operations on maps the price of new memory.
 
 ``PADDLESEG_EXT_CPU_KERNELS=0`` in the environment disables all of them, and `disabled` within a block. Without this
 folder, and the line in the package's ``__init__`` that calls `install`, everything works with Paddle's own kernels.

@@ -8,15 +8,16 @@ small maps of a batch become one. Channels are spread over threads, each with th
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 import cv2
 import numpy as np
 import paddle
+from numpy.lib.stride_tricks import as_strided
 from paddle.autograd import PyLayer
 
-from paddleseg_ext.cpu.conditions import float32_on_cpu
+from paddleseg_ext.cpu.conditions import float32_on_cpu, needs_gradient
+from paddleseg_ext.cpu.depthwise_gradient import kernel_gradient
 from paddleseg_ext.cpu.pool import spread
 from paddleseg_ext.runtime.arrays import to_array
 
@@ -24,14 +25,14 @@ LARGEST_KERNEL = 7  # OpenCV uses a Fourier transform for kernels of more than 5
 LARGEST_DILATION = 512  # OpenCV's maximum number of channels
 SMALLEST_MAP = 512  # pixels of the batch; below this, one call per channel takes longer than it saves
 SMALLEST_PLAIN = 2048  # the same for 3×3 without dilation and gradients, where Paddle's kernel is at its best
-LARGE_MAP = 2048  # pixels; from this on, each map is filtered where it lies
+LARGE_MAP = 2**13  # pixels; from this on, each map is filtered where it lies
 CHUNK = 2**18  # numbers processed at once; several such arrays fit into a large cache, and Python's part is small
 
 
 def accepts(x: paddle.Tensor, kernels: paddle.Tensor, dilation: int) -> bool:
     """Whether OpenCV supports the convolution and is faster. Arguments as for `layers.functional.depthwise_conv2d`."""
     k = kernels.shape[2]
-    smallest = SMALLEST_PLAIN if (k, dilation) == (3, 1) and not _needs_gradients(x, kernels) else SMALLEST_MAP
+    smallest = SMALLEST_PLAIN if (k, dilation) == (3, 1) and not needs_gradient(x, kernels) else SMALLEST_MAP
     if 0 in x.shape or x.shape[0] * x.shape[2] * x.shape[3] < smallest or not 1 < k <= LARGEST_KERNEL:
         return False
     filterable = dilation == 1 or (k % 2 == 1 and dilation <= LARGEST_DILATION)
@@ -43,35 +44,6 @@ def run(x: paddle.Tensor, kernels: paddle.Tensor, dilation: int) -> paddle.Tenso
     return _Depthwise.apply(x, kernels, dilation)
 
 
-def accepts_strided(x: paddle.Tensor, kernels: paddle.Tensor) -> bool:
-    """Whether a convolution of stride 2 is faster by way of all rows and columns; for evaluation only."""
-    if _needs_gradients(x, kernels):
-        return False
-    return x.shape[2] * x.shape[3] >= LARGE_MAP and accepts(x, kernels, 1)
-
-
-def run_strided(x: paddle.Tensor, kernels: paddle.Tensor, first: Sequence[int]) -> paddle.Tensor:
-    """Every second row and column, from the `first` on (0 or 1), of `run` without dilation."""
-    maps, weights = to_array(x), _as_array(kernels)
-    (height, width), anchor = maps.shape[2:], weights.shape[1] // 2
-    kept = tuple(slice(start, None, 2) for start in first)
-    out = paddle.empty([*x.shape[:2], *(-(-(side - start) // 2) for side, start in zip(x.shape[2:], first))])
-    outputs = to_array(out)
-
-    def filter_channels(part: slice) -> None:
-        whole = np.empty((1, 1, height, width), np.float32)  # stays in the processor's cache
-        for n, c in itertools.product(range(len(maps)), range(part.start, part.stop)):
-            _filter_each(maps[n : n + 1, c : c + 1], whole, weights[c : c + 1], anchor)
-            outputs[n, c] = whole[0, 0][kept]
-
-    spread(filter_channels, maps.shape[1], maps.size)
-    return out
-
-
-def _needs_gradients(*tensors: paddle.Tensor) -> bool:
-    return paddle.is_grad_enabled() and not all(tensor.stop_gradient for tensor in tensors)
-
-
 class _Depthwise(PyLayer):
     """The convolution and its gradients; saves only its inputs."""
 
@@ -80,23 +52,24 @@ class _Depthwise(PyLayer):
         ctx.save_for_backward(x, kernels)
         ctx.dilation = dilation
         ctx.needs_grad = not x.stop_gradient, not kernels.stop_gradient
-        return _filter(x, _as_array(kernels), dilation, kernels.shape[2] // 2)
+        return _filter(x, as_array(kernels), dilation, kernels.shape[2] // 2)
 
     @staticmethod
     def backward(ctx: Any, grad_out: paddle.Tensor) -> tuple[paddle.Tensor | None, paddle.Tensor | None]:  # type: ignore[override]
         x, kernels = ctx.saved_tensor()
-        weights = _as_array(kernels)
+        weights = as_array(kernels)
         dx = dk = None
         if ctx.needs_grad[0]:
             mirrored = np.ascontiguousarray(weights[:, ::-1, ::-1])
             dx = _filter(grad_out, mirrored, ctx.dilation, (weights.shape[1] - 1) // 2)
         if ctx.needs_grad[1]:
-            dk = _kernel_gradient(x, grad_out, weights.shape[1], ctx.dilation)
+            dk = kernel_gradient(x, grad_out, weights.shape[1], ctx.dilation)
         return dx, dk
 
 
-def _as_array(kernels: paddle.Tensor) -> np.ndarray:
-    return to_array(kernels)[:, 0]  # (C, k, k)
+def as_array(kernels: paddle.Tensor) -> np.ndarray:
+    """Kernels (C, 1, k, k) as (C, k, k)."""
+    return to_array(kernels)[:, 0]
 
 
 def _filter(x: paddle.Tensor, weights: np.ndarray, dilation: int, anchor: int) -> paddle.Tensor:
@@ -107,7 +80,7 @@ def _filter(x: paddle.Tensor, weights: np.ndarray, dilation: int, anchor: int) -
 
     def filter_channels(part: slice) -> None:
         if large:
-            _filter_each(maps[:, part], outputs[:, part], weights[part], anchor)
+            filter_each(maps[:, part], outputs[:, part], weights[part], anchor)
         else:
             _filter_stacked(maps[:, part], outputs[:, part], weights[part], dilation, anchor)
 
@@ -115,7 +88,7 @@ def _filter(x: paddle.Tensor, weights: np.ndarray, dilation: int, anchor: int) -
     return out
 
 
-def _filter_each(maps: np.ndarray, outputs: np.ndarray, weights: np.ndarray, anchor: int) -> None:
+def filter_each(maps: np.ndarray, outputs: np.ndarray, weights: np.ndarray, anchor: int) -> None:
     """`_filter` without dilation, each map where it lies."""
     at = anchor, anchor
     for sources, targets in zip(maps, outputs):
@@ -145,7 +118,7 @@ def _filter_stacked(maps: np.ndarray, outputs: np.ndarray, weights: np.ndarray, 
     batch = max(1, min(channels, CHUNK // (stack * lines * line_length)))
     images, filtered = (np.zeros((batch, stack * (lines + gap) + gap, line_length), np.float32) for _ in range(2))
     image_rows, filtered_rows = (  # (batch, stack, lines, d, W): the rows of the maps within the lines
-        np.lib.stride_tricks.as_strided(
+        as_strided(
             a[:, gap:, pad:],
             (batch, stack, lines, dilation, width),
             (a.strides[0], 4 * (lines + gap) * line_length, 4 * line_length, 4 * row_length, 4),
@@ -168,62 +141,3 @@ def _filter_stacked(maps: np.ndarray, outputs: np.ndarray, weights: np.ndarray, 
         target[:, :, : full * dilation].reshape(*size, full, dilation, width)[:] = filtered_rows[inside][:, :, :full]
         if remainder:
             target[:, :, full * dilation :] = filtered_rows[inside][:, :, full, :remainder]
-
-
-def _kernel_gradient(x: paddle.Tensor, grad_out: paddle.Tensor, k: int, dilation: int) -> paddle.Tensor:
-    """Gradient of the kernels: per channel and kernel element, the shifted map times `grad_out`, summed over pixels.
-
-    Rows are stored one after another, each followed by zeros, and the maps of several pictures likewise, so that a
-    shift by rows and columns is an offset and the sum is a dot product of two long vectors; values shifted in from
-    beyond the map are zero.
-    """
-    channels = x.shape[1]
-    out = paddle.zeros([channels, 1, k, k])
-    sums, inputs, grads_out = to_array(out)[:, 0], to_array(x), to_array(grad_out)
-
-    def sum_channels(part: slice) -> None:
-        _sum_products(inputs[:, part], grads_out[:, part], sums[part], dilation)
-
-    spread(sum_channels, channels, inputs.size)
-    return out
-
-
-def _sum_products(inputs: np.ndarray, grads_out: np.ndarray, sums: np.ndarray, dilation: int) -> None:
-    """`_kernel_gradient` of maps (N, C, H, W), added to sums (C, k, k)."""
-    pictures, channels, height, width = inputs.shape
-    k = sums.shape[1]
-    before = k // 2 * dilation
-    pad = min(before, width)
-    row_length = width + pad
-    stack = max(1, min(pictures, CHUNK // (height * row_length)))
-    rows = height + (min(before, height - 1) if stack > 1 else 0)  # with the zeros below a map
-    length = stack * rows * row_length
-    batch = max(1, min(channels, CHUNK // length))
-    maps = np.zeros((batch, length + 2 * pad), np.float32)  # with zeros before the first row and after the last
-    grads = np.zeros((batch, length), np.float32)
-    map_rows, grad_rows = (  # (batch, stack, H, W)
-        np.lib.stride_tricks.as_strided(
-            a, (batch, stack, height, width), (a.strides[0], 4 * rows * row_length, 4 * row_length, 4)
-        )
-        for a in (maps[:, pad:], grads)
-    )
-    for n, c in itertools.product(range(0, pictures, stack), range(0, channels, batch)):
-        here = slice(n, n + stack), slice(c, c + batch)
-        size, number = min(batch, channels - c), min(stack, pictures - n)
-        map_rows[:size, :number], grad_rows[:size, :number] = (a[here].swapaxes(0, 1) for a in (inputs, grads_out))
-        for i, j, top, bottom, offset in _offsets(k, dilation, before, height, width, row_length):
-            bottom += (number - 1) * rows * row_length
-            window = maps[:size, None, pad + top + offset : pad + bottom + offset]  # (size, 1, L)
-            sums[c : c + size, i, j] += np.matmul(window, grads[:size, top:bottom, None])[:, 0, 0]
-
-
-def _offsets(
-    k: int, dilation: int, before: int, height: int, width: int, row_length: int
-) -> Iterator[tuple[int, int, int, int, int]]:
-    """Per kernel element that overlaps the map: row, column, first and last output position, and offset of the map."""
-    for i in range(k):
-        for j in range(k):
-            down, right = i * dilation - before, j * dilation - before
-            if abs(down) < height and abs(right) < width:
-                top, bottom = max(0, -down), min(height, height - down)
-                yield i, j, top * row_length, bottom * row_length, down * row_length + right

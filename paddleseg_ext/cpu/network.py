@@ -1,8 +1,7 @@
 """Faster convolutions within a whole network, PaddleSeg's backbones included, while a model of ours runs.
 
 For the time of one call, convolutions of Paddle's own class compute by the kernels of this room where these accept:
-3×3 ones and depthwise ones, both of stride 1 and any dilation, in training and evaluation; without gradients depthwise
-ones of stride 2, too.
+3×3 ones of stride 1, depthwise ones of stride 1 and 2, in training and evaluation.
 
 They are found anew for each call that begins while no other is under way, so that nothing learned of a network can be
 out of date. A layer computes otherwise through an attribute of its own, ``forward``, that is gone when the last call
@@ -20,7 +19,7 @@ import paddle
 from paddle import nn
 
 from paddleseg_ext.compat.layers import conv_geometry, has_hooks
-from paddleseg_ext.cpu import depthwise
+from paddleseg_ext.cpu import depthwise_strided
 from paddleseg_ext.cpu.conditions import float32_on_cpu
 from paddleseg_ext.layers.functional import conv3x3, depthwise_conv2d
 
@@ -128,8 +127,8 @@ def _faster_conv(layer: nn.Conv2D) -> Forward | None:
 
 
 def _strided_depthwise(layer: nn.Conv2D, x: paddle.Tensor, same: bool) -> paddle.Tensor:
-    if layer.bias is not None or not depthwise.accepts_strided(x, layer.weight):
+    if layer.bias is not None or not depthwise_strided.accepts(x, layer.weight):
         return _plain(layer)(x)
     # Padded as TensorFlow does, an even side has one zero less at its beginning.
     first = [int(same and side % 2 == 0) for side in x.shape[2:]]
-    return depthwise.run_strided(x, layer.weight, first)
+    return depthwise_strided.run(x, layer.weight, first)

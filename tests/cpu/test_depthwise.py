@@ -7,7 +7,7 @@ import paddle
 import paddle.nn.functional as F
 import pytest
 
-from paddleseg_ext.cpu import depthwise
+from paddleseg_ext.cpu import depthwise, depthwise_gradient, depthwise_strided
 from paddleseg_ext.layers.functional import depthwise_conv2d
 
 CASES = [  # k, dilation
@@ -34,6 +34,8 @@ def test_equals_paddle_with_gradients(
     # chunks of several channels and of several pictures, the last one smaller
     for name, value in {"SMALLEST_MAP": 1, "SMALLEST_PLAIN": 1, "CHUNK": chunk, "LARGE_MAP": large_map}.items():
         monkeypatch.setattr(depthwise, name, value)
+    for name, value in {"CHUNK": chunk, "PIECE": chunk // 9}.items():
+        monkeypatch.setattr(depthwise_gradient, name, value)
     x, kernels, grad_out = (paddle.randn(shape) for shape in ([pictures, 5, *size], [5, 1, k, k], [pictures, 5, *size]))
     x.stop_gradient = kernels.stop_gradient = False
     after = (k - 1) // 2 * dilation
@@ -76,3 +78,28 @@ def test_with_gradients_smaller_maps_are_worth_it() -> None:
     assert depthwise.accepts(x, kernels, 1)
     with paddle.no_grad():
         assert not depthwise.accepts(x, kernels, 1)
+
+
+@pytest.mark.parametrize("k", [3, 5, 7])
+@pytest.mark.parametrize("first", [(0, 0), (0, 1), (1, 0), (1, 1)])
+@pytest.mark.parametrize("size", [(2, 2), (2, 9), (8, 3), (13, 16), (40, 67)])
+@pytest.mark.parametrize("chunk", [300, 2**18])
+def test_stride_of_two_equals_paddle_with_gradients(
+    size: tuple[int, int], first: tuple[int, int], k: int, chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(depthwise_gradient, "CHUNK", chunk)
+    monkeypatch.setattr(depthwise_gradient, "PIECE", 64)
+    x, kernels = paddle.randn([3, 5, *size]), paddle.randn([5, 1, k, k])
+    x.stop_gradient = kernels.stop_gradient = False
+    out = depthwise_strided.run(x, kernels, first)
+    reference = F.conv2d(x, kernels, padding=k // 2, groups=5)[:, :, first[0] :: 2, first[1] :: 2]
+    grad_out = paddle.randn(reference.shape)
+    pairs = zip(paddle.grad(out, [x, kernels], grad_out), paddle.grad(reference, [x, kernels], grad_out))
+    for ours, expected in [(out, reference), *pairs]:
+        np.testing.assert_allclose(ours.numpy(), expected.numpy(), rtol=0, atol=1e-6 * float(expected.abs().max()))
+
+
+def test_stride_of_two_is_chosen_by_size() -> None:
+    kernels = paddle.zeros([4, 1, 3, 3])
+    assert depthwise_strided.accepts(paddle.zeros([1, 4, 48, 48]), kernels)
+    assert not depthwise_strided.accepts(paddle.zeros([8, 4, 32, 32]), kernels)

@@ -18,7 +18,7 @@ from paddle import nn
 from paddleseg.cvlibs import manager
 
 from paddleseg_ext import EncoderDecoder, cpu
-from paddleseg_ext.cpu import depthwise, network, winograd
+from paddleseg_ext.cpu import depthwise, depthwise_strided, network, winograd
 from paddleseg_ext.layers.norms import BATCH_NORMS
 from paddleseg_ext.registry import HEADS
 
@@ -122,7 +122,7 @@ def test_nothing_out_of_date_is_used(small: EncoderDecoder) -> None:
 
 def test_training_gives_the_same_gradients_and_statistics(small: EncoderDecoder) -> None:
     states = []
-    x = paddle.randn([2, 3, 64, 96])
+    x = paddle.randn([2, 3, 96, 128])
     for kernels in (True, False):
         net = copy.deepcopy(small)
         net.train()
@@ -234,6 +234,8 @@ def test_convolutions_as_functions_give_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(winograd, "SMALLEST_WIDTH", 1)
+    for room in (depthwise, depthwise_strided):
+        monkeypatch.setattr(room, "SMALLEST_MAP", 1)
     channels, groups = (6, 6) if separate else (5, 1)
     conv = nn.Conv2D(channels, 6, kernel, stride, padding, dilation, groups, bias_attr=None if bias else False)
     forward = network._faster_conv(conv)

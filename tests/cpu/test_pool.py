@@ -10,7 +10,7 @@ import numpy as np
 import paddle
 import pytest
 
-from paddleseg_ext.cpu import criss_cross, depthwise, pool, resize, winograd
+from paddleseg_ext.cpu import criss_cross, depthwise, depthwise_strided, pool, resize, winograd
 
 Case = tuple[Callable[..., paddle.Tensor], list[list[int]], tuple[object, ...]]
 CASES: dict[str, Case] = {  # kernel, shapes of the tensors that it is differentiated by, other arguments
@@ -18,6 +18,7 @@ CASES: dict[str, Case] = {  # kernel, shapes of the tensors that it is different
     "depthwise, dilated": (depthwise.run, [[2, 37, 13, 17], [37, 1, 3, 3]], (6,)),
     "depthwise, large maps": (depthwise.run, [[2, 5, 65, 71], [5, 1, 3, 3]], (1,)),
     "depthwise, one channel": (depthwise.run, [[2, 1, 65, 71], [1, 1, 3, 3]], (1,)),
+    "depthwise, strided": (depthwise_strided.run, [[3, 7, 49, 53], [7, 1, 5, 5]], ((1, 0),)),
     "winograd": (winograd.run, [[2, 128, 27, 45], [130, 128, 3, 3]], ()),
     "criss-cross": (criss_cross.run, [[3, 16, 9, 11], [8, 16], [8], [16, 16], [16], [1]], ()),
 }

@@ -1,4 +1,4 @@
-"""Bilinear resizing by OpenCV equals Paddle's where it is supported, and is active only within its block."""
+"""Bilinear resizing by OpenCV and its gradient by matrices equal Paddle's; other networks have it within a block."""
 
 from __future__ import annotations
 
@@ -84,11 +84,43 @@ def test_paddles_function_is_restored() -> None:
     assert F.interpolate is before
 
 
-def test_kernel_runs_only_where_no_gradient_is_needed(by_opencv: list) -> None:
-    x = maps(1, 2, 5, 6)
+@pytest.mark.parametrize("align_corners", [False, True])
+@pytest.mark.parametrize("source", [(1, 1), (1, 7), (8, 12), (40, 67)])
+@pytest.mark.parametrize("target", [(1, 1), (1, 9), (2, 2), (13, 17), (40, 67), (97, 131)])
+@pytest.mark.parametrize("block", [5, 32])
+def test_gradient_equals_paddles(
+    source: tuple[int, int],
+    target: tuple[int, int],
+    align_corners: bool,
+    block: int,
+    monkeypatch: pytest.MonkeyPatch,
+    by_opencv: list,
+) -> None:
+    monkeypatch.setattr(resize, "BLOCK", block)
+    resize._blocks.cache_clear()
+    x, grad_out = maps(2, 3, *source), maps(2, 3, *target)
     x.stop_gradient = False
-    resize_bilinear(x, [7, 9], False).sum().backward()
-    assert not by_opencv and x.grad is not None
+    out = resize_bilinear(x, list(target), align_corners)
+    reference = F.interpolate(x, list(target), mode="bilinear", align_corners=align_corners)
+    (found,), (expected,) = (paddle.grad(y, x, grad_out) for y in (out, reference))
+    for ours, paddles in [(out, reference), (found, expected)]:  # whose positions of pixels are rounded to float32
+        np.testing.assert_allclose(ours.numpy(), paddles.numpy(), rtol=0, atol=1e-5 * float(paddles.abs().max()))
+    assert by_opencv == [target]
+
+
+def test_size_that_lowers_one_side_and_raises_the_other() -> None:
+    x = maps(1, 2, 70, 6)
+    x.stop_gradient = False
+    found = paddle.grad(resize_bilinear(x, [9, 50], False).square().sum(), x)[0]
+    expected = paddle.grad(F.interpolate(x, [9, 50], mode="bilinear").square().sum(), x)[0]
+    np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=0, atol=1e-5 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+def test_align_corners_is_worth_it_for_its_gradient_alone(align_corners: bool) -> None:
+    x = maps(1, 2, 5, 6)
+    assert resize.accepts(x, [7, 9], align_corners) == (not align_corners)
+    x.stop_gradient = False
+    assert resize.accepts(x, [7, 9], align_corners)
     with paddle.no_grad():
-        resize_bilinear(x, [7, 9], False)
-    assert by_opencv == [(7, 9)]
+        assert resize.accepts(x, [7, 9], align_corners) == (not align_corners)
