@@ -192,19 +192,18 @@ def _memory_stat(what: str) -> int:
 
 
 @contextmanager
-def interpolate_by(
-    accepts: Callable[[paddle.Tensor, Sequence[int], bool], bool],
-    resize: Callable[[paddle.Tensor, Sequence[int], bool], paddle.Tensor],
-) -> Iterator[None]:
-    """Within the block, bilinear resizing that a network asks of ``F.interpolate`` is done by `resize` if it accepts.
+def interpolate_by(kernel: Any) -> Iterator[None]:
+    """Within the block, bilinear resizing that a network asks of ``F.interpolate`` is done by the kernel if it accepts.
 
     For networks that are not ours: whatever PaddleSeg's models call by that name leads here, and on to Paddle for all
     that is not bilinear resizing of (N, C, H, W) to a given size.
 
     Args:
-        accepts: Of the map, (height, width) and align_corners.
-        resize: Of the same.
+        kernel: Has ``accepts`` and ``run``, of the map, (height, width) and align_corners; None: Paddle does it all.
     """
+    if kernel is None:
+        yield
+        return
     original: Callable[..., paddle.Tensor] = F.interpolate
 
     def interpolate(
@@ -219,8 +218,8 @@ def interpolate_by(
         plain = mode.lower() == "bilinear" and scale_factor is None and not rest and not set(options) - {"name"}
         if plain and size is not None and x.ndim == 4 and paddle.in_dynamic_mode():
             to = [int(length) for length in size]
-            if accepts(x, to, align_corners):
-                return resize(x, to, align_corners)
+            if kernel.accepts(x, to, align_corners):
+                return kernel.run(x, to, align_corners)
         return original(x, size, scale_factor, mode, align_corners, *rest, **options)
 
     F.interpolate = interpolate  # type: ignore[assignment]  # it takes all that the original takes

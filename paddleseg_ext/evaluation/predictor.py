@@ -14,13 +14,14 @@ from typing import Any
 import paddle
 from paddle import nn
 
+from paddleseg_ext.compat.paddle import interpolate_by
 from paddleseg_ext.data.eval_loader import TransInfo
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.evaluation import score_maps
 from paddleseg_ext.evaluation.oom import explain_out_of_memory
 from paddleseg_ext.evaluation.score_maps import Map
 from paddleseg_ext.evaluation.sliding_window import Each, sliding_bands
-from paddleseg_ext.layers.functional import interpolation_by_kernel, resize_bilinear
+from paddleseg_ext.layers.functional import KERNELS, resize_bilinear
 from paddleseg_ext.runtime.amp import TYPES
 from paddleseg_ext.runtime.arrays import on_host
 
@@ -242,7 +243,7 @@ def evaluating(model: nn.Layer) -> Iterator[None]:
     before = [(layer, layer.training) for layer in model.sublayers(include_self=True)]
     model.eval()
     try:
-        with paddle.no_grad(), interpolation_by_kernel():
+        with paddle.no_grad(), interpolate_by(KERNELS.get("resize_bilinear")):
             yield
     finally:
         for layer, training in before:

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any, Callable, Protocol, Union
 
 import paddle
 import paddle.nn.functional as F
-
-from paddleseg_ext.compat.paddle import interpolate_by
 
 Size = Union[int, paddle.Tensor]
 
@@ -148,12 +146,6 @@ def resize_bilinear(
         - output: (N, C, H, W)
     """
     return F.interpolate(x, size, mode="bilinear", align_corners=align_corners)
-
-
-def interpolation_by_kernel() -> AbstractContextManager[None]:
-    """Within the block a kernel for `resize_bilinear` also serves networks that call ``F.interpolate`` themselves."""
-    kernel = KERNELS.get(resize_bilinear.__name__)
-    return interpolate_by(kernel.accepts, kernel.run) if kernel else nullcontext()
 
 
 @accelerated

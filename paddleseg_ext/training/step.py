@@ -10,8 +10,8 @@ from typing import Any
 import paddle
 from paddle import nn
 
-from paddleseg_ext.compat.paddle import squared_l2_norm
-from paddleseg_ext.layers.functional import as_float32, interpolation_by_kernel
+from paddleseg_ext.compat.paddle import interpolate_by, squared_l2_norm
+from paddleseg_ext.layers.functional import KERNELS, as_float32
 from paddleseg_ext.runtime import distributed
 from paddleseg_ext.runtime.amp import Precision
 from paddleseg_ext.training import losses as loss_functions
@@ -74,7 +74,7 @@ class Step:
         totals: dict[str, paddle.Tensor] = {}
         for number, batch in enumerate(batches, start=1):
             with distributed.no_sync(self.network) if number < self.accumulate else nullcontext():
-                with self.precision.forward(), interpolation_by_kernel():
+                with self.precision.forward(), interpolate_by(KERNELS.get("resize_bilinear")):
                     outputs: Any = self.network(batch["img"])
                 # losses in float32: some multiply or convolve, which mixed precision would do in half
                 outputs = paddle.utils.map_structure(as_float32, outputs)

@@ -27,7 +27,7 @@ def by_opencv(monkeypatch: pytest.MonkeyPatch) -> list:
 
 
 def by_kernel() -> AbstractContextManager:
-    return interpolate_by(resize.accepts, resize.run)
+    return interpolate_by(resize)
 
 
 @pytest.mark.parametrize("source", [(1, 1), (1, 7), (8, 12), (13, 17)])
