@@ -89,7 +89,18 @@ def _filter(x: paddle.Tensor, weights: np.ndarray, dilation: int, anchor: int) -
 
 
 def filter_each(maps: np.ndarray, outputs: np.ndarray, weights: np.ndarray, anchor: int) -> None:
-    """`_filter` without dilation, each map where it lies."""
+    """Cross-correlation without dilation, padded with zeros, each map where it lies.
+
+    Args:
+        maps: What is filtered.
+        outputs: Where the results go.
+        weights: A kernel for each channel.
+        anchor: Row and column of a kernel that is aligned with the output pixel.
+
+    Shape:
+        - maps, outputs: (N, C, H, W)
+        - weights: (C, k, k)
+    """
     at = anchor, anchor
     for sources, targets in zip(maps, outputs):
         for source, target, kernel in zip(sources, targets, weights):

@@ -46,6 +46,12 @@ def strided_kernel_gradient(x: paddle.Tensor, grad_out: paddle.Tensor, k: int, f
 
     Every second row and column of the map are a map of their own, for a kernel of every second row and column.
 
+    Args:
+        x: The map.
+        grad_out: Gradient of the output.
+        k: Side of a kernel, odd.
+        first: Row and column, 0 or 1.
+
     Shape:
         - x: (N, C, H, W)
         - grad_out: (N, C, ⌈(H - first[0]) / 2⌉, ⌈(W - first[1]) / 2⌉)
@@ -86,6 +92,13 @@ def sum_products(inputs: np.ndarray, grads_out: np.ndarray, sums: np.ndarray, do
     shift by rows and columns is an offset and the sum is a dot product of two vectors; values shifted in from beyond
     the map are zero. Vectors are cut into pieces, whose products of all kernel elements one call of NumPy's computes
     from the processor's nearest cache, other threads at its side: it keeps Python's lock where there are few.
+
+    Args:
+        inputs: The maps.
+        grads_out: Gradients of the outputs.
+        sums: What is added to.
+        down: Rows by which the maps are shifted.
+        right: Columns by which they are.
 
     Shape:
         - inputs, grads_out: (N, C, H, W) each, the sides not necessarily the same
