@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--crop_size", nargs=2, type=whole(1, 1 << 14), default=[1024, 512], metavar=("W", "H"), help="of a sample"
     )
-    parser.add_argument("--images", type=whole(1), default=8, help="in a round")
+    parser.add_argument("--images", type=whole(1, 1000), default=8, help="in a round")
     add_rounds_argument(parser, text="timed rounds of each side, in turns")
 
 

@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--stride", nargs=2, type=whole(1, 1 << 14), default=[768, 384], metavar=("W", "H"), help="of the windows"
     )
     parser.add_argument("--window_batch", type=whole(1), help="windows at once; default: that of the evaluation")
-    parser.add_argument("--images", type=whole(1), default=4, help="of the whole evaluation")
+    parser.add_argument("--images", type=whole(1, 1000), default=4, help="of the whole evaluation")
     add_rounds_argument(parser, "--repeats", "of everything, in turns")
 
 

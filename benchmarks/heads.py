@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """How many images, how often and in which precision; shared with whole networks."""
-    parser.add_argument("--batch_size", type=whole(1), default=1, help="images")
+    parser.add_argument("--batch_size", type=whole(1, 1024), default=1, help="images")
     add_rounds_argument(parser)
     add_peers_argument(parser)
     parser.add_argument("--amp", action="store_true", help="mixed precision (O1); on a GPU only")

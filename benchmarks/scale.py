@@ -102,7 +102,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"of the pictures, N·{PICTURE[0]}×{PICTURE[1]}; default: 1 2 4 8 16; 64 takes a minute a round and 2 GB",
     )
-    parser.add_argument("--batch_size", type=whole(1), default=1, help="images of heads")
+    parser.add_argument("--batch_size", type=whole(1, 1024), default=1, help="images of heads")
     add_rounds_argument(parser, text="timed calls of each size")
 
 

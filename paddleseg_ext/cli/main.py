@@ -127,7 +127,7 @@ class _Parser(argparse.ArgumentParser):
             for parser in subparsers:
                 parser.add_threads()
         else:
-            self.add_argument("--threads", type=whole(1), metavar="N", help=THREADS)
+            self.add_argument("--threads", type=whole(1, 1024), metavar="N", help=THREADS)
 
     def _subcommands(self) -> list[_Parser]:
         choices = (action.choices for action in self._actions if isinstance(action.choices, dict))

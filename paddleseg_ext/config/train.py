@@ -31,6 +31,7 @@ def _entry(
     above: float | None = None,
     below: float | None = None,
     choices: tuple[str, ...] = (),
+    at_most: float | None = None,
 ) -> Any:
     """A field of `TrainConfig`.
 
@@ -45,8 +46,9 @@ def _entry(
         above: What values exceed.
         below: What they stay under.
         choices: The only values.
+        at_most: Largest value.
     """
-    allowed = Allowed(kind, at_least=at_least, above=above, below=below, choices=choices)
+    allowed = Allowed(kind, at_least=at_least, above=above, below=below, choices=choices, at_most=at_most)
     told = {"text": text, "group": group, "changes_weights": changes_weights, "flag": flag}
     return field(default=default, metadata={"allowed": allowed, **told})
 
@@ -84,7 +86,7 @@ class TrainConfig:
         changes_weights=True,
         at_least=1,
     )
-    num_workers: int | None = _entry(int, None, f"processes that read data; {READERS}", "data", at_least=0)
+    num_workers: int | None = _entry(int, None, f"processes that read data; {READERS}", "data", at_least=0, at_most=256)
     loader_timeout: int = _entry(
         int, LOADER_TIMEOUT, "seconds to wait for a batch before a run ends for want of data", "data", at_least=1
     )

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+ENOUGH = 10**10  # more than any computer counts to in this field, or any seed; told where it is exceeded
 LONGEST = 80  # characters of a value that a sentence shows
 LIMITS = {"at_least": operator.ge, "above": operator.gt, "below": operator.lt, "at_most": operator.le}
 KINDS: dict[type, str] = {
@@ -39,6 +40,8 @@ class Allowed:
     def problem(self, value: Any) -> str | None:
         """Why a value is not allowed, or None: ``0 is not allowed; it is a whole number, at least 1``."""
         limits = {name: limit for name in LIMITS if (limit := getattr(self, name)) is not None}
+        if self.kind is int and _is_kind(value, int) and value > ENOUGH:
+            limits.setdefault("at_most", ENOUGH)
         within = _is_kind(value, self.kind) and all(LIMITS[name](value, limit) for name, limit in limits.items())
         if within and (not self.choices or value in self.choices):
             return None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import os
 from pathlib import Path
 
 import pytest
 
-from paddleseg_ext.cli.main import main
+from paddleseg_ext.cli.main import _load, main
 from tests.cli import absurd
 from tests.cli.test_damages import healthy, root  # noqa: F401 - a data set, and a network trained on it
 
@@ -37,6 +38,17 @@ def test_absurd_calls(count: int, root: Path, capsys: pytest.CaptureFixture) -> 
             if (root / made).is_dir():
                 (root / made).rename(root / f"{made}_{refused}_{len(list(root.iterdir()))}")
     assert refused > count / 2
+
+
+@pytest.mark.parametrize("command", absurd.BASES)
+def test_no_number_asks_for_work_without_an_end(command: str) -> None:
+    parser = argparse.ArgumentParser(add_help=False)
+    _load(command).add_arguments(parser)
+    subjects = [p for action in parser._actions if isinstance(action.choices, dict) for p in action.choices.values()]
+    for action in (action for one in (parser, *subjects) for action in one._actions):
+        if getattr(action.type, "__name__", "") == "int" and action.type is not int:  # --input_shape of export
+            with pytest.raises(argparse.ArgumentTypeError, match="at most"):
+                action.type(str(10**30))
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from paddleseg_ext.runtime.amp import TYPES
 from paddleseg_ext.runtime.device import set_device
 
 DEPTH = 2
+MOST_ROUNDS = 1000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,11 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=("W", "H"),
         help="of the images; several times for several sizes; default: the crop size of the training",
     )
-    parser.add_argument("--batch_size", type=whole(1), help="images; default: 1, with --training the configuration's")
+    parser.add_argument(
+        "--batch_size", type=whole(1, 1024), help="images; default: 1, with --training the configuration's"
+    )
     parser.add_argument(
         "--training", action="store_true", help="a training step on random images, instead of evaluation"
     )
-    parser.add_argument("--rounds", type=whole(1), default=ROUNDS, help=f"timed passes; default: {ROUNDS}")
+    parser.add_argument("--rounds", type=whole(1, MOST_ROUNDS), default=ROUNDS, help=f"timed passes; default: {ROUNDS}")
     parser.add_argument(
         "--depth", type=whole(0), default=DEPTH, help=f"levels of layers in the table; default: {DEPTH}"
     )
