@@ -86,3 +86,17 @@ def test_needs_less_memory_than_paddle(channels: tuple[int, int]) -> None:
 
     ours = peak_allocation(lambda: step(conv3x3))
     assert ours < peak_allocation(lambda: step(lambda x, weight: F.conv2d(x, weight, padding=1)))
+
+
+@pytest.mark.parametrize(
+    "shape, outputs, accepted",
+    [
+        ([1, 128, 32, 32], 128, True),
+        ([1, 64, 32, 64], 128, False),
+        ([8, 64, 45, 60], 64, False),
+        ([1, 64, 64, 128], 64, True),  # Paddle's nine copies are larger than a cache
+        ([1, 64, 128, 256], 16, False),
+    ],
+)
+def test_kernel_is_chosen_by_size(shape: list[int], outputs: int, accepted: bool) -> None:
+    assert winograd.accepts(paddle.zeros(shape), paddle.zeros([outputs, shape[1], 3, 3])) == accepted
