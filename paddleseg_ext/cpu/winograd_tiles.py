@@ -14,6 +14,7 @@ are d apart as well; callers pass every d-th line of a map.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from functools import partial
 
@@ -26,6 +27,7 @@ ROWS: tuple[tuple[np.ufunc, int, int], ...] = (  # rows of Bᵀ: the operation a
     *((np.subtract, 0, 2), (np.add, 1, 2), (np.subtract, 2, 1), (np.subtract, 1, 3)),
 )
 BLOCK = 256  # channels at once, so that the lines in use fit into the processor's cache
+GROUP = 2**17  # numbers that one operation computes, where that is several rows of tiles: Python's part is small then
 
 
 def tiles_across(width: int, dilation: int) -> int:
@@ -56,29 +58,25 @@ def _transform_map(x: np.ndarray, dilation: int, out: np.ndarray, top: int, coun
     wide = _pieces(width, dilation)
     out = _split(out, count, wide, dilation)
     step = min(channels, BLOCK)
-    lines = np.zeros((4, (2 * wide + 2) * dilation, step), np.float32)  # channels last; zeros at both ends
-    mixed = np.empty_like(lines[0])
-    pieces = mixed.reshape(wide + 1, 2, dilation, step)
-    for first in range(0, channels, step):
-        part = slice(first, min(first + step, channels))
-        size = part.stop - first
-        row = [lines[k, :, :size] for k in range(4)]
-        even, odd = pieces[:, 0, :, :size], pieces[:, 1, :, :size]  # (wide + 1, d, c)
-        for tile in range(count):
-            y = 2 * (top + tile) - 1  # row of the first line
-            if tile == 0:
-                for k in range(4):
-                    _line(x[part], y + k, row[k], dilation)
-            else:  # tiles overlap by two lines
-                row = [row[2], row[3], row[0], row[1]]
-                _line(x[part], y + 2, row[2], dilation)
-                _line(x[part], y + 3, row[3], dilation)
-            for i, (function, a, b) in enumerate(ROWS):
-                function(row[a], row[b], out=mixed[:, :size])
-                np.subtract(even[:-1], even[1:], out=out[i, 0, tile, :, :, part])
-                np.add(odd[:-1], even[1:], out=out[i, 1, tile, :, :, part])
-                np.subtract(even[1:], odd[:-1], out=out[i, 2, tile, :, :, part])
-                np.subtract(odd[:-1], odd[1:], out=out[i, 3, tile, :, :, part])
+    rows = min(count, max(1, GROUP // (wide * dilation * step)))
+    # Channels last; zeros at both ends of a line. Tiles overlap by two lines.
+    lines = np.zeros((2 * rows + 2, (2 * wide + 2) * dilation, step), np.float32)
+    mixed = np.empty((rows, *lines.shape[1:]), np.float32)
+    pieces = mixed.reshape(rows, wide + 1, 2, dilation, step)
+    for first, tile in itertools.product(range(0, channels, step), range(0, count, rows)):
+        part, group = slice(first, min(first + step, channels)), slice(tile, min(tile + rows, count))
+        size, number = part.stop - part.start, group.stop - group.start
+        line, mix = lines[: 2 * number + 2, :, :size], mixed[:number, :, :size]
+        even, odd = pieces[:number, :, 0, :, :size], pieces[:number, :, 1, :, :size]  # (rows, wide + 1, d, c)
+        for k, target in enumerate(line):
+            _line(x[part], 2 * (top + tile) - 1 + k, target, dilation)
+        for i, (function, a, b) in enumerate(ROWS):
+            function(line[a : a + 2 * number : 2], line[b : b + 2 * number : 2], out=mix)
+            to = out[i, :, group, :, :, part]
+            np.subtract(even[:, :-1], even[:, 1:], out=to[0])
+            np.add(odd[:, :-1], even[:, 1:], out=to[1])
+            np.subtract(even[:, 1:], odd[:, :-1], out=to[2])
+            np.subtract(odd[:, :-1], odd[:, 1:], out=to[3])
 
 
 def _spread_rows(
@@ -122,22 +120,26 @@ def _transform_back(out: np.ndarray, dilation: int, products: np.ndarray, top: i
     outputs, height, width = out.shape
     wide = _pieces(width, dilation)
     products = _split(products, count, wide, dilation)
-    line = np.empty((wide, 2, dilation, outputs), np.float32)
-    mixed = np.empty((4, wide, dilation, outputs), np.float32)
-    for tile in range(count):
-        m = products[:, :, tile]  # (4, 4, wide, d, O)
-        for i in range(min(2, height - 2 * (top + tile))):
+    rows = min(count, max(1, GROUP // (4 * wide * dilation * outputs)))
+    lines = np.empty((rows, wide, 2, dilation, outputs), np.float32)
+    mixed = np.empty((4, rows, wide, dilation, outputs), np.float32)
+    for tile in range(0, count, rows):
+        number = min(rows, count - tile)
+        m, mix = products[:, :, tile : tile + number], mixed[:, :number]  # (4, 4, rows, wide, d, O)
+        even, odd = lines[:number, :, 0], lines[:number, :, 1]
+        for i in range(2):
             if i == 0:
-                np.add(m[0], m[1], out=mixed)
-                mixed += m[2]
+                np.add(m[0], m[1], out=mix)
+                mix += m[2]
             else:
-                np.subtract(m[1], m[2], out=mixed)
-                mixed -= m[3]
-            np.add(mixed[0], mixed[1], out=line[:, 0])
-            line[:, 0] += mixed[2]
-            np.subtract(mixed[1], mixed[2], out=line[:, 1])
-            line[:, 1] -= mixed[3]
-            out[:, 2 * (top + tile) + i] = cv2.transpose(line.reshape(-1, outputs)[:width])
+                np.subtract(m[1], m[2], out=mix)
+                mix -= m[3]
+            np.add(mix[0], mix[1], out=even)
+            even += mix[2]
+            np.subtract(mix[1], mix[2], out=odd)
+            odd -= mix[3]
+            for y, line in zip(range(2 * (top + tile) + i, height, 2), lines[:number]):
+                out[:, y] = cv2.transpose(line.reshape(-1, outputs)[:width])
 
 
 def transform_gradient(grad_out: np.ndarray, out: np.ndarray, dilation: int = 1) -> None:
@@ -151,22 +153,25 @@ def _transform_gradient(grad_out: np.ndarray, dilation: int, out: np.ndarray, to
     outputs, height, width = grad_out.shape
     wide = _pieces(width, dilation)
     out = _split(out, count, wide, dilation)
-    lines = np.zeros((2, 2 * wide * dilation, outputs), np.float32)
-    mixed = np.empty((2 * wide * dilation, outputs), np.float32)
-    for tile in range(count):
-        for i in range(2):
-            y = 2 * (top + tile) + i
-            lines[i, :width] = cv2.transpose(grad_out[:, y]) if y < height else 0
+    rows = min(count, max(1, GROUP // (2 * wide * dilation * outputs)))
+    lines = np.zeros((rows, 2, 2 * wide * dilation, outputs), np.float32)
+    mixed = np.empty((rows, *lines.shape[2:]), np.float32)
+    for tile in range(0, count, rows):
+        number = min(rows, count - tile)
+        for k, line in enumerate(lines[:number].reshape(2 * number, -1, outputs)):
+            y = 2 * (top + tile) + k
+            line[:width] = cv2.transpose(grad_out[:, y]) if y < height else 0
+        upper, lower, mix = lines[:number, 0], lines[:number, 1], mixed[:number]
         for i in range(4):
-            line = lines[0] if i == 0 else mixed
             if i == 1:
-                np.add(lines[0], lines[1], out=mixed)
+                np.add(upper, lower, out=mix)
             elif i == 2:
-                np.subtract(lines[0], lines[1], out=mixed)
+                np.subtract(upper, lower, out=mix)
             elif i == 3:
-                np.negative(lines[1], out=mixed)
-            left, right = line.reshape(wide, 2, dilation, outputs).swapaxes(0, 1)  # (wide, d, O)
-            out[i, 0, tile] = left
-            np.add(left, right, out=out[i, 1, tile])
-            np.subtract(left, right, out=out[i, 2, tile])
-            np.negative(right, out=out[i, 3, tile])
+                np.negative(lower, out=mix)
+            pieces = (mix if i else upper).reshape(number, wide, 2, dilation, outputs)
+            left, right, to = pieces[:, :, 0], pieces[:, :, 1], out[i, :, tile : tile + number]
+            to[0] = left
+            np.add(left, right, out=to[1])
+            np.subtract(left, right, out=to[2])
+            np.negative(right, out=to[3])
