@@ -22,6 +22,7 @@ from paddleseg_ext.layers.resample import interpolation_matrix
 from paddleseg_ext.runtime.arrays import to_array
 
 BLOCK = 32  # rows or columns of a map whose gradient is one product: the rest of the matrix is almost all zeros
+CHUNK = 2**18  # numbers of gradients at once; what is between the two products stays in a cache
 REMEMBERED = 64  # matrices, two for each size
 
 
@@ -42,16 +43,35 @@ class _Resize(PyLayer):
 
     @staticmethod
     def forward(ctx: Any, x: paddle.Tensor, size: Sequence[int], align_corners: bool) -> paddle.Tensor:
+        ctx.size = x.shape[2:]
         ctx.blocks = [_blocks(old, int(new), align_corners) for old, new in zip(x.shape[2:], size)]
         return _resize(x, size, align_corners)
 
     @staticmethod
     def backward(ctx: Any, grad_out: paddle.Tensor) -> paddle.Tensor:  # type: ignore[override]
-        down, across = ctx.blocks
-        rows = [paddle.matmul(part, grad_out[:, :, used], transpose_x=True) for used, part in down]
-        grad = paddle.concat(rows, 2) if len(rows) > 1 else rows[0]  # (N, C, h, W)
-        columns = [paddle.matmul(grad[:, :, :, used], part) for used, part in across]
-        return paddle.concat(columns, 3) if len(columns) > 1 else columns[0]
+        out = paddle.empty([*grad_out.shape[:2], *ctx.size])
+        targets, grads = (to_array(t).reshape(-1, *t.shape[2:]) for t in (out, grad_out))  # (N·C, h, w), (N·C, H, W)
+
+        def transpose(part: slice) -> None:
+            step = max(1, CHUNK // grads[0].size)
+            for first in range(part.start, part.stop, step):
+                some = slice(first, min(first + step, part.stop))
+                _transpose(grads[some], targets[some], *ctx.blocks)
+
+        spread(transpose, len(targets), grads.size)
+        return out
+
+
+Blocks = list[tuple[slice, slice, np.ndarray]]
+
+
+def _transpose(grads: np.ndarray, targets: np.ndarray, down: Blocks, across: Blocks) -> None:
+    """Write the gradient (n, h, w) of maps (n, H, W), through (n, h, W)."""
+    between = np.empty((*targets.shape[:2], grads.shape[2]), np.float32)
+    for new, old, part in down:
+        np.matmul(part.T, grads[:, new], out=between[:, old])
+    for new, old, part in across:
+        np.matmul(between[:, :, new], part, out=targets[:, :, old])
 
 
 def _same_in_opencv(size: Sequence[int], align_corners: bool) -> bool:
@@ -75,14 +95,14 @@ def _resize(x: paddle.Tensor, size: Sequence[int], align_corners: bool) -> paddl
 
 
 @lru_cache(REMEMBERED)
-def _blocks(old: int, new: int, align_corners: bool) -> list[tuple[slice, paddle.Tensor]]:
-    """`interpolation_matrix` cut into blocks of columns, each with the rows that are not all zeros: (which, block)."""
+def _blocks(old: int, new: int, align_corners: bool) -> Blocks:
+    """`interpolation_matrix` in blocks of columns: rows of one that are not all zeros, its columns, and itself."""
     matrix = interpolation_matrix(old, new, align_corners).numpy()
     number = -(-old // BLOCK)
     blocks = []
     for i in range(number):
-        columns = matrix[:, old * i // number : old * (i + 1) // number]
-        rows = np.flatnonzero(columns.any(1))
+        columns = slice(old * i // number, old * (i + 1) // number)
+        rows = np.flatnonzero(matrix[:, columns].any(1))
         used = slice(int(rows[0]), int(rows[-1]) + 1) if len(rows) else slice(0, 1)  # downsampling can skip a block
-        blocks.append((used, paddle.to_tensor(np.ascontiguousarray(columns[used]), place=paddle.CPUPlace())))
+        blocks.append((used, columns, np.ascontiguousarray(matrix[used, columns])))
     return blocks

@@ -29,7 +29,7 @@ from paddleseg_ext.runtime.arrays import to_array
 SMALLEST_WIDTH = 128  # input and output channels; below this, the transforms take longer than they save
 SMALLEST_MAP = 1024  # pixels of the batch, likewise
 NARROW_WIDTH = 32  # the same for maps of which Paddle's nine copies are larger than any cache:
-LARGE_MAP = 2**19  # numbers of one picture
+LARGE_MAP = 2**19  # numbers of one picture in as many channels as the narrower side has
 BAND = 512  # tiles transformed at once
 LARGEST_WASTE = 1.2  # pixels of all tiles of 2×2, those beyond the map included, per pixel of the map
 
@@ -40,9 +40,9 @@ WEIGHTS_2D = np.kron(WEIGHTS, WEIGHTS)  # (16, 9)
 def accepts(x: paddle.Tensor, weight: paddle.Tensor, dilation: int = 1) -> bool:
     """Whether the convolution is large enough to be faster. Arguments as for `layers.functional.conv3x3`."""
     batch, channels, height, width = x.shape
-    narrower = min(channels, weight.shape[0])
-    wide = narrower >= SMALLEST_WIDTH and batch * height * width >= SMALLEST_MAP
-    large = narrower >= NARROW_WIDTH and channels * height * width >= LARGE_MAP
+    narrower, pixels = min(channels, weight.shape[0]), height * width
+    wide = narrower >= SMALLEST_WIDTH and batch * pixels >= SMALLEST_MAP
+    large = NARROW_WIDTH <= narrower < SMALLEST_WIDTH and narrower * pixels >= LARGE_MAP
     if not (wide or large) or (dilation > 1 and 4 * _tiles(height, width, dilation) > LARGEST_WASTE * height * width):
         return False
     return float32_on_cpu(x, weight)

@@ -19,6 +19,7 @@ CASES: dict[str, Case] = {  # kernel, shapes of the tensors that it is different
     "depthwise, large maps": (depthwise.run, [[2, 5, 65, 71], [5, 1, 3, 3]], (1,)),
     "depthwise, one channel": (depthwise.run, [[2, 1, 65, 71], [1, 1, 3, 3]], (1,)),
     "depthwise, strided": (depthwise_strided.run, [[3, 7, 49, 53], [7, 1, 5, 5]], ((1, 0),)),
+    "resizing": (resize.run, [[2, 7, 40, 33]], ((71, 50), False)),
     "winograd": (winograd.run, [[2, 128, 27, 45], [130, 128, 3, 3]], ()),
     "criss-cross": (criss_cross.run, [[3, 16, 9, 11], [8, 16], [8], [16, 16], [16], [1]], ()),
 }

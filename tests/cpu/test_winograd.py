@@ -92,6 +92,8 @@ def test_needs_less_memory_than_paddle(channels: tuple[int, int]) -> None:
     "shape, outputs, accepted",
     [
         ([1, 128, 32, 32], 128, True),
+        ([1, 2048, 16, 32], 512, False),
+        ([1, 2048, 32, 31], 64, False),
         ([1, 64, 32, 64], 128, False),
         ([8, 64, 45, 60], 64, False),
         ([1, 64, 64, 128], 64, True),  # Paddle's nine copies are larger than a cache
