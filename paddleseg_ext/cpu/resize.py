@@ -1,6 +1,6 @@
 """Bilinear resizing by OpenCV, and its gradient by matrix products.
 
-Paddle's own kernel takes about seven times as long, its gradient three to ten times, and in a lightweight network both
+Paddle's own kernel takes about seven times as long, its gradient two to eight times, and in a lightweight network both
 more than all convolutions, because the logits of every class are upsampled to the image's size.
 """
 
