@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks.clone import ROOT
 from benchmarks.tables import Row, add_rounds_argument, log
-from paddleseg_ext.cli.common import whole
+from paddleseg_ext.cli.common import MOST_THREADS, whole
 from paddleseg_ext.compat.environment import environment_before
 from paddleseg_ext.data.image_io import find_images, read_image
 from paddleseg_ext.errors import UserError
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--image_path", required=True, type=Path, help="folder of images to predict")
     parser.add_argument("--beside", required=True, metavar="COMMIT", help="of this repository")
     parser.add_argument(
-        "--their_threads", type=whole(1, 1024), help="threads of the other commit's commands; default: its own"
+        "--their_threads", type=whole(1, MOST_THREADS), help="threads of the other commit's commands; default: its own"
     )
     add_rounds_argument(parser, text="runs of each command, in turns")
 

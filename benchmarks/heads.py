@@ -25,7 +25,7 @@ from benchmarks.peers import (
 )
 from benchmarks.steps import RUNS, Compared, check_equal, set_mode
 from benchmarks.tables import Row, add_rounds_argument, log
-from paddleseg_ext.cli.common import whole
+from paddleseg_ext.cli.common import MOST_IMAGES, whole
 from paddleseg_ext.compat.paddle import exact_float32
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.inspection.analysis.memory import MIB, peak_allocation
@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """How many images, how often and in which precision; shared with whole networks."""
-    parser.add_argument("--batch_size", type=whole(1, 1024), default=1, help="images")
+    parser.add_argument("--batch_size", type=whole(1, MOST_IMAGES), default=1, help="images")
     add_rounds_argument(parser)
     add_peers_argument(parser)
     parser.add_argument("--amp", action="store_true", help="mixed precision (O1); on a GPU only")

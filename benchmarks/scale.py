@@ -19,7 +19,7 @@ from benchmarks.networks import CLASSES, SPECS, FixedFeatures, feature_maps
 from benchmarks.pytorch.networks import ours
 from benchmarks.steps import RUNS, set_mode
 from benchmarks.tables import Row, add_rounds_argument, log, write_table
-from paddleseg_ext.cli.common import whole
+from paddleseg_ext.cli.common import MOST_IMAGES, whole
 from paddleseg_ext.compat.paddle import threads
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.evaluation.predictor import Predictor, evaluating
@@ -102,7 +102,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"of the pictures, N·{PICTURE[0]}×{PICTURE[1]}; default: 1 2 4 8 16; 64 takes a minute a round and 2 GB",
     )
-    parser.add_argument("--batch_size", type=whole(1, 1024), default=1, help="images of heads")
+    parser.add_argument("--batch_size", type=whole(1, MOST_IMAGES), default=1, help="images of heads")
     add_rounds_argument(parser, text="timed calls of each size")
 
 

@@ -18,7 +18,7 @@ import paddleseg
 from tqdm import tqdm
 
 import paddleseg_ext
-from paddleseg_ext.cli.common import whole
+from paddleseg_ext.cli.common import MOST_ROUNDS, whole
 from paddleseg_ext.compat.paddle import threads
 from paddleseg_ext.runtime.device import device_name
 from paddleseg_ext.runtime.threads import count_of
@@ -26,7 +26,6 @@ from paddleseg_ext.runtime.threads import count_of
 Row = Mapping[str, Any]
 RESULTS = Path(__file__).parent / "results"
 LEAST_ROUNDS = 3  # with fewer, a spread says nothing
-MOST_ROUNDS = 1000
 
 
 def add_rounds_argument(

@@ -72,6 +72,11 @@ def setup_logging() -> None:
     warnings.filterwarnings("ignore", message="When training, we now always track global mean and variance")
 
 
+MOST_ROUNDS = 1000  # of a measurement
+MOST_IMAGES = 1024  # at once, of a measurement
+MOST_THREADS = 1024
+
+
 def whole(at_least: int, at_most: int | None = None) -> Callable[[str], int]:
     """A whole number within a range."""
     return checked(Allowed(int, at_least=at_least, at_most=at_most), int)

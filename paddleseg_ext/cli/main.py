@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import NoReturn
 
-from paddleseg_ext.cli.common import setup_logging, whole
+from paddleseg_ext.cli.common import MOST_THREADS, setup_logging, whole
 from paddleseg_ext.errors import UserError, reason
 from paddleseg_ext.inspection.environment import version_line
 from paddleseg_ext.runtime.threads import use_threads
@@ -127,7 +127,7 @@ class _Parser(argparse.ArgumentParser):
             for parser in subparsers:
                 parser.add_threads()
         else:
-            self.add_argument("--threads", type=whole(1, 1024), metavar="N", help=THREADS)
+            self.add_argument("--threads", type=whole(1, MOST_THREADS), metavar="N", help=THREADS)
 
     def _subcommands(self) -> list[_Parser]:
         choices = (action.choices for action in self._actions if isinstance(action.choices, dict))

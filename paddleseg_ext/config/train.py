@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import Field, asdict, dataclass, field, fields
 from typing import Any
 
-from paddleseg_ext.config.values import Allowed
+from paddleseg_ext.config.values import MOST_READERS, Allowed
 from paddleseg_ext.data.dataloader import LOADER_TIMEOUT
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.evaluation.metrics import Metrics
@@ -86,7 +86,9 @@ class TrainConfig:
         changes_weights=True,
         at_least=1,
     )
-    num_workers: int | None = _entry(int, None, f"processes that read data; {READERS}", "data", at_least=0, at_most=256)
+    num_workers: int | None = _entry(
+        int, None, f"processes that read data; {READERS}", "data", at_least=0, at_most=MOST_READERS
+    )
     loader_timeout: int = _entry(
         int, LOADER_TIMEOUT, "seconds to wait for a batch before a run ends for want of data", "data", at_least=1
     )

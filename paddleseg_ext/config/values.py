@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 ENOUGH = 10**10  # more than any computer counts to in this field, or any seed; told where it is exceeded
+MOST_READERS = 256  # processes or threads that read data
 LONGEST = 80  # characters of a value that a sentence shows
 LIMITS = {"at_least": operator.ge, "above": operator.gt, "below": operator.lt, "at_most": operator.le}
 KINDS: dict[type, str] = {

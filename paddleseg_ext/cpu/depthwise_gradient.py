@@ -61,14 +61,14 @@ def strided_kernel_gradient(x: paddle.Tensor, grad_out: paddle.Tensor, k: int, f
     def sum_channels(maps: np.ndarray, grads: np.ndarray, sums: np.ndarray) -> None:
         for down, right in itertools.product(range(min(2, k)), repeat=2):
             (row, below), (column, beside) = (
-                _every_second(start + i - k // 2, k - i) for start, i in zip(first, (down, right))
+                _parity(start + i - k // 2, k - i) for start, i in zip(first, (down, right))
             )
             sum_products(maps[:, :, row::2, column::2], grads, sums[:, down::2, right::2], below, beside)
 
     return _of_channels(sum_channels, x, grad_out, k)
 
 
-def _every_second(shift: int, number: int) -> tuple[int, range]:
+def _parity(shift: int, number: int) -> tuple[int, range]:
     """The parity of pixels that the elements 0, 2, … of so many read, and the elements' shifts among these pixels."""
     parity = shift % 2
     start = (shift - parity) // 2

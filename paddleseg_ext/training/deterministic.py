@@ -39,7 +39,7 @@ class ResizeByMatrices:
 def be_deterministic() -> None:
     """Have Paddle choose GPU operations that give the same sum each time; on the CPU they do anyway.
 
-    It serves networks of others that call ``F.interpolate``, too, while they train (`interpolate_by`).
+    Resizing by matrices reaches others' networks that call ``F.interpolate``, too, while they train (`interpolate_by`).
     """
     if not paddle.is_compiled_with_cuda():
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import pytest
@@ -20,7 +21,7 @@ def before_paddle(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 def value(name: str) -> str | None:
-    return environment.os.environ.get(name)
+    return os.environ.get(name)
 
 
 def test_openmp_sleeps_soon(before_paddle: pytest.MonkeyPatch) -> None:

@@ -50,6 +50,7 @@ REFUSED = [
     ("tset_config", {}, "unknown argument 'tset_config'; did you mean 'test_config'?"),
     # kinds
     ("batch_size", 0, "batch_size: 0 is not allowed; it is a whole number, at least 1"),
+    ("iters", 10**30, "is not allowed; it is a whole number, at least 1, at most 1e+10"),
     ("batch_size", True, "batch_size: True"),
     ("batch_size", None, "batch_size: None is not allowed; it is a whole number, at least 1"),
     ("test_config", {"is_slide": "false"}, "test_config.is_slide: 'false' is not allowed; it is true or false"),

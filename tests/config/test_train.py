@@ -35,6 +35,8 @@ def test_one_pattern_is_a_list_of_one() -> None:
     "key, value, message",
     [
         ("accumulate", 0, "train.accumulate: 0 is not allowed; it is a whole number, at least 1"),
+        ("accumulate", 10**30, r"is not allowed; it is a whole number, at least 1, at most 1e\+10"),
+        ("num_workers", 257, "train.num_workers: 257 is not allowed; it is a whole number, at least 0, at most 256"),
         ("accumulate", 1.5, "a whole number"),
         ("accumulate", True, "a whole number"),
         ("accumulate", "2", "a whole number"),

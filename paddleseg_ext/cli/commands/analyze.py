@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from paddleseg_ext.checkpoint.atomic import write_json
-from paddleseg_ext.cli.common import add_config_arguments, output_file, whole
+from paddleseg_ext.cli.common import MOST_IMAGES, MOST_ROUNDS, add_config_arguments, output_file, whole
 from paddleseg_ext.config.arguments import LARGEST_MAP
 from paddleseg_ext.config.load import load_config
 from paddleseg_ext.inspection.analysis.analyze import ROUNDS, analyze_config
@@ -15,7 +15,6 @@ from paddleseg_ext.runtime.amp import TYPES
 from paddleseg_ext.runtime.device import set_device
 
 DEPTH = 2
-MOST_ROUNDS = 1000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of the images; several times for several sizes; default: the crop size of the training",
     )
     parser.add_argument(
-        "--batch_size", type=whole(1, 1024), help="images; default: 1, with --training the configuration's"
+        "--batch_size", type=whole(1, MOST_IMAGES), help="images; default: 1, with --training the configuration's"
     )
     parser.add_argument(
         "--training", action="store_true", help="a training step on random images, instead of evaluation"

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from paddleseg_ext.checkpoint.atomic import write_json
 from paddleseg_ext.cli.common import add_config_arguments, output_file, whole
 from paddleseg_ext.config.load import load_config
+from paddleseg_ext.config.values import MOST_READERS
 from paddleseg_ext.data.scan import class_weights
 from paddleseg_ext.errors import UserError
 from paddleseg_ext.inspection.findings import ERROR, Inspection
@@ -33,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--page", type=output_file, metavar="FILE", help="write one HTML page with a chart and augmented samples"
     )
     parser.add_argument("--class_weights", choices=RULES, help="print class weights for a loss, as YAML to paste")
-    parser.add_argument("--num_workers", type=whole(1, 256), default=4, help="threads that read data")
+    parser.add_argument("--num_workers", type=whole(1, MOST_READERS), default=4, help="threads that read data")
     parser.add_argument("--no_cache", action="store_true", help="read every file again")
     parser.add_argument("--no_step", action="store_true", help="leave out the step that measures time and memory")
 

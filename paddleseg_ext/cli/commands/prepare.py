@@ -18,6 +18,7 @@ from paddleseg_ext.cli.common import (
 )
 from paddleseg_ext.config.arguments import LARGEST_MAP
 from paddleseg_ext.config.own_data import Start, small_network
+from paddleseg_ext.config.values import MOST_READERS
 from paddleseg_ext.data.prepare.ade20k import prepare_ade20k
 from paddleseg_ext.data.prepare.cityscapes import prepare_cityscapes
 from paddleseg_ext.data.prepare.coco import prepare_coco
@@ -36,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, (text, add, _) in SOURCES.items():
         source = sources.add_parser(name, help=text, description=text)
         add(source)
-        source.add_argument("--num_workers", type=whole(0, 256), default=default_workers(), help="processes")
+        source.add_argument("--num_workers", type=whole(0, MOST_READERS), default=default_workers(), help="processes")
 
 
 def run(args: argparse.Namespace) -> int:

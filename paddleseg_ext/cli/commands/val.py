@@ -10,6 +10,7 @@ from paddleseg_ext.builder import Builder, load_config
 from paddleseg_ext.checkpoint.atomic import write_json
 from paddleseg_ext.cli.common import add_config_arguments, output_file, output_folder, whole
 from paddleseg_ext.cli.model_args import add_applying_arguments, model_of, predictor_settings, weights_of
+from paddleseg_ext.config.values import MOST_READERS
 from paddleseg_ext.data.checks import channels_of, check_channels, check_files, check_transforms
 from paddleseg_ext.data.classes import class_names, palette
 from paddleseg_ext.data.dataloader import LOADER_TIMEOUT
@@ -32,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch_size", type=whole(1), default=1, help="images of one size that the network sees at once"
     )
-    parser.add_argument("--num_workers", type=whole(0, 256), help=f"processes that read data; {READERS}")
+    parser.add_argument("--num_workers", type=whole(0, MOST_READERS), help=f"processes that read data; {READERS}")
     parser.add_argument(
         "--loader_timeout",
         type=whole(1),
